@@ -12,19 +12,24 @@ DAY_MS = 86_400_000
 class Clock(Protocol):
     """Tells the time as whole milliseconds since 1970-01-01 UTC."""
 
-    def now(self) -> int: ...
+    def now(self) -> int:
+        """Milliseconds since 1970-01-01 UTC."""
+        ...
 
 
 class Randomness(Protocol):
     """Gives bytes that nobody can predict (except whoever holds the seed of a replay)."""
 
-    def bytes(self, count: int) -> bytes: ...
+    def bytes(self, count: int) -> bytes:
+        """``count`` unpredictable bytes."""
+        ...
 
 
 class SystemClock:
     """The machine's clock."""
 
     def now(self) -> int:
+        """Milliseconds since 1970-01-01 UTC."""
         return time.time_ns() // 1_000_000
 
 
@@ -32,6 +37,7 @@ class SystemRandomness:
     """The operating system's generator."""
 
     def bytes(self, count: int) -> bytes:
+        """``count`` bytes of ``os.urandom``."""
         return os.urandom(count)
 
 
@@ -42,6 +48,7 @@ class SetClock:
         self.now_ms = now_ms
 
     def now(self) -> int:
+        """Where the clock stands."""
         return self.now_ms
 
     def advance(self, by_ms: int) -> None:

@@ -76,7 +76,7 @@ class Keep(Value, frozen=True):
 
 
 class StateRule(Value, frozen=True):
-    """A state that keeping can refer to (``account.active``): which events begin and end it, and after what idleness."""
+    """A state that keeping can refer to (``account.active``): which events begin and end it, after what idleness."""
 
     name: str
     clause: str

@@ -22,6 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.schema import SchemaItem
 
 NAMES = {
     "pk": "pk_%(table_name)s",
@@ -39,9 +40,9 @@ Ms = BigInteger
 ROWID = BigInteger().with_variant(Integer, "sqlite")
 
 
-def composite(name: str, meta: MetaData, *parts: object, rowid: bool = False) -> Table:
+def composite(name: str, meta: MetaData, *parts: SchemaItem) -> Table:
     """A table keyed by its own columns: WITHOUT ROWID on SQLite, where the key is the storage order."""
-    return Table(name, meta, *parts, sqlite_with_rowid=rowid)  # type: ignore[arg-type]  # columns and constraints mixed
+    return Table(name, meta, *parts, sqlite_with_rowid=False)
 
 
 # --- K: what opens things ---
