@@ -1,0 +1,98 @@
+"""Links in mails: a random token that authorises one thing. Only its SHA-256 is stored.
+
+A link is a proof of one kind (``confirm``, ``centre``, ``unsubscribe``, ``invitation`` …) and opens nothing
+else: whoever looks a token up says which kind they take. Clauses: ``rights.proof``, ``rights.unsubscribe``.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from troth.errors import Unproven
+from troth.store.tables import links
+from troth.world import Randomness
+
+if TYPE_CHECKING:
+    from troth.store.writer import DataTx
+
+INSERT = insert(links)
+SELECT = select(links).where(links.c.hash == bindparam("token_hash"))
+USE = (
+    update(links)
+    .where(links.c.hash == bindparam("token_hash"), links.c.used_ms.is_(None))
+    .values(used_ms=bindparam("at"))
+)
+DROP = delete(links).where(links.c.tenant == bindparam("of_tenant"), links.c.sid == bindparam("of_sid"))
+EXPIRED = delete(links).where(links.c.expires_ms <= bindparam("at"))
+
+
+@dataclass(frozen=True)
+class Link:
+    """What a token stands for. ``sid`` is None where the link outlives the person (unsubscribing)."""
+
+    hash: bytes
+    kind: str
+    tenant: str
+    sid: bytes | None
+    ref: str
+    expires_ms: int | None
+    used_ms: int | None
+
+
+def new_token(randomness: Randomness) -> str:
+    """A token of 256 random bits, URL-safe, without padding."""
+    return base64.urlsafe_b64encode(randomness.bytes(32)).rstrip(b"=").decode()
+
+
+def token_hash(token: str) -> bytes:
+    """SHA-256 of the token: what is stored and looked up."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def make(
+    tx: DataTx, token: str, kind: str, *, tenant: str, sid: bytes | None, ref: str = "", expires_ms: int | None = None
+) -> None:
+    """Store the hash of ``token`` as a link of this kind, in the caller's transaction."""
+    tx.execute(
+        INSERT,
+        {
+            "hash": token_hash(token),
+            "kind": kind,
+            "tenant": tenant,
+            "sid": sid,
+            "ref": ref,
+            "created_ms": tx.now,
+            "expires_ms": expires_ms,
+        },
+    )
+
+
+def find(connection: Connection, token: str, kind: str, now_ms: int) -> Link:
+    """The link behind a token of this kind; ``Unproven`` if it is unknown, of another kind, or expired.
+
+    A used link is returned with ``used_ms`` set: whether a second use is an error is the caller's to say.
+    """
+    row = connection.execute(SELECT, {"token_hash": token_hash(token)}).mappings().first()
+    if row is None or row["kind"] != kind or (row["expires_ms"] is not None and row["expires_ms"] <= now_ms):
+        raise Unproven("this link is not valid, or no longer: please ask for a new one", clause="rights.proof")
+    return Link(row["hash"], row["kind"], row["tenant"], row["sid"], row["ref"], row["expires_ms"], row["used_ms"])
+
+
+def use(tx: DataTx, link: Link) -> bool:
+    """Mark the link used; False if it was used before (somebody was faster)."""
+    return bool(tx.execute(USE, {"token_hash": link.hash, "at": tx.now}).rowcount)
+
+
+def drop(tx: DataTx, tenant: str, sid: bytes) -> int:
+    """Delete every link of a person (erasure); the count of rows gone."""
+    return tx.execute(DROP, {"of_tenant": tenant, "of_sid": sid}).rowcount
+
+
+def sweep(tx: DataTx) -> int:
+    """Delete links that have expired; the count."""
+    return tx.execute(EXPIRED, {"at": tx.now}).rowcount

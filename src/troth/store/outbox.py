@@ -1,0 +1,73 @@
+"""Queueing a message in the caller's own transaction: the row, the job that sends it and the entry of intent.
+
+The row holds no address and no words: who it goes to is opened through the gate at the moment of sending.
+What the person must receive and nobody else may hold (a link's token) travels as ``variables``, sealed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import insert
+
+from troth.policy.model import Template
+from troth.store.ledger import EntryDraft
+from troth.store.tables import messages
+from troth.world import Randomness
+
+if TYPE_CHECKING:
+    from troth.store.writer import DataTx
+
+INSERT = insert(messages)
+
+
+def post(
+    tx: DataTx,
+    template: Template,
+    randomness: Randomness,
+    *,
+    tenant: str,
+    sid: bytes | None,
+    opening: bytes | None,
+    variables: bytes | None = None,
+    address: tuple[int, bytes] | None = None,
+    dedup: str | None = None,
+    actor: str = "system",
+) -> bytes:
+    """Queue one message by a declared template; returns its id (16 bytes).
+
+    ``variables`` and ``address`` are sealed already; ``address`` is (day, ciphertext) and is given only where the
+    message must go out after the person's keys are destroyed. The same ``dedup`` raises IntegrityError.
+    """
+    mid = randomness.bytes(16)
+    entry = tx.append(
+        EntryDraft(
+            kind="message.queued",
+            clause=template.clause,
+            mechanism="message.declared",
+            actor=actor,
+            purpose=template.purpose,
+            facts={"template": template.id, "message": mid.hex()},
+        ),
+        opening,
+    )
+    day, sealed = address or (None, None)
+    tx.execute(
+        INSERT,
+        {
+            "id": mid,
+            "tenant": tenant,
+            "sid": sid,
+            "template": template.id,
+            "purpose": template.purpose,
+            "sealed": sealed,
+            "day": day,
+            "variables": variables,
+            "dedup": dedup,
+            "state": "queued",
+            "queued_ms": tx.now,
+            "eid": entry.eid,
+        },
+    )
+    tx.enqueue("message.send", mid.hex())
+    return mid
