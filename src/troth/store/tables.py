@@ -67,6 +67,7 @@ buckets = composite(
     Column("compartment", Text, primary_key=True, server_default="normal"),  # normal | restricted
     Column("epoch", Integer, nullable=False),
     Column("generation", Integer, nullable=False),
+    Column("filled", Integer, nullable=False, server_default="0"),  # data: subjects ever placed here, never lowered
     Column("wrapped", LargeBinary, nullable=False),  # the bucket key under its epoch key
 )
 
@@ -81,6 +82,12 @@ data_keys = composite(
     Column("generation", Integer, nullable=False),
     Column("wrapped", LargeBinary, nullable=False),
     Column("created_ms", Ms, nullable=False),
+    Index(
+        "ix_data_keys_born",  # one line a subject: what the sweep for orphans walks
+        "created_ms",
+        sqlite_where=text("class = ''"),
+        postgresql_where=text("class = ''"),
+    ),
 )
 
 tags = Table(
@@ -100,6 +107,12 @@ tags = Table(
     Column("expires_ms", Ms),
     Index("ix_tags_lookup", "tenant", "kind", "tag"),
     Index("ix_tags_sid", "tenant", "sid"),
+    Index(
+        "ix_tags_expires_ms",
+        "expires_ms",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
     Index(
         "uq_tags_live",
         "tenant",
