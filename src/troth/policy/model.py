@@ -104,7 +104,11 @@ class Form(Value, frozen=True):
 
 
 class Use(Value, frozen=True):
-    """One atom of a permits row (LANGUAGE 3): one line of the record of processing activities (Art. 30)."""
+    """One atom of a permits row (LANGUAGE 3): one line of the record of processing activities (Art. 30).
+
+    ``channel`` None is any channel, ``recipient`` None the controller itself; ``survives`` names the modes
+    (``restricted``, ``child``, ``erasing``) in which the use goes on.
+    """
 
     clause: str
     point: str
@@ -298,6 +302,7 @@ class CompiledPolicy(Value, frozen=True):
     personal: frozenset[str] = frozenset()
     bindings: str | None = None
     figures: dict[str, Any] = {}
+    carries_over: bool = False  # what this version adds applies to older data of persons bound by it (LANGUAGE 3)
 
     def ancestors(self, purpose: str) -> tuple[str, ...]:
         """The purpose itself and its parents, nearest first; a purpose unknown here has only itself."""
@@ -314,13 +319,18 @@ class CompiledPolicy(Value, frozen=True):
 
 
 class Terms(Value, frozen=True):
-    """What a record was collected under."""
+    """What a record was collected under.
+
+    ``phase`` is computed, never stored: the index into the phases of the record's retention class. ``keep`` is that
+    class; None where no record is meant (then a use of any class may answer).
+    """
 
     controller: str
     surface: str
     point: str
     version: str
     phase: int = 0
+    keep: str | None = None
 
 
 class Grant(Value, frozen=True):
