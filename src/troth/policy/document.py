@@ -66,7 +66,8 @@ class Block(Value, frozen=True):
     """A piece of prose that a clause can bind: a paragraph, a list item's paragraph, a table row, a heading …
 
     ``text`` is what a reader sees: markup gone, white space folded to single spaces, Unicode NFC. ``source`` is
-    the Markdown of it as written, and ``targets`` are the link targets in order (both enter a binding's hash).
+    the Markdown of it as written, and ``targets`` are the link targets in order; ``places`` says at which offset of
+    ``text`` the words of each begin. Text and targets enter a binding's hash.
     ``group`` is shared by the rows of one table. ``level`` is a heading's level, otherwise the depth of lists.
     """
 
@@ -78,6 +79,7 @@ class Block(Value, frozen=True):
     level: int = 0
     group: int = 0
     targets: tuple[str, ...] = ()
+    places: tuple[int, ...] = ()
 
 
 class Span(Value, frozen=True, order=True):

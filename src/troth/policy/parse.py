@@ -10,6 +10,7 @@ import dataclasses
 import re
 import unicodedata
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -30,6 +31,8 @@ from troth.policy.document import (
 )
 from troth.policy.model import Position
 from troth.policy.yaml_nodes import compose
+
+Link: TypeAlias = tuple[str, int]  # a target, and the offset in the block's text where its words begin
 
 LONGEST = 4_000_000  # characters of one policy
 LONGEST_BLOCK = 60_000  # characters of one paragraph: inline Markdown is not linear in hostile hands
@@ -221,7 +224,7 @@ class _Walk:
     def walk(self, tokens: list[Token]) -> _Scan:
         opening: Token | None = None
         row: list[str] = []
-        row_targets: list[str] = []
+        row_links: list[Link] = []
         row_source: list[str] = []
         for i, token in enumerate(tokens):
             kind = token.type
@@ -232,17 +235,18 @@ class _Walk:
             elif kind == "code_block":
                 self.add("code", "", token, ())
             elif kind == "tr_open":
-                row, row_targets, row_source, opening = [], [], [], token
+                row, row_links, row_source, opening = [], [], [], token
             elif kind == "tr_close":
-                self.add("row", " | ".join(row), opening or token, row_targets, source=" | ".join(row_source))
+                self.add("row", " | ".join(row), opening or token, row_links, source=" | ".join(row_source))
             elif kind == "inline":
-                words, targets = self.words(token)
+                words, links = self.words(token)
                 if "table" in self.containers:
+                    before = len(" | ".join([*row, ""]))
                     row.append(words)
-                    row_targets += targets
+                    row_links += [(target, before + offset) for target, offset in links]
                     row_source.append(token.content)
                 else:
-                    self.add(self.kind(tokens[i - 1]), words, token, targets)
+                    self.add(self.kind(tokens[i - 1]), words, token, links)
             elif token.nesting == 1:
                 self.open(token)
             elif token.nesting == -1:
@@ -284,7 +288,7 @@ class _Walk:
         return "quote" if "blockquote" in self.containers else "paragraph"
 
     def add(
-        self, kind: BlockKind, words: str, token: Token, targets: Sequence[str], *, source: str | None = None
+        self, kind: BlockKind, words: str, token: Token, links: Sequence[Link], *, source: str | None = None
     ) -> None:
         start, end = token.map or [0, 0]
         level = sum(c == "list_item" for c in self.containers)
@@ -301,7 +305,8 @@ class _Walk:
                 end=end + 1,
                 level=level,
                 group=self.group if kind == "row" else 0,
-                targets=tuple(targets),
+                targets=tuple(target for target, _ in links),
+                places=tuple(offset for _, offset in links),
             )
         )
         if kind == "code":
@@ -311,18 +316,18 @@ class _Walk:
         if self.inside_list():
             self.members.append(index)
 
-    def words(self, token: Token) -> tuple[str, list[str]]:
-        """What a reader sees of an inline token, and its link targets in order."""
+    def words(self, token: Token) -> tuple[str, list[Link]]:
+        """What a reader sees of an inline token, and its links in order."""
         if len(token.content) > LONGEST_BLOCK:
             at = Position((token.map or [0])[0] + 1, 1)
             message = f"a paragraph of more than {LONGEST_BLOCK} characters; its Markdown is taken as plain text"
             self.report.warning("LONG_PARAGRAPH", self.filename, at, message)
             return fold(token.content), []
         seen: list[str] = []
-        targets: list[str] = []
+        links: list[Link] = []
         for outer in self.inline.parseInline(token.content):
-            _collect(outer.children or [], seen, targets)
-        return fold("".join(seen)), targets
+            _collect(outer.children or [], seen, links)
+        return fold("".join(seen)), links
 
     def fence(self, token: Token) -> None:
         start, end = token.map or [0, 0]
@@ -342,14 +347,21 @@ class _Walk:
             self.add("code", "", token, ())
 
 
-def _collect(tokens: Sequence[Token], seen: list[str], targets: list[str]) -> None:
+def _collect(tokens: Sequence[Token], seen: list[str], links: list[Link]) -> None:
     for token in tokens:
         if token.type in ("text", "code_inline", "text_special"):
             seen.append(token.content)
         elif token.type in ("softbreak", "hardbreak"):
             seen.append(" ")
         elif token.type == "link_open":
-            targets.append(str(token.attrs.get("href", "")))
+            links.append((str(token.attrs.get("href", "")), _offset(seen)))
         elif token.type == "image":
-            targets.append(str(token.attrs.get("src", "")))
-            _collect(token.children or [], seen, targets)
+            links.append((str(token.attrs.get("src", "")), _offset(seen)))
+            _collect(token.children or [], seen, links)
+
+
+def _offset(seen: Sequence[str]) -> int:
+    """Where the next word will stand once the text so far is folded."""
+    so_far = "".join(seen)
+    folded = len(fold(so_far))
+    return folded + 1 if folded and so_far[-1:].isspace() else folded
