@@ -20,7 +20,10 @@ _PROMISES = re.compile(
     re.IGNORECASE,
 )
 # Words that join two bound parts and say nothing of their own.
-_JOINTS = frozenset("a also an and as but for if in of on or so such that the then this to too we well you".split())
+_JOINTS = frozenset(
+    ("a", "also", "an", "and", "as", "but", "for", "if", "in", "of", "on", "or", "so", "such", "that", "the", "then")
+    + ("this", "to", "too", "we", "well", "you")
+)
 
 
 class Unbound(Value, frozen=True):

@@ -10,7 +10,8 @@ import re
 
 # After these a full stop ends no sentence unless the text ends there.
 _ABBREVIATIONS = frozenset(
-    "e.g. i.e. etc. ltd. inc. co. corp. llc. no. art. sec. para. mr. mrs. ms. dr. st. vs. cf. approx. incl. tel.".split()
+    ("e.g.", "i.e.", "etc.", "ltd.", "inc.", "co.", "corp.", "llc.", "no.", "art.", "sec.", "para.", "mr.", "mrs.")
+    + ("ms.", "dr.", "st.", "vs.", "cf.", "approx.", "incl.", "tel.")
 )
 _END = re.compile(r"[.!?…。！？؟]+[\"'”’»)\]]*(?=\s)")
 _NEXT = re.compile(r"\s+[\"'“‘«(\[{]*(\S)")
