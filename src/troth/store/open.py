@@ -1,0 +1,176 @@
+"""The store as the layers above see it: write, read, publish. ``open_store`` puts it together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from troth.config import Config
+from troth.errors import Unavailable
+from troth.store import tables
+from troth.store.batch import Executor
+from troth.store.checkpoint import Signer
+from troth.store.engine import Database, open_database, refuse_shared
+from troth.store.transaction import KeyTx, Lane, Write
+from troth.store.writer import Writer
+from troth.world import Clock, Randomness
+
+log = logging.getLogger("troth.store")
+
+T = TypeVar("T")
+
+
+def end_process(reason: str) -> None:
+    """End the process at once: a failed sync leaves nothing that could be trusted."""
+    log.critical("%s", reason)
+    sys.stderr.write(f"troth: {reason}\n")
+    sys.stderr.flush()
+    os._exit(70)
+
+
+class Store:
+    """D and K, their one writer, and the ledger. Made by ``open_store``; safe to use from any thread."""
+
+    def __init__(
+        self,
+        folder: Path,
+        data: Database,
+        keys: Database,
+        clock: Clock,
+        randomness: Randomness,
+        signer: Signer,
+        abort: Callable[[str], None] = end_process,
+    ) -> None:
+        self.folder = folder
+        self.data = data
+        self.keys = keys
+        self.clock = clock
+        self.randomness = randomness
+        self.signer = signer
+        self.policy_version: str | Callable[[], str] = ""
+        self._executor = Executor(data, keys, clock, randomness, signer, self._policy, abort)
+        self.writer = Writer(self._executor)
+
+    def _policy(self) -> str:
+        version = self.policy_version
+        return version if isinstance(version, str) else version()
+
+    # --- writing ---
+
+    def submit(self, write: Write[T]) -> Future[T]:
+        """Queue a write. Raises ``Busy`` (its lane is full) or ``Unavailable`` before anything is done."""
+        return self.writer.submit(write)
+
+    def write(self, write: Write[T]) -> T:
+        """Carry out a write and wait until it is durable.
+
+        Raises what its steps raised; ``Unavailable`` if the ledger cannot be written (nothing was done);
+        ``Unknown`` if it is not known whether it was done; ``Conflict`` for a key that came with another request.
+        """
+        if self.writer.here():
+            raise RuntimeError("a step of a write cannot wait for another write")
+        return self.writer.submit(write).result()
+
+    async def awrite(self, write: Write[T]) -> T:
+        """As ``write``, awaited. Cancelling the waiter does not cancel the write."""
+        return await self.writer.asubmit(write)
+
+    def write_keys(self, step: Callable[[KeyTx], T]) -> T:
+        """A transaction of K alone, for what concerns no subject's effect in D (a day key, an epoch, the head).
+
+        May also be called from a step that writes D: its K transaction then commits before D's.
+        """
+
+        def work() -> T:
+            with self.keys.transaction() as connection:
+                return step(KeyTx(connection, self._executor.now()))
+
+        return work() if self.writer.here() else self.writer.control(work).result()
+
+    def truncate_keys(self) -> bool:
+        """Overwrite K's write-ahead log, so that deleted keys are gone from its files. False: not done (a reader)."""
+
+        def work() -> bool:
+            return self.keys.checkpoint("TRUNCATE")
+
+        return work() if self.writer.here() else self.writer.control(work).result()
+
+    # --- reading ---
+
+    def read(self, fn: Callable[[Connection], T]) -> T:
+        """Run ``fn`` on one snapshot of D. It cannot write."""
+        with self.data.connect() as connection:
+            return fn(connection)
+
+    def read_keys(self, fn: Callable[[Connection], T]) -> T:
+        """Run ``fn`` on K in autocommit: point reads only, so that K's log can be truncated."""
+        with self.keys.connect() as connection:
+            return fn(connection)
+
+    # --- state ---
+
+    @property
+    def fault(self) -> str | None:
+        """Why the ledger cannot be written now; None when all is well."""
+        return self.writer.fault
+
+    def require_available(self, lane: Lane = Lane.READ) -> None:
+        """Raise ``Unavailable`` or ``Busy`` before a read whose block could not be recorded (promise 3)."""
+        if self.writer.fault is not None:
+            raise Unavailable("the ledger cannot be written: nothing is read or written until it can")
+        self.writer.admits(lane)
+
+    @property
+    def size(self) -> int:
+        """How many entries the ledger held at the last commit."""
+        head = self._executor.head
+        return head.size if head else 0
+
+    def on_commit(self, call: Callable[[], None]) -> None:
+        """Call ``call`` on the writer's thread after each commit; it must return at once and never wait."""
+        self.writer.committed.append(call)
+
+    def publish(self) -> None:
+        """Publish the log's tiles up to the newest commit, now."""
+
+    def close(self) -> None:
+        """Finish what waits, publish, and close every connection."""
+        self.writer.close()
+        for database in (self.keys, self.data):
+            try:
+                database.checkpoint("TRUNCATE")
+            finally:
+                database.close()
+
+
+def open_store(
+    config: Config,
+    clock: Clock,
+    randomness: Randomness,
+    signer_factory: Callable[[Database], Signer],
+    *,
+    abort: Callable[[str], None] = end_process,
+) -> Store:
+    """Open both databases, bring them up to date, check the log's head, and start the writer.
+
+    Raises ``StartRefused`` with one clear reason.
+    """
+    folder = config.folder
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    data = open_database(config.data_database, "data")
+    keys = open_database(config.keys_database, "keys")
+    refuse_shared(data, keys)
+    for database, metadata in ((data, tables.data), (keys, tables.keys)):
+        with database.transaction() as connection:
+            metadata.create_all(connection)
+    store = Store(folder, data, keys, clock, randomness, signer_factory(keys), abort)
+    store._executor.start()
+    store.writer.start()
+    return store
