@@ -1,0 +1,249 @@
+"""The second step: the person opens the link and presses the button. A GET only looks; a POST confirms.
+
+What was pending becomes live: the address is proven, consents that were asked are given, retention begins to
+follow the person's states. Where the address already belongs to somebody here, that is the same person: their
+records are joined, and the two submissions stay as they were. Clauses: ``collect.newsletter``,
+``collect.registration``, ``consent.at-submission``. Mechanisms: ``intake.double-opt-in``, ``intake.registration``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, update
+from sqlalchemy.exc import IntegrityError
+
+from troth.errors import Unproven
+from troth.notice.consents import CLASS, SCHEMA, TABLE, Consent, Consents
+from troth.notice.versions import Versions
+from troth.policy.model import CompiledPolicy, Grant, State, Stop
+from troth.store import Lane, Store, Write, links
+from troth.store.ledger import EntryDraft
+from troth.store.links import Link
+from troth.store.tables import consent_records
+from troth.store.writer import DataTx, KeyTx
+from troth.vault import NewRecord, Vault
+from troth.world import Clock
+
+MOVE = (
+    update(consent_records)
+    .where(
+        consent_records.c.tenant == bindparam("of_tenant"),
+        consent_records.c.sid == bindparam("of_sid"),
+        consent_records.c.cid == bindparam("of_cid"),
+    )
+    .values(sid=bindparam("to"), ct=bindparam("new_ct"), eid=bindparam("by"))
+)
+MECHANISM = {"newsletter": "intake.double-opt-in"}
+
+
+@dataclass(frozen=True)
+class ConfirmPage:
+    """What the page behind a link may show: nothing personal, for whoever holds the link may not be the person."""
+
+    tenant: str
+    point: str
+    done: bool
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """What confirming did. ``consents`` are the ids given; ``already`` if the link had been used before."""
+
+    point: str
+    entry: str
+    consents: tuple[str, ...]
+    already: bool = False
+
+
+class Confirmation:
+    """Turns pending submissions into live ones."""
+
+    def __init__(self, store: Store, vault: Vault, versions: Versions, consents: Consents, clock: Clock) -> None:
+        self.store = store
+        self.vault = vault
+        self.versions = versions
+        self.consents = consents
+        self.clock = clock
+
+    def _link(self, token: str) -> Link:
+        return self.store.read(lambda connection: links.find(connection, token, "confirm", self.clock.now()))
+
+    def look(self, token: str) -> ConfirmPage:
+        """What a GET shows; changes nothing (link scanners come by). ``Unproven`` for a link that is not valid."""
+        link = self._link(token)
+        return ConfirmPage(link.tenant, link.ref, link.used_ms is not None)
+
+    def confirm(self, token: str) -> Confirmed:
+        """Confirm; a second time changes nothing and says so."""
+        link = self._link(token)
+        if link.used_ms is not None or link.sid is None:
+            return Confirmed(link.ref, "", (), already=True)
+        policy = self.versions.current()
+        for _ in range(3):  # two confirmations of one address may race: the loser finds an owner and joins them
+            owner = self.vault.owner(link.tenant, link.sid)
+            try:
+                if owner is None:
+                    return self._go_live(link, link.sid, policy)
+                return self._join(link, link.sid, owner, policy)
+            except IntegrityError:
+                continue
+        raise Unproven("this address is being confirmed elsewhere at the same moment: please try the link again")
+
+    def _go_live(self, link: Link, sid: bytes, policy: CompiledPolicy) -> Confirmed:
+        """The first time this address is proven: its tag becomes live, which is unique, in K first."""
+        opening = self.vault.opening(link.tenant, sid)
+        pending = self._requested(link.tenant, sid)
+        opened = [(consent, self.consents.open(link.tenant, sid, consent)) for consent in pending]
+        scopes = [policy.consents[c.consent].purpose for c in pending if c.consent in policy.consents]
+
+        def before(ktx: KeyTx) -> None:
+            self.vault.promote(ktx, link.tenant, sid)
+            self._lift(ktx, link.tenant, sid, scopes, policy)
+
+        def body(tx: DataTx) -> Confirmed:
+            if not links.use(tx, link):
+                return Confirmed(link.ref, "", (), already=True)
+            self.vault.go_live(tx, link.tenant, sid)
+            return self._record(tx, link, sid, opening, policy, opened)
+
+        return self.store.write(Write(before=before, body=body))
+
+    def _join(self, link: Link, sid: bytes, owner: bytes, policy: CompiledPolicy) -> Confirmed:
+        """The address belongs to ``owner`` already: re-seal what was pending under the owner's keys, drop the rest."""
+        tenant = link.tenant
+        rows = self.store.read(lambda connection: self.vault.records(connection, tenant, sid))
+        records = [
+            NewRecord(row.class_, row.terms, self.vault.open(tenant, row), schema=row.schema, anchor_ms=row.anchor_ms)
+            for row in rows
+        ]
+        pending = self._requested(tenant, sid)
+        opened = [(consent, self.consents.open(tenant, sid, consent)) for consent in pending]
+        scopes = [policy.consents[c.consent].purpose for c in pending if c.consent in policy.consents]
+        staged = self.vault.stage(tenant, sid=owner, identifiers={}, records=records, pending=False, classes=(CLASS,))
+
+        def before(ktx: KeyTx) -> None:
+            staged.before(ktx)
+            self._lift(ktx, tenant, owner, scopes, policy)
+
+        def body(tx: DataTx) -> Confirmed:
+            if not links.use(tx, link):
+                return Confirmed(link.ref, "", (), already=True)
+            entry = tx.append(
+                EntryDraft(
+                    kind="subject.joined",
+                    clause="purpose.account",
+                    mechanism="intake.registration",
+                    actor="subject",
+                    facts={"point": link.ref, "records": len(records)},
+                ),
+                staged.opening,
+            )
+            staged.insert(tx, entry.eid)
+            for consent, value in opened:
+                sealed = staged.seal(CLASS, consent.cid, TABLE, SCHEMA, value)
+                self._move_consent(tx, tenant, sid, owner, consent, sealed, entry.eid)
+            self.vault.void(tx, tenant, sid)
+            moved = [(replace(consent, eid=entry.eid), value) for consent, value in opened]
+            return self._record(tx, link, owner, staged.opening, policy, moved)
+
+        return self.store.write(
+            Write(before=before, body=body, after=lambda ktx, _: self.vault.destroy(ktx, tenant, sid), lane=Lane.WRITE)
+        )
+
+    def _lift(self, ktx: KeyTx, tenant: str, sid: bytes, purposes: list[str], policy: CompiledPolicy) -> None:
+        """Lift the suppressions that a fresh double opt-in to these purposes answers (``rights.object-marketing``)."""
+        for purpose in purposes:
+            for node in policy.ancestors(purpose):
+                if self.vault.lift(ktx, tenant, sid, node):
+                    for other in beside(policy, node, purpose):
+                        self.vault.suppress(ktx, tenant, sid, other)
+
+    def _move_consent(
+        self, tx: DataTx, tenant: str, sid: bytes, owner: bytes, consent: Consent, sealed: bytes, eid: bytes
+    ) -> None:
+        tx.execute(
+            MOVE,
+            {"of_tenant": tenant, "of_sid": sid, "of_cid": consent.cid, "to": owner, "new_ct": sealed, "by": eid},
+        )
+
+    def _requested(self, tenant: str, sid: bytes) -> list[Consent]:
+        def fn(connection: Connection) -> list[Consent]:
+            return [c for c in self.consents.of(connection, tenant, sid) if c.state == "Requested"]
+
+        return self.store.read(fn)
+
+    def _record(
+        self,
+        tx: DataTx,
+        link: Link,
+        sid: bytes,
+        opening: bytes,
+        policy: CompiledPolicy,
+        opened: list[tuple[Consent, dict[str, Any]]],
+    ) -> Confirmed:
+        """The entries, the consents given and the states that begin, for a person who is live."""
+        tenant, point = link.tenant, policy.points.get(link.ref)
+        entry = tx.append(
+            EntryDraft(
+                kind="intake.confirmed",
+                clause=point.clause if point else "collect.registration",
+                mechanism=MECHANISM.get(link.ref, "intake.registration"),
+                actor="subject",
+                facts={"point": link.ref},
+            ),
+            opening,
+        )
+        given = []
+        for consent, value in opened:
+            ask = policy.consents.get(consent.consent)
+            if ask is None:  # no longer asked for: it lapses, and retention takes it
+                continue
+            granted = tx.append(
+                EntryDraft(
+                    kind="consent.given",
+                    clause=ask.clause,
+                    mechanism="consent.record",
+                    actor="subject",
+                    purpose=ask.purpose,
+                    facts={"consent": ask.id, "record": consent.cid.hex()},
+                    refers=entry.eid,
+                ),
+                opening,
+            )
+            self.consents.give(tx, consent, value, tenant=tenant, sid=sid, eid=granted.eid)
+            given.append(ask.id)
+            grant = Grant(ask.purpose, ask.channel, ask.meaning)
+            self.vault.change_state(tx, tenant, sid, with_grant(policy, grant))
+        if not opened:
+            self.vault.change_state(tx, tenant, sid, lambda state: replace_bound(state, policy.version))
+        self.vault.happen(tx, tenant, sid, f"{link.ref}.confirmed", policy)
+        return Confirmed(link.ref, entry.eid.hex(), tuple(given))
+
+
+def with_grant(policy: CompiledPolicy, grant: Grant) -> Callable[[State], State]:
+    """A state that has the grant, and no longer the stops that a fresh consent to this very purpose lifts."""
+
+    def change(state: State) -> State:
+        stops = set(state.stops)
+        for stop in state.stops:
+            if stop.purpose in policy.ancestors(grant.purpose) and stop.channel in (None, grant.channel):
+                stops.discard(stop)
+                stops.update(Stop(node, stop.channel) for node in beside(policy, stop.purpose, grant.purpose))
+        return State(state.mode, policy.version, state.grants | {grant}, frozenset(stops))
+
+    return change
+
+
+def beside(policy: CompiledPolicy, node: str, purpose: str) -> list[str]:
+    """What stays stopped below ``node`` when only ``purpose`` is opened again: the branches that do not lead to it."""
+    path = policy.ancestors(purpose)
+    opened = path[: path.index(node) + 1]
+    return sorted(p.id for p in policy.purposes.values() if p.parent in opened and p.id not in opened)
+
+
+def replace_bound(state: State, version: str) -> State:
+    """The same state, bound to this version: the person was shown it."""
+    return State(state.mode, version, state.grants, state.stops)

@@ -1,0 +1,334 @@
+"""Erasure: unreadable at once, gone and looked for, and a certificate that says no more than was seen.
+
+The steps of DESIGN 1.4, each of which can be repeated: (1) one transaction orders it, and the gate refuses this
+person from there on; (2) keys and index tags are destroyed and looked for on a new connection; (3) rows go in
+chunks, and one transaction looks again and says *done*. A step that could not be done is reported as not done.
+Clauses: ``rights.erase``, ``retain.while-used``. Mechanism: ``right.erase``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+from sqlalchemy import Connection, Delete, RowMapping, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql.elements import ColumnElement
+
+from troth.errors import NotFound, Unavailable
+from troth.notice.versions import Versions
+from troth.policy.model import State
+from troth.store import Lane, Store, Write, links
+from troth.store.jobs import Job
+from troth.store.ledger import EntryDraft
+from troth.store.outbox import post
+from troth.store.tables import (
+    consent_records,
+    erasures,
+    messages,
+    personal_records,
+    rights_requests,
+    sessions,
+    subject_states,
+    subjects,
+)
+from troth.store.tables import links as link_table
+from troth.store.writer import DataTx, KeyTx
+from troth.vault import Vault
+from troth.world import Clock, Randomness
+
+ERASE_JOB = "rights.erase"
+CHUNK = 500  # rows a transaction: a person with 100,000 rows does not stop the writer for everybody else
+
+Cause = Literal["right", "retention", "refusal", "child"]
+
+
+def person(table: Table, extra: ColumnElement[bool] | None = None) -> ColumnElement[bool]:
+    """The rows of one person in a table that carries tenant and sid."""
+    columns = table.c
+    where: ColumnElement[bool] = (columns.tenant == bindparam("of_tenant")) & (columns.sid == bindparam("of_sid"))
+    return where if extra is None else where & extra
+
+
+# children first, the subject last: the order in which rows go
+CHUNKED = {
+    "personal_records": (personal_records, personal_records.c.rid),
+    "consent_records": (consent_records, consent_records.c.cid),
+    "messages": (messages, messages.c.id),
+    "rights_requests": (rights_requests, rights_requests.c.id),
+}
+CHUNK_DELETES: dict[str, Delete] = {
+    name: delete(table).where(
+        person(table), column.in_(select(column).where(person(table)).limit(CHUNK).scalar_subquery())
+    )
+    for name, (table, column) in CHUNKED.items()
+}
+LAST_DELETES: dict[str, Delete] = {
+    "subject_states": delete(subject_states).where(person(subject_states)),
+    "sessions": delete(sessions).where(person(sessions)),
+    "subjects": delete(subjects).where(person(subjects)),
+}
+ORPHAN_LINKS = update(link_table).where(person(link_table, link_table.c.kind == "unsubscribe")).values(sid=None, ref="")
+COUNTS = {
+    name: select(func.count()).select_from(table).where(person(table))
+    for name, table in {
+        **{name: table for name, (table, _) in CHUNKED.items()},
+        "subject_states": subject_states,
+        "sessions": sessions,
+        "links": link_table,
+        "subjects": subjects,
+    }.items()
+}
+INSERT = insert(erasures)
+OPEN_ORDER = select(erasures).where(
+    erasures.c.tenant == bindparam("of_tenant"), erasures.c.sid == bindparam("of_sid"), erasures.c.state != "gone"
+)
+ORDER = select(erasures).where(erasures.c.ordered == bindparam("of_order"))
+UNREADABLE = (
+    update(erasures)
+    .where(erasures.c.ordered == bindparam("of_order"))
+    .values(state="unreadable", unreadable_ms=bindparam("at"))
+)
+GONE = (
+    update(erasures)
+    .where(erasures.c.ordered == bindparam("of_order"))
+    .values(state="gone", gone_ms=bindparam("at"), done=bindparam("done_eid"), counts=bindparam("new_counts"))
+)
+
+
+class Certificate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an erasure did, as seen. Times are UTC milliseconds; an empty one has not happened (or was not seen).
+
+    ``unreadable``: keys and tags destroyed, looked for on a new connection, 0 found. ``gone``: rows deleted and looked
+    for, 0 found. ``destroyed``: the epoch that wrapped old copies of the keys destroyed, with the provider's class.
+    """
+
+    ordered: str
+    cause: str
+    ordered_ms: int
+    state: str
+    unreadable_ms: int | None = None
+    gone_ms: int | None = None
+    destroyed_ms: int | None = None
+    destruction: str | None = None
+    rows: dict[str, int] = {}
+    done: str | None = None
+    not_covered: tuple[str, ...] = ("old-key-copies",)
+
+
+class Erasures:
+    """Orders erasures and carries them out."""
+
+    def __init__(self, store: Store, vault: Vault, versions: Versions, clock: Clock, chance: Randomness) -> None:
+        self.store = store
+        self.vault = vault
+        self.versions = versions
+        self.clock = clock
+        self.chance = chance
+
+    def erase(
+        self, tenant: str, sid: bytes, *, cause: Cause = "right", actor: str = "subject", language: str = "en"
+    ) -> Certificate:
+        """Order the erasure and carry it out. Returns what was seen; a step left over is a job that goes on."""
+        order = self.order(tenant, sid, cause=cause, actor=actor, language=language)
+        self.carry_out(order)
+        return self.certificate(order)
+
+    def order(
+        self, tenant: str, sid: bytes, *, cause: Cause = "right", actor: str = "subject", language: str = "en"
+    ) -> bytes:
+        """Step 1: from here on the gate refuses this person. Returns the order's id (the eid of *ordered*).
+
+        The certificate's address is sealed under a day key first: afterwards nothing can open it. An order that
+        exists already is returned, not repeated. ``NotFound`` if there is no such person.
+        """
+        earlier = self.store.read(
+            lambda c: c.execute(OPEN_ORDER, {"of_tenant": tenant, "of_sid": sid}).mappings().first()
+        )
+        if earlier is not None:
+            return bytes(earlier["ordered"])
+        if not self.store.read(lambda c: self.vault.exists(c, tenant, sid)):
+            raise NotFound("there is no such person here", clause="rights.erase")
+        opening = self.vault.opening(tenant, sid)
+        address = self._last_address(tenant, sid) if cause == "right" else None
+        letter = self.vault.transit_seal(msgspec.json.encode({"address": address, "language": language}))
+
+        def body(tx: DataTx) -> bytes:
+            entry = tx.append(
+                EntryDraft(
+                    kind="erase.ordered",
+                    clause="rights.erase" if cause == "right" else "retain.while-used",
+                    mechanism="right.erase",
+                    actor=actor,
+                    facts={"cause": cause},
+                ),
+                opening,
+            )
+            self.vault.change_state(tx, tenant, sid, erasing)
+            self.vault.set_mode(tx, tenant, sid, "erasing")
+            tx.execute(
+                INSERT,
+                {
+                    "ordered": entry.eid,
+                    "tenant": tenant,
+                    "sid": sid,
+                    "cause": cause,
+                    "state": "ordered",
+                    "ordered_ms": tx.now,
+                    "counts": "{}",
+                },
+            )
+            tx.enqueue(ERASE_JOB, entry.eid.hex(), payload=letter, dedup=f"erase/{entry.eid.hex()}")
+            return entry.eid
+
+        return self.store.write(Write(body=body, lane=Lane.RIGHTS))
+
+    def carry_out(self, order: bytes) -> None:
+        """Steps 2 and 3, as far as they are not done. Raises ``Unavailable`` where something could not be seen."""
+        row = self._order(order)
+        tenant, sid = row["tenant"], bytes(row["sid"])
+        if row["state"] == "ordered":
+            self._make_unreadable(order, tenant, sid, row["ordered_ms"])
+        if row["state"] != "gone":
+            counts = self._remove_rows(tenant, sid)
+            self._finish(order, tenant, sid, counts, row["cause"])
+
+    def job(self, job: Job) -> None:
+        """The job behind an order: repeats what is left, then sends the certificate."""
+        order = bytes.fromhex(job.ref)
+        self.carry_out(order)
+        self._send_certificate(order, job.payload)
+
+    def certificate(self, order: bytes) -> Certificate:
+        """What has been seen of this erasure so far."""
+        row = self._order(order)
+        return Certificate(
+            ordered=order.hex(),
+            cause=row["cause"],
+            ordered_ms=row["ordered_ms"],
+            state=row["state"],
+            unreadable_ms=row["unreadable_ms"],
+            gone_ms=row["gone_ms"],
+            destroyed_ms=row["destroyed_ms"],
+            destruction=row["destruction"],
+            rows=msgspec.json.decode(row["counts"]),
+            done=row["done"].hex() if row["done"] else None,
+        )
+
+    def _order(self, order: bytes) -> RowMapping:
+        row = self.store.read(lambda c: c.execute(ORDER, {"of_order": order}).mappings().first())
+        if row is None:
+            raise NotFound("there is no such erasure", clause="rights.erase")
+        return row
+
+    def _last_address(self, tenant: str, sid: bytes) -> str | None:
+        """The address the certificate goes to: the newest e-mail on record, opened for this right alone."""
+        rows = self.store.read(lambda c: self.vault.records(c, tenant, sid))
+        for row in sorted(rows, key=lambda r: r.anchor_ms, reverse=True):
+            value = self.vault.open(tenant, row).get("email")
+            if isinstance(value, str):
+                return value
+        return None
+
+    def _make_unreadable(self, order: bytes, tenant: str, sid: bytes, ordered_ms: int) -> None:
+        """Step 2: K first. 0 rows is success: the step may be a repetition."""
+
+        def before(ktx: KeyTx) -> None:
+            self.vault.destroy(ktx, tenant, sid)
+            self.vault.guard(ktx, order, tenant, sid, "erased", ordered_ms)
+
+        self.store.write(Write(before=before, body=lambda tx: None, lane=Lane.RIGHTS))
+        left = self.vault.look(tenant, sid)
+        if left.keys or left.tags:
+            raise Unavailable(
+                f"{left.keys} keys and {left.tags} index entries are still there after they were destroyed: "
+                "the erasure goes on as a job",
+                clause="rights.erase",
+            )
+        self.vault.scrub()
+        self.store.write(
+            Write(body=lambda tx: tx.execute(UNREADABLE, {"of_order": order, "at": tx.now}), lane=Lane.RIGHTS)
+        )
+
+    def _remove_rows(self, tenant: str, sid: bytes) -> dict[str, int]:
+        """Step 3, chunk by chunk."""
+        counts = {}
+        for name, statement in CHUNK_DELETES.items():
+            counts[name] = 0
+            while gone := self.store.write(Write(body=self._deletion(statement, tenant, sid), lane=Lane.JOB)):
+                counts[name] += gone
+        return counts
+
+    @staticmethod
+    def _deletion(statement: Delete, tenant: str, sid: bytes) -> Callable[[DataTx], int]:
+        return lambda tx: tx.execute(statement, {"of_tenant": tenant, "of_sid": sid}).rowcount
+
+    def _finish(self, order: bytes, tenant: str, sid: bytes, counts: dict[str, int], cause: str) -> None:
+        """The last rows, the second look, and the entry *done* that refers to *ordered*: one transaction."""
+        key = {"of_tenant": tenant, "of_sid": sid}
+
+        def body(tx: DataTx) -> None:
+            tx.execute(ORPHAN_LINKS, key)
+            counts["links"] = links.drop(tx, tenant, sid)
+            for name, statement in LAST_DELETES.items():
+                counts[name] = tx.execute(statement, key).rowcount
+            left = remaining(tx.connection, tenant, sid)
+            if left:
+                raise Unavailable(f"rows are still there: {', '.join(sorted(left))}", clause="rights.erase")
+            done = tx.append(
+                EntryDraft(
+                    kind="erase.done",
+                    clause="rights.erase" if cause == "right" else "retain.while-used",
+                    mechanism="right.erase",
+                    refers=order,
+                    facts={"cause": cause, "rows": sum(counts.values())},
+                )
+            )
+            text = msgspec.json.encode({k: v for k, v in counts.items() if v}, order="sorted").decode()
+            tx.execute(GONE, {"of_order": order, "at": tx.now, "done_eid": done.eid, "new_counts": text})
+
+        self.store.write(Write(body=body, lane=Lane.RIGHTS))
+
+    def _send_certificate(self, order: bytes, letter: bytes | None) -> None:
+        """The mail with the certificate, once, to the address that was sealed before the keys died."""
+        template = self.versions.current().templates.get("erase.certificate")
+        opened = msgspec.json.decode(self.vault.transit_open(letter)) if letter else {}
+        address = opened.get("address")
+        if template is None or not address:
+            return
+        sealed = self.vault.transit_seal(str(address).encode())
+        certificate = self.certificate(order)
+        words = {"order": order.hex(), "language": opened.get("language", "en"), "certificate": certificate}
+        variables = self.vault.transit_seal(msgspec.json.encode(words))
+
+        def body(tx: DataTx) -> None:
+            post(
+                tx,
+                template,
+                self.chance,
+                tenant="",
+                sid=None,
+                opening=None,
+                variables=variables,
+                address=(int.from_bytes(sealed[:4], "big"), sealed),
+                dedup=f"certificate/{order.hex()}",
+            )
+
+        with contextlib.suppress(IntegrityError):  # the same certificate is queued already: the job is a repetition
+            self.store.write(Write(body=body, lane=Lane.JOB))
+
+
+def remaining(connection: Connection, tenant: str, sid: bytes) -> dict[str, int]:
+    """Rows of this person that a look finds, by table; empty when there are none."""
+    found = {
+        name: connection.execute(statement, {"of_tenant": tenant, "of_sid": sid}).scalar() or 0
+        for name, statement in COUNTS.items()
+    }
+    return {name: count for name, count in found.items() if count}
+
+
+def erasing(state: State) -> State:
+    """The state of somebody whose erasure was ordered: nothing is permitted but what the erasure needs."""
+    return State("erasing", state.bound, frozenset(), state.stops)

@@ -1,0 +1,178 @@
+"""Objecting and withdrawing: at once, free, and for ever (GDPR Art. 21(2)-(3), 7(3); L17).
+
+The person's state stops the purpose and everything below it in the same transaction as the entry; then K gets a
+guard row (a restore applies it again) and a suppression: a keyed hash of the address that outlives erasure and
+cannot be read back as an address. Clauses: ``rights.object-marketing``, ``rights.unsubscribe``,
+``consent.withdraw``. Mechanisms: ``right.object``, ``suppress.keyed``, ``consent.withdraw``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from sqlalchemy import bindparam, select
+
+from troth.errors import Invalid
+from troth.notice.consents import Consents
+from troth.notice.versions import Versions
+from troth.policy.model import CompiledPolicy, State, Stop
+from troth.store import Lane, Store, Write, links
+from troth.store.jobs import Job
+from troth.store.ledger import Entry, EntryDraft
+from troth.store.outbox import post
+from troth.store.tables import ledger
+from troth.store.writer import DataTx, KeyTx
+from troth.vault import Vault
+from troth.world import Clock, Randomness
+
+GUARD_JOB = "rights.guard"
+ENTRY_AT = select(ledger.c.at_ms).where(ledger.c.eid == bindparam("of_eid"))
+
+Via = Literal["centre", "unsubscribe", "one-click", "api", "operator"]
+
+
+class Objected(msgspec.Struct, frozen=True):
+    """What an objection did: the entry, the purpose stopped, and how many consents it ended."""
+
+    entry: str
+    purpose: str
+    consents: int
+    at: int
+
+
+class Objections:
+    """Stops uses for one person."""
+
+    def __init__(
+        self, store: Store, vault: Vault, versions: Versions, consents: Consents, clock: Clock, chance: Randomness
+    ) -> None:
+        self.store = store
+        self.vault = vault
+        self.versions = versions
+        self.consents = consents
+        self.clock = clock
+        self.chance = chance
+
+    def object(
+        self,
+        tenant: str,
+        sid: bytes,
+        purpose: str,
+        *,
+        channel: str | None = None,
+        via: Via = "centre",
+        actor: str = "subject",
+        language: str = "en",
+    ) -> Objected:
+        """Stop a purpose, and all purposes below it, for this person. In force when this returns.
+
+        ``Invalid`` where the purpose is not one that the law or the policy lets a person stop.
+        """
+        policy = self.versions.current()
+        if purpose not in stoppable(policy):
+            raise Invalid(
+                f"{purpose[:64]} is not a purpose that can be objected to: contract and legal duty stay",
+                clause="rights.object-marketing",
+            )
+        opening = self.vault.opening(tenant, sid)
+        direct = policy.purposes[purpose].direct
+        clause = "rights.object-marketing" if direct else "consent.withdraw"
+        template = policy.templates.get("rights.objection-done") if via == "centre" else None
+        letter = self.vault.transit_seal(msgspec.json.encode({"language": language, "purpose": purpose}))
+
+        def body(tx: DataTx) -> tuple[Entry, int]:
+            entry = tx.append(
+                EntryDraft(
+                    kind="objection.made",
+                    clause=clause,
+                    mechanism="right.object" if direct else "consent.withdraw",
+                    actor=actor,
+                    purpose=purpose,
+                    facts={"via": via, "channel": channel or "*"},
+                ),
+                opening,
+            )
+            self.vault.change_state(tx, tenant, sid, lambda state: with_stop(state, Stop(purpose, channel)))
+            ended = self._end_consents(tx, policy, tenant, sid, purpose, entry, opening, actor)
+            if template is not None:
+                post(tx, template, self.chance, tenant=tenant, sid=sid, opening=opening, variables=letter, actor=actor)
+            tx.enqueue(GUARD_JOB, f"{tenant}/{sid.hex()}/{entry.eid.hex()}/{purpose}", dedup=f"guard/{entry.eid.hex()}")
+            self.vault.happen(tx, tenant, sid, f"{purpose}.stopped", policy)
+            return entry, ended
+
+        def after(ktx: KeyTx, done: tuple[Entry, int]) -> None:
+            self._guard(ktx, tenant, sid, done[0].eid, purpose, done[0].at_ms)
+
+        entry, ended = self.store.write(Write(body=body, after=after, lane=Lane.RIGHTS))
+        return Objected(entry.eid.hex(), purpose, ended, entry.at_ms)
+
+    def unsubscribe(self, token: str, via: Via) -> Objected | None:
+        """What an unsubscribe link does. The answer is the same when it was used before or the person is gone."""
+        link = self.store.read(lambda connection: links.find(connection, token, "unsubscribe", self.clock.now()))
+        if link.sid is None or not self.store.read(lambda c: self.vault.exists(c, link.tenant, link.sid or b"")):
+            return None
+        return self.object(link.tenant, link.sid, link.ref, channel=None, via=via)
+
+    def redo_guard(self, job: Job) -> None:
+        """The job behind an objection: writes the guard and the suppression if the first attempt did not."""
+        tenant, sid, eid, purpose = job.ref.split("/", 3)
+        at = self.store.read(lambda c: c.execute(ENTRY_AT, {"of_eid": bytes.fromhex(eid)}).scalar()) or 0
+
+        def before(ktx: KeyTx) -> None:
+            self._guard(ktx, tenant, bytes.fromhex(sid), bytes.fromhex(eid), purpose, at)
+
+        self.store.write(Write(before=before, body=lambda tx: None, lane=Lane.JOB))
+
+    def _guard(self, ktx: KeyTx, tenant: str, sid: bytes, eid: bytes, purpose: str, at_ms: int) -> None:
+        self.vault.guard(ktx, eid, tenant, sid, "objected", at_ms, stops=[Stop(purpose, None)])
+        self.vault.suppress(ktx, tenant, sid, purpose)
+
+    def _end_consents(
+        self,
+        tx: DataTx,
+        policy: CompiledPolicy,
+        tenant: str,
+        sid: bytes,
+        purpose: str,
+        entry: Entry,
+        opening: bytes,
+        actor: str,
+    ) -> int:
+        """Withdraw every consent below the stopped purpose, each with an entry of its own."""
+        ended = 0
+        for ask in policy.consents.values():
+            if purpose not in policy.ancestors(ask.purpose):
+                continue
+            count = self.consents.end(tx, tenant=tenant, sid=sid, consent=ask.id)
+            if count:
+                tx.append(
+                    EntryDraft(
+                        kind="consent.withdrawn",
+                        clause="consent.withdraw",
+                        mechanism="consent.withdraw",
+                        actor=actor,
+                        purpose=ask.purpose,
+                        refers=entry.eid,
+                        facts={"consent": ask.id, "records": count},
+                    ),
+                    opening,
+                )
+                self.vault.happen(tx, tenant, sid, f"{ask.id}.withdrawn", policy)
+            ended += count
+        return ended
+
+
+def with_stop(state: State, stop: Stop) -> State:
+    """The state with this stop, and without the grants it ends."""
+    grants = frozenset(g for g in state.grants if g.purpose != stop.purpose)
+    return State(state.mode, state.bound, grants, state.stops | {stop})
+
+
+def stoppable(policy: CompiledPolicy) -> list[str]:
+    """The purposes a person can stop: every direct-marketing node, and what rests on consent or interest."""
+    found = {p.id for p in policy.purposes.values() if p.direct}
+    for use in policy.uses:
+        if use.basis in ("consent", "legitimate_interest", "public_interest"):
+            found.add(use.purpose)
+    return sorted(found & set(policy.purposes))
