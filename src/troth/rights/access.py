@@ -1,0 +1,244 @@
+"""The person's copy: everything held about them, with what Art. 15 asks for beside it, and nothing of anybody else.
+
+One value, three forms: JSON (documented schema, machine-readable: Art. 20), CSV in a zip, and a readable page that
+the web makes of the same value. Clauses: ``rights.access``, ``rights.portability``. Mechanism: ``right.access``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, bindparam, select
+
+from troth.errors import NotFound
+from troth.notice.consents import Consents
+from troth.notice.versions import Versions
+from troth.policy.model import CompiledPolicy, StateRule
+from troth.rights.requests import REQUESTS_OF, Requests
+from troth.store import Lane, Store, Write
+from troth.store.ledger import EntryDraft
+from troth.store.tables import messages, subject_states, subjects
+from troth.store.writer import DataTx
+from troth.vault import StoredRecord, Vault
+from troth.vault.retention import due
+
+FORMAT = "troth-copy-1"
+
+SUBJECT = select(subjects).where(subjects.c.tenant == bindparam("of_tenant"), subjects.c.sid == bindparam("of_sid"))
+STATES = select(subject_states).where(
+    subject_states.c.tenant == bindparam("of_tenant"), subject_states.c.sid == bindparam("of_sid")
+)
+MESSAGES = (
+    select(messages.c.template, messages.c.purpose, messages.c.state, messages.c.queued_ms, messages.c.ended_ms)
+    .where(messages.c.tenant == bindparam("of_tenant"), messages.c.sid == bindparam("of_sid"))
+    .order_by(messages.c.queued_ms)
+)
+
+
+class Used(msgspec.Struct, frozen=True):
+    """One use of a record's fields: a line of the record of processing activities."""
+
+    purpose: str
+    basis: str
+    fields: tuple[str, ...]
+    clause: str
+    recipient: str | None
+
+
+class Held(msgspec.Struct, frozen=True):
+    """One record as held: its values, where and under which version it was collected, why, and until when.
+
+    ``until`` is the time (UTC milliseconds) at which it will be erased, None while that depends on the person.
+    """
+
+    id: str
+    point: str
+    surface: str
+    version: str
+    collected: int
+    source: str
+    entry: str
+    values: dict[str, Any]
+    uses: tuple[Used, ...]
+    kept: tuple[str, ...]
+    until: int | None
+
+
+class Copy(msgspec.Struct, frozen=True):
+    """The whole copy. Times are UTC milliseconds; ids are hex."""
+
+    format: str
+    made: int
+    controller: dict[str, str]
+    policy: dict[str, str]
+    records: tuple[Held, ...]
+    consents: tuple[dict[str, Any], ...]
+    objections: tuple[dict[str, str | None], ...]
+    states: tuple[dict[str, Any], ...]
+    messages: tuple[dict[str, Any], ...]
+    requests: tuple[dict[str, Any], ...]
+    recipients: tuple[dict[str, Any], ...]
+    rights: tuple[str, ...]
+    entry: str
+
+
+class Access:
+    """Prepares copies."""
+
+    def __init__(self, store: Store, vault: Vault, versions: Versions, consents: Consents, requests: Requests) -> None:
+        self.store = store
+        self.vault = vault
+        self.versions = versions
+        self.consents = consents
+        self.requests = requests
+
+    def copy(self, tenant: str, sid: bytes, *, actor: str = "subject") -> Copy:
+        """The copy; it leaves only after its entry is durable (promise 3). ``NotFound`` if the person is not here."""
+
+        def snapshot(connection: Connection) -> dict[str, Any] | None:
+            key = {"of_tenant": tenant, "of_sid": sid}
+            if not self.vault.exists(connection, tenant, sid):
+                return None
+            return {
+                "subject": dict(connection.execute(SUBJECT, key).mappings().one()),
+                "state": self.vault.state_of(connection, tenant, sid)[0],
+                "records": self.vault.records(connection, tenant, sid),
+                "consents": self.consents.of(connection, tenant, sid),
+                "states": [dict(row) for row in connection.execute(STATES, key).mappings()],
+                "messages": [dict(row) for row in connection.execute(MESSAGES, key).mappings()],
+                "requests": [dict(row) for row in connection.execute(REQUESTS_OF, key).mappings()],
+            }
+
+        found = self.store.read(snapshot)
+        if found is None:
+            raise NotFound("there is no such person here", clause="rights.access")
+        policy = self.versions.current()
+        held = tuple(self._held(tenant, policy, record, found) for record in found["records"])
+        consents = tuple(
+            self.consents.open(tenant, sid, consent) | {"troth:state": consent.state} for consent in found["consents"]
+        )
+        opening = self.vault.opening(tenant, sid)
+
+        def body(tx: DataTx) -> tuple[str, int]:
+            rid = self.requests.record(tx, "access", tenant=tenant, sid=sid)
+            entry = tx.append(
+                EntryDraft(
+                    kind="access.prepared",
+                    clause="rights.access",
+                    mechanism="right.access",
+                    actor=actor,
+                    facts={"records": len(held), "consents": len(consents), "messages": len(found["messages"])},
+                ),
+                opening,
+            )
+            self.requests.end(tx, rid, "fulfilled", {"records": len(held), "consents": len(consents)})
+            return entry.eid.hex(), tx.now
+
+        entry, now = self.store.write(Write(body=body, lane=Lane.RIGHTS))
+        return Copy(
+            format=FORMAT,
+            made=now,
+            controller={
+                "name": policy.controller.name,
+                "contact": policy.controller.contact,
+                "address": policy.controller.address,
+                "country": policy.controller.country,
+            },
+            policy={"policy": policy.policy, "version": policy.version, "sha256": policy.sha256},
+            records=held,
+            consents=consents,
+            objections=tuple(
+                {"purpose": stop.purpose, "channel": stop.channel}
+                for stop in sorted(found["state"].stops, key=lambda s: (s.purpose, s.channel or ""))
+            ),
+            states=tuple(
+                {"state": s["state"], "since": s["since_ms"], "until": s["until_ms"]} for s in found["states"]
+            ),
+            messages=tuple(
+                {"template": m["template"], "purpose": m["purpose"], "state": m["state"], "queued": m["queued_ms"]}
+                for m in found["messages"]
+            ),
+            requests=tuple(
+                {"kind": r["kind"], "state": r["state"], "received": r["received_ms"], "due": r["due_ms"]}
+                for r in found["requests"]
+            ),
+            recipients=tuple(
+                {"class": r.id, "role": r.role, "countries": list(r.countries), "purpose": r.purpose}
+                for r in policy.recipients.values()
+            ),
+            rights=tuple(sorted(policy.rights)),
+            entry=entry,
+        )
+
+    def _held(self, tenant: str, policy: CompiledPolicy, record: StoredRecord, found: dict[str, Any]) -> Held:
+        """One record, opened, with its uses in the version it was collected under."""
+        version = self.versions.history.version(record.terms.version)
+        point = version.points.get(record.terms.point)
+        keep = version.keeps.get(record.class_)
+        rows = {row["state"]: (row["since_ms"], row["until_ms"]) for row in found["states"]}
+        rules: dict[str, StateRule] = version.states
+        last_use: int = found["subject"]["last_use_ms"]
+        until = due(keep, rules, record.anchor_ms, rows, last_use) if keep else None
+        uses = [use for use in point.uses if use.keep == record.class_] if point else []
+        return Held(
+            id=record.rid.hex(),
+            point=record.terms.point,
+            surface=record.terms.surface,
+            version=record.terms.version,
+            collected=record.anchor_ms,
+            source="the person",
+            entry=record.eid.hex(),
+            values=self.vault.open(tenant, record),
+            uses=tuple(
+                Used(use.purpose, use.basis, tuple(sorted(use.fields)), use.clause, use.recipient) for use in uses
+            ),
+            kept=policy.clauses[keep.clause].figures if keep and keep.clause in policy.clauses else (),
+            until=until,
+        )
+
+
+def as_json(copy: Copy) -> bytes:
+    """The copy as JSON, indented: documented in ``docs/reference/copy.md``."""
+    return msgspec.json.format(msgspec.json.encode(copy), indent=2)
+
+
+def as_csv(copy: Copy) -> bytes:
+    """The copy as a zip of CSV tables (UTF-8 with BOM, so that spreadsheets read them), one row a value."""
+    tables: dict[str, list[list[str]]] = {
+        "data": [["record", "point", "version", "collected", "field", "value", "purposes", "kept"]],
+        "consents": [["record", "purpose", "words", "state", "given"]],
+        "messages": [["template", "purpose", "state", "queued"]],
+        "objections": [["purpose", "channel"]],
+    }
+    for held in copy.records:
+        for name, value in sorted(held.values.items()):
+            purposes = ", ".join(sorted({use.purpose for use in held.uses if name in use.fields}))
+            row = [held.id, held.point, held.version, str(held.collected), name, str(value), purposes]
+            tables["data"].append([*row, "; ".join(held.kept)])
+    for consent in copy.consents:
+        notice, process = consent["dpv:hasNotice"], consent["dpv:hasProcess"]
+        given = consent["troth:given"]["@value"] if consent["troth:given"] else ""
+        titles = ", ".join(p["dct:title"] for p in process["dpv:hasPurpose"])
+        tables["consents"].append(
+            [consent["dct:identifier"], titles, notice["troth:words"], consent["troth:state"], given]
+        )
+    for message in copy.messages:
+        tables["messages"].append([str(message[k]) for k in ("template", "purpose", "state", "queued")])
+    for objection in copy.objections:
+        tables["objections"].append([objection["purpose"] or "", objection["channel"] or "every channel"])
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, rows in tables.items():
+            text = io.StringIO()
+            csv.writer(text).writerows([harmless(cell) for cell in row] for row in rows)
+            archive.writestr(f"{name}.csv", "\ufeff" + text.getvalue())
+    return packed.getvalue()
+
+
+def harmless(cell: str) -> str:
+    """A cell that a spreadsheet will not take for a formula (values come from people)."""
+    return "'" + cell if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
