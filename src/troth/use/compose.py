@@ -119,13 +119,13 @@ class Composer:
         message["Date"] = format_datetime(dt.datetime.fromtimestamp(now_ms / 1000, tz=dt.UTC))
         message["Message-ID"] = f"<{mid.hex()}@{self.sender.rpartition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"
-        message["Content-Language"] = language
         if to.unsubscribe is not None:
             message["List-Id"] = f"<{template.purpose}.{self.sender.rpartition('@')[2]}>"
             message["List-Unsubscribe"] = f"<{self.link(to.unsubscribe)}>"
             message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         message.set_content(_fill(text, values), cte="quoted-printable")
         message.add_alternative(_page(text, values, language), subtype="html", cte="quoted-printable")
+        message["Content-Language"] = language
         return Envelope(self.sender, recipient, message.as_bytes())
 
     def _values(
