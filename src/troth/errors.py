@@ -74,6 +74,34 @@ class NotFound(TrothError):
     title = "There is nothing here"
 
 
+class NotAllowed(TrothError):
+    """This address does not take this method. ``methods`` are those it takes."""
+
+    status = 405
+    code = "not-allowed"
+    title = "This address does not take this method"
+
+    def __init__(self, detail: str, *, methods: tuple[str, ...]) -> None:
+        super().__init__(detail)
+        self.methods = methods
+
+
+class CrossSite(TrothError):
+    """A form that changes something was sent from somebody else's page, or its token is stale."""
+
+    status = 403
+    code = "cross-site"
+    title = "This did not come from our own page"
+
+
+class Unsupported(TrothError):
+    """The body comes in a form that this address does not read."""
+
+    status = 415
+    code = "unsupported"
+    title = "This form of body is not read here"
+
+
 class Conflict(TrothError):
     """The same idempotency key came with another body, or the state moved on meanwhile."""
 
@@ -128,6 +156,13 @@ class Unavailable(TrothError):
     status = 503
     code = "unavailable"
     title = "Not available"
+
+
+class Damaged(TrothError):
+    """What is stored does not open or does not fit: altered, mixed up, or damaged. Nothing is guessed."""
+
+    code = "damaged"
+    title = "What is stored was altered or damaged"
 
 
 class StartRefused(TrothError):

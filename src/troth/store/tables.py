@@ -98,6 +98,7 @@ tags = Table(
     Column("kind", Text, nullable=False),  # email | reference | ...
     Column("key_version", Integer, nullable=False),
     Column("tag", Id, nullable=False),
+    Column("suppression", Id),  # what to suppress if this person objects; permuted apart, and gone with the tag
     Column("bucket", Integer, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("sid", Id),  # NULL where suppressed: the tag outlives the person's data and points at nobody
