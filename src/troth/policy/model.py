@@ -107,7 +107,8 @@ class Use(Value, frozen=True):
     """One atom of a permits row (LANGUAGE 3): one line of the record of processing activities (Art. 30).
 
     ``channel`` None is any channel, ``recipient`` None the controller itself; ``survives`` names the modes
-    (``restricted``, ``child``, ``erasing``) in which the use goes on.
+    (``restricted``, ``child``, ``erasing``) in which the use goes on. ``carries_over``: it applies to data collected
+    under earlier versions too, of persons who are bound by its version.
     """
 
     clause: str
@@ -124,6 +125,7 @@ class Use(Value, frozen=True):
     guards: frozenset[str] = frozenset()
     survives: frozenset[str] = frozenset()
     direct: bool = False
+    carries_over: bool = False
 
 
 class ConsentAsk(Value, frozen=True):
@@ -302,7 +304,6 @@ class CompiledPolicy(Value, frozen=True):
     personal: frozenset[str] = frozenset()
     bindings: str | None = None
     figures: dict[str, Any] = {}
-    carries_over: bool = False  # what this version adds applies to older data of persons bound by it (LANGUAGE 3)
 
     def ancestors(self, purpose: str) -> tuple[str, ...]:
         """The purpose itself and its parents, nearest first; a purpose unknown here has only itself."""

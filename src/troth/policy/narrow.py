@@ -1,8 +1,8 @@
 """What the versions of a policy permit together, for data collected under one of them (LANGUAGE 3).
 
 A record starts with what the version of its collection permits. Each later version leaves the part that both permit,
-at once and for old data too; what a version adds reaches old data only if that version carries over and the person
-is bound by it. Prohibitions, phases of keeping and declared recipients are applied version by version, each version
+at once and for old data too; what a version adds reaches old data only if it says so (``carries_over``) and the person
+is bound by that version. Prohibitions, phases of keeping and declared recipients are applied version by version, each version
 judging its own uses, so that no version can undo what an earlier one promised.
 
 A use that is lost on the way stays in the result with its ``faults``, so that a denial can say what was lost.
@@ -85,8 +85,8 @@ def parts(history: History, terms: Terms, state: State, version: str) -> tuple[P
             found = own
             continue
         found = [both for old in found for new in own if (both := _meet(old, new)) is not None]
-        if policy.carries_over and bound >= names.index(policy.version):
-            found += own
+        if bound >= names.index(policy.version):
+            found += (part for part in own if part.use.carries_over)
         found = _widest(found)
     if terms.keep is not None:
         found = [_faulty(part, f"keep:{part.use.keep}") if part.use.keep != terms.keep else part for part in found]
@@ -216,6 +216,7 @@ def _meet(old: Part, new: Part) -> Part | None:
         guards=a.guards | b.guards,
         survives=a.survives & b.survives,
         direct=a.direct or b.direct,
+        carries_over=b.carries_over,
     )
     return Part(
         use=use,
