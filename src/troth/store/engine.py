@@ -78,7 +78,7 @@ class Database:
         return self._reader.connect()
 
     def raw_reader(self) -> Any:
-        """This thread's own driver connection, unable to write, in autocommit: for prebuilt text statements."""
+        """The calling thread's own driver connection, unable to write, in autocommit: for prebuilt text statements."""
         raw = getattr(self._local, "raw", None)
         if raw is None:
             raw = self._open_raw()
@@ -93,7 +93,7 @@ class Database:
 
     @contextmanager
     def new_reader(self) -> Iterator[Any]:
-        """A driver connection as ``raw_reader``'s, opened now and closed at the end: what is asked is not remembered."""
+        """A driver connection as ``raw_reader``'s, opened now and closed at the end: nothing is remembered."""
         raw = self._open_raw()
         try:
             yield raw
@@ -294,7 +294,7 @@ class Database:
         if not host or host in _LOCAL_HOSTS or str(host).startswith("/"):
             return {}
         if query.get("sslmode", "verify-full") != "verify-full":
-            raise StartRefused(f"the {self.role} database's URL asks for sslmode {query['sslmode']!r}: only verify-full")
+            raise StartRefused(f"the {self.role} database's URL asks for another sslmode than verify-full")
         return {"sslmode": "verify-full", "sslrootcert": query.get("sslrootcert", "system")}
 
     def _claim(self, connection: Connection) -> None:

@@ -1,0 +1,131 @@
+"""What a person chose and what a record was collected under, each written once and referred to by number.
+
+``states`` and ``terms`` only grow; what a number means never changes (invariant 20). Numbers are therefore looked up
+in the caller's own transaction and never remembered here: one that was rolled back is given out again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import msgspec
+from sqlalchemy import Connection, bindparam, select, update
+
+from troth.errors import NotFound
+from troth.policy.model import CompiledPolicy, State, Stop, Terms
+from troth.store.once import insert_once
+from troth.store.tables import states, subject_states, subjects, terms
+from troth.store.transaction import DataTx
+
+ADD_STATE = insert_once(states)
+STATE_ID = select(states.c.id).where(states.c.canonical == bindparam("of_canonical"))
+ADD_TERMS = insert_once(terms)
+TERMS_ID = select(terms.c.id).where(
+    terms.c.controller == bindparam("of_controller"),
+    terms.c.surface == bindparam("of_surface"),
+    terms.c.point == bindparam("of_point"),
+    terms.c.version == bindparam("of_version"),
+)
+OF_SUBJECT = (subjects.c.tenant == bindparam("of_tenant"), subjects.c.sid == bindparam("of_sid"))
+STATE_OF = (
+    select(states.c.canonical, subjects.c.mode, subjects.c.generation)
+    .join(states, states.c.id == subjects.c.state_id)
+    .where(*OF_SUBJECT)
+)
+CHANGE_STATE = (
+    update(subjects).where(*OF_SUBJECT).values(state_id=bindparam("new_state"), generation=subjects.c.generation + 1)
+)
+TOUCH = (
+    update(subjects).where(*OF_SUBJECT, subjects.c.last_use_ms < bindparam("at")).values(last_use_ms=bindparam("at"))
+)
+OF_STATE = (
+    subject_states.c.tenant == bindparam("of_tenant"),
+    subject_states.c.sid == bindparam("of_sid"),
+    subject_states.c.state == bindparam("of_state"),
+)
+BEGIN = insert_once(subject_states)
+BEGIN_AGAIN = (
+    update(subject_states)
+    .where(*OF_STATE, subject_states.c.until_ms.is_not(None))
+    .values(since_ms=bindparam("at"), until_ms=None)
+)
+END = update(subject_states).where(*OF_STATE, subject_states.c.until_ms.is_(None)).values(until_ms=bindparam("at"))
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+@lru_cache(maxsize=1024)
+def canonical(state: State) -> str:
+    """The one spelling of a state: JSON with sorted keys and sorted sets."""
+    plain = msgspec.to_builtins(state)
+    for name in ("grants", "stops"):
+        plain[name] = sorted(plain[name], key=_encode)
+    return _encode(plain).decode()
+
+
+def canonical_stops(stops: frozenset[Stop]) -> str:
+    """The one spelling of some stops, as a guard row holds them."""
+    return _encode(sorted((msgspec.to_builtins(stop) for stop in stops), key=_encode)).decode()
+
+
+@lru_cache(maxsize=1024)
+def state_from(canonical: str) -> State:
+    """The state of a canonical spelling."""
+    return msgspec.json.decode(canonical, type=State)
+
+
+def state_id(tx: DataTx, state: State) -> int:
+    """The number of this state, given out if it is new."""
+    of = {"of_canonical": canonical(state)}
+    found = tx.execute(STATE_ID, of).scalar_one_or_none()
+    if found is None:
+        tx.execute(ADD_STATE, {"canonical": canonical(state)})
+        found = tx.execute(STATE_ID, of).scalar_one()
+    return int(found)
+
+
+def terms_id(tx: DataTx, of: Terms) -> int:
+    """The number of these terms (controller, surface, point, version), given out if they are new."""
+    place = {
+        "of_controller": of.controller,
+        "of_surface": of.surface,
+        "of_point": of.point,
+        "of_version": of.version,
+    }
+    found = tx.execute(TERMS_ID, place).scalar_one_or_none()
+    if found is None:
+        row = {"controller": of.controller, "surface": of.surface, "point": of.point, "version": of.version}
+        tx.execute(ADD_TERMS, row)
+        found = tx.execute(TERMS_ID, place).scalar_one()
+    return int(found)
+
+
+def state_of(connection: Connection, tenant: str, sid: bytes) -> tuple[State, str, int]:
+    """(state, mode, generation) of a subject in the caller's snapshot; ``NotFound`` if there is none."""
+    row = connection.execute(STATE_OF, {"of_tenant": tenant, "of_sid": sid}).one_or_none()
+    if row is None:
+        raise NotFound("there is no such person here")
+    return state_from(row.canonical), row.mode, row.generation
+
+
+def change_state(tx: DataTx, tenant: str, sid: bytes, change: Callable[[State], State]) -> State:
+    """Give the subject the state that ``change`` makes of the present one; the generation grows in any case."""
+    state = change(state_of(tx.connection, tenant, sid)[0])
+    tx.execute(CHANGE_STATE, {"of_tenant": tenant, "of_sid": sid, "new_state": state_id(tx, state)})
+    return state
+
+
+def happen(tx: DataTx, tenant: str, sid: bytes, event: str, policy: CompiledPolicy) -> None:
+    """Let an event of this person begin and end the states that the policy ties to it; it counts as a use.
+
+    An event that ends and begins a state at once leaves it begun. A state that holds goes on since it began.
+    """
+    of = {"of_tenant": tenant, "of_sid": sid, "at": tx.now}
+    tx.execute(TOUCH, of)
+    for rule in policy.states.values():
+        if event in rule.ends:
+            tx.execute(END, of | {"of_state": rule.name})
+        if event in rule.begins and not tx.execute(BEGIN_AGAIN, of | {"of_state": rule.name}).rowcount:
+            row = {"tenant": tenant, "sid": sid, "state": rule.name, "since_ms": tx.now, "until_ms": None}
+            tx.execute(BEGIN, row)

@@ -1,0 +1,220 @@
+"""The rows of the blind index: who an identifier belongs to, and what must not be sent to it any more.
+
+A tag is ``pending`` until its address is proven, then ``live`` and the only one of its value; a suppression outlives
+the person's data and points at nobody. The database decides who is first (invariant 18), not this code.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlalchemy import Connection, bindparam, delete, select, update
+
+from troth.errors import Busy, Conflict
+from troth.store.once import insert_once
+from troth.store.tables import tags
+from troth.vault.buckets import Bucket
+from troth.vault.index import VERSION, bucket_of, inner, permute, restore
+from troth.vault.keys import Keyring
+from troth.vault.wrapping import derive
+
+OF_SID = (tags.c.tenant == bindparam("of_tenant"), tags.c.sid == bindparam("of_sid"))
+OF_TAG = (
+    tags.c.tenant == bindparam("of_tenant"),
+    tags.c.kind == bindparam("of_kind"),
+    tags.c.tag == bindparam("of_tag"),
+)
+ADD = insert_once(tags)
+LIVE = select(tags.c.sid).where(*OF_TAG, tags.c.state == "live")
+MINE = select(tags.c.state).where(*OF_TAG, tags.c.sid == bindparam("of_sid"))
+OF_PERSON = select(tags.c.kind, tags.c.bucket, tags.c.generation, tags.c.suppression).where(
+    *OF_SID, tags.c.suppression.is_not(None)
+)
+PROMOTE = update(tags).where(*OF_SID, tags.c.state == "pending").values(state="live", expires_ms=None)
+LIFT = delete(tags).where(*OF_TAG, tags.c.state == "suppressed", tags.c.scope == bindparam("of_scope"))
+HELD = tags.alias("held")
+OWNER = (
+    select(HELD.c.sid)
+    .select_from(tags.join(HELD, (HELD.c.tenant == tags.c.tenant) & (HELD.c.kind == tags.c.kind)))
+    .where(*OF_SID, tags.c.state == "pending", HELD.c.tag == tags.c.tag, HELD.c.state == "live")
+    .where(HELD.c.sid != tags.c.sid)
+    .limit(1)
+)
+EXPIRED = (
+    select(tags.c.tenant, tags.c.sid)
+    .where(tags.c.state == "pending", tags.c.expires_ms <= bindparam("now_ms"))
+    .order_by(tags.c.expires_ms)
+    .limit(bindparam("at_most"))
+)
+# One statement, so that the tag and the generation it was looked for under are of one moment.
+PROBE = (
+    "SELECT b.generation, t.state, t.sid FROM buckets b"
+    " LEFT JOIN tags t ON t.tenant = ? AND t.kind = ? AND t.tag = ? AND t.state = ? AND t.scope = ?"
+    " WHERE b.kind = 'tag' AND b.number = ? AND b.compartment = 'normal'"
+)
+
+
+class Identifier(NamedTuple):
+    """An identifier as keyed hashes: the value itself is not needed any more. 16 bytes each."""
+
+    kind: str
+    inner: bytes
+    suppression: bytes
+
+
+class Tags:
+    """Everything that reads or writes index rows."""
+
+    def __init__(self, ring: Keyring) -> None:
+        self._ring = ring
+        self._probe = ring.database.sql(PROBE)
+
+    def identifier(self, tenant: str, kind: str, value: str) -> Identifier:
+        """The keyed hashes of a value; ``Invalid`` (without the value) if it has no normal form."""
+        key = self._ring.secret("index")
+        return Identifier(
+            kind, inner(key, "identifier", tenant, kind, value), inner(key, "suppression", tenant, kind, value)
+        )
+
+    # --- reading, outside of any transaction ---
+
+    def find(self, tenant: str, kind: str, value: str) -> bytes | None:
+        """The subject with a live tag for this value, or None."""
+        found = self._look(
+            tenant, kind, inner(self._ring.secret("index"), "identifier", tenant, kind, value), "live", ""
+        )
+        return found[1] if found else None
+
+    def suppressed(self, tenant: str, kind: str, value: str, scope: str) -> bool:
+        """Whether this value is suppressed for exactly this scope."""
+        hashed = inner(self._ring.secret("index"), "suppression", tenant, kind, value)
+        return self._look(tenant, kind, hashed, "suppressed", scope) is not None
+
+    def owner(self, tenant: str, sid: bytes) -> bytes | None:
+        """The other subject who holds a live tag equal to one that this subject has pending."""
+        with self._ring.database.connect() as connection:
+            return connection.execute(OWNER, {"of_tenant": tenant, "of_sid": sid}).scalar_one_or_none()
+
+    def expired(self, now: int, limit: int = 500) -> list[tuple[str, bytes]]:
+        """(tenant, sid) whose pending tag has outlived its link: never proven, due to be erased."""
+        with self._ring.database.connect() as connection:
+            rows = connection.execute(EXPIRED, {"now_ms": now, "at_most": limit})
+            return [(row.tenant, row.sid) for row in rows]
+
+    # --- in the caller's K transaction ---
+
+    def holder(self, connection: Connection, tenant: str, of: Identifier) -> bytes | None:
+        """The subject with a live tag for this identifier, as this transaction sees it."""
+        bucket = self._bucket(connection, of.inner)
+        tag = permute(bucket.key, of.inner)
+        return connection.execute(LIVE, {"of_tenant": tenant, "of_kind": of.kind, "of_tag": tag}).scalar_one_or_none()
+
+    def add(
+        self,
+        connection: Connection,
+        tenant: str,
+        sid: bytes,
+        of: Identifier,
+        now: int,
+        *,
+        expires: int | None,
+        live: bool,
+    ) -> bool:
+        """Add a tag; False if another subject holds it live. One that this subject has already stays as it is."""
+        bucket = self._bucket(connection, of.inner)
+        tag = permute(bucket.key, of.inner)
+        place = {"of_tenant": tenant, "of_kind": of.kind, "of_tag": tag}
+        if connection.execute(MINE, place | {"of_sid": sid}).first() is not None:
+            return True
+        row = {
+            "tenant": tenant,
+            "kind": of.kind,
+            "key_version": VERSION,
+            "tag": tag,
+            "suppression": permute(_apart(bucket), of.suppression),
+            "bucket": bucket.number,
+            "generation": bucket.generation,
+            "sid": sid,
+            "state": "live" if live else "pending",
+            "scope": "",
+            "created_ms": now,
+            "expires_ms": None if live else expires,
+        }
+        return connection.execute(ADD, row).rowcount == 1
+
+    def promote(self, connection: Connection, tenant: str, sid: bytes) -> int:
+        """Make this subject's pending tags live; how many. ``IntegrityError`` if another subject is first."""
+        return connection.execute(PROMOTE, {"of_tenant": tenant, "of_sid": sid}).rowcount
+
+    def suppress(self, connection: Connection, tenant: str, sid: bytes, scope: str, now: int) -> int:
+        """Suppress this subject's identifiers for ``scope``; how many were not yet. It outlives the subject."""
+        added = 0
+        for kind, hashed in self._of_person(connection, tenant, sid):
+            added += self._suppress(connection, tenant, kind, hashed, scope, now)
+        return added
+
+    def suppress_value(self, connection: Connection, tenant: str, kind: str, value: str, scope: str, now: int) -> int:
+        """Suppress a value that may belong to nobody here; 1, or 0 if it was."""
+        return self._suppress(connection, tenant, kind, self.identifier(tenant, kind, value).suppression, scope, now)
+
+    def lift(self, connection: Connection, tenant: str, sid: bytes, scope: str) -> bool:
+        """Remove the suppressions of this subject's identifiers for ``scope``; whether there was one."""
+        gone = 0
+        for kind, hashed in self._of_person(connection, tenant, sid):
+            tag = permute(self._bucket(connection, hashed).key, hashed)
+            place = {"of_tenant": tenant, "of_kind": kind, "of_tag": tag, "of_scope": scope}
+            gone += connection.execute(LIFT, place).rowcount
+        return gone > 0
+
+    # --- inside ---
+
+    def _bucket(self, connection: Connection, hashed: bytes) -> Bucket:
+        return self._ring.buckets.hold(connection, "tag", bucket_of(hashed))
+
+    def _of_person(self, connection: Connection, tenant: str, sid: bytes) -> list[tuple[str, bytes]]:
+        """(kind, suppression's keyed hash) of every identifier that this subject has."""
+        found = set()
+        for row in connection.execute(OF_PERSON, {"of_tenant": tenant, "of_sid": sid}).all():
+            bucket = self._ring.buckets.hold(connection, "tag", row.bucket)
+            if bucket.generation != row.generation:
+                raise Conflict("an index entry is of another generation than its bucket")
+            found.add((row.kind, restore(_apart(bucket), row.suppression)))
+        return sorted(found)
+
+    def _suppress(self, connection: Connection, tenant: str, kind: str, hashed: bytes, scope: str, now: int) -> int:
+        bucket = self._bucket(connection, hashed)
+        row = {
+            "tenant": tenant,
+            "kind": kind,
+            "key_version": VERSION,
+            "tag": permute(bucket.key, hashed),
+            "suppression": None,
+            "bucket": bucket.number,
+            "generation": bucket.generation,
+            "sid": None,
+            "state": "suppressed",
+            "scope": scope,
+            "created_ms": now,
+            "expires_ms": None,
+        }
+        return connection.execute(ADD, row).rowcount
+
+    def _look(self, tenant: str, kind: str, hashed: bytes, state: str, scope: str) -> tuple[str, bytes | None] | None:
+        """(state, sid) of the matching row, or None."""
+        number = bucket_of(hashed)
+        for _ in range(4):
+            with self._ring.database.connect() as connection:
+                bucket = self._ring.buckets.peek(connection, "tag", number)
+            if bucket is None:
+                return None  # a bucket is made with its first tag
+            raw = self._ring.database.raw_reader()
+            asked = (tenant, kind, permute(bucket.key, hashed), state, scope, number)
+            row = raw.execute(self._probe, asked).fetchone()
+            if row is not None and row[0] == bucket.generation:
+                return None if row[1] is None else (row[1], row[2])
+        raise Busy("the index is being re-keyed: try again")
+
+
+def _apart(bucket: Bucket) -> bytes:
+    """The key for the suppression's hash beside a tag: never the bytes that a suppression's own row has."""
+    return derive(bucket.key, "troth.index.suppression")
