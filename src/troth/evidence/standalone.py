@@ -612,7 +612,9 @@ class Check:
         counts = self.counts(head.size)
         for name in sorted(self.names - {"checkpoint", "log.pub"}):
             tile = parse_tile(name)
-            if tile is None and any(part.startswith(".") or part.endswith(".tmp") for part in name.split("/")):
+            if tile is None and any(
+                part.startswith(".") or part.endswith((".tmp", ".new")) for part in name.split("/")
+            ):
                 report.note("files", "a temporary file, looked at by nobody", file=name)
             elif tile is None:
                 report.fault("files", "this file is no part of a log: nothing vouches for it", file=name)
