@@ -1,0 +1,241 @@
+"""What pages are given: plain values, ready to be shown. Handlers make them; templates only lay them out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from markupsafe import Markup
+
+BoardStatus = Literal["PASS", "FAIL", "NOT EXERCISED", "NOT ENFORCED", "TEXT ONLY"]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A way onward: where to, what it is called, a line about it. Texts are shown as they are."""
+
+    href: str
+    title: str
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class VersionView:
+    """A version of the policy."""
+
+    version: str
+    effective: str  # ISO date
+    href: str
+    in_force: bool = False
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """A fault in a form: the field it is about ("" for the whole form) and what to do, as plain text."""
+
+    name: str
+    message: str
+
+
+@dataclass(frozen=True)
+class FieldView:
+    """One field of a generated form."""
+
+    name: str
+    label: str
+    kind: Literal["text", "email", "tel", "select", "textarea", "password"] = "text"
+    required: bool = False
+    value: str = ""
+    choices: Sequence[tuple[str, str]] = ()  # (value, label)
+    max_length: int = 200
+    autocomplete: str = ""
+    purposes: str = ""  # what the field is used for, in the policy's own words
+    error: str = ""
+
+    @property
+    def id(self) -> str:
+        """The element's id, which the error summary links to."""
+        return f"field-{self.name}"
+
+
+@dataclass(frozen=True)
+class ConsentView:
+    """A consent beside a form: the exact words, never ticked in advance."""
+
+    name: str
+    ask: str
+    ticked: bool = False  # only True when a form with an error comes back as the person left it
+    required: bool = False
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class NoticeRow:
+    """One use, as told beside the form: which fields, what for, on which basis, kept how long, given to whom."""
+
+    fields: str
+    purpose: str
+    basis: str
+    kept: str
+    recipient: str = ""
+
+
+@dataclass(frozen=True)
+class FormView:
+    """A form made from a collection point's declaration."""
+
+    action: str
+    point: str
+    title: str
+    intro: str
+    fields: Sequence[FieldView]
+    submit: str
+    notice: str  # the notice's own words, shown beside the button
+    version: str
+    effective: str
+    clause: str
+    consent: ConsentView | None = None
+    uses: Sequence[NoticeRow] = ()
+    hidden: Mapping[str, str] = field(default_factory=dict)
+    errors: Sequence[FieldError] = ()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A checkbox: its value, its words, and whether it already holds."""
+
+    value: str
+    label: str
+    text: str = ""
+    ticked: bool = False
+
+
+@dataclass(frozen=True)
+class HeldField:
+    """One value held about a person."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True)
+class HeldRecord:
+    """One record held about a person, with everything Art. 15 asks for."""
+
+    title: str
+    collected_ms: int
+    version: str
+    fields: Sequence[HeldField]
+    purposes: Sequence[str]
+    keeping: str
+    recipients: Sequence[str] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class ConsentLine:
+    """A consent as it stands: the words asked, its state, and the form that withdraws it ("" if it cannot)."""
+
+    words: str
+    state: str  # Given | Withdrawn | …
+    since_ms: int
+    withdraw: str = ""
+    receipt: str = ""
+
+
+@dataclass(frozen=True)
+class PersonView:
+    """A person's own centre."""
+
+    records: Sequence[HeldRecord]
+    consents: Sequence[ConsentLine] = ()
+    objections: Sequence[str] = ()
+    downloads: Sequence[Card] = ()
+    leave: str = "/privacy/leave"
+
+
+@dataclass(frozen=True)
+class ReceiptView:
+    """A receipt that the person can keep and check by themselves."""
+
+    title: str
+    at_ms: int
+    clause: str
+    href: str
+    entry: str  # hex id
+
+
+@dataclass(frozen=True)
+class BoardRow:
+    """One clause on the board. ``age_ms`` is when it was last exercised; ``limits`` what its evidence cannot show."""
+
+    clause: str
+    href: str
+    status: BoardStatus
+    words: str
+    age_ms: int | None = None
+    entries: int = 0
+    mechanisms: Sequence[str] = ()
+    reason: str = ""
+    limits: str = ""
+
+    @property
+    def colour(self) -> str:
+        """``green``, ``amber`` or ``red``."""
+        return {"PASS": "green", "TEXT ONLY": "green", "FAIL": "red"}.get(self.status, "amber")
+
+    @property
+    def status_key(self) -> str:
+        """The catalogue key of the status."""
+        return "board.status." + self.status.lower().replace(" ", "-")
+
+
+@dataclass(frozen=True)
+class BoardView:
+    """The board: every clause, when it was computed, and the log it was computed over."""
+
+    rows: Sequence[BoardRow]
+    at_ms: int
+    checkpoint: str = ""
+    verify: str = ""
+
+    @property
+    def all_green(self) -> bool:
+        """True where the badge may be shown."""
+        return bool(self.rows) and all(row.colour == "green" for row in self.rows)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many clauses per colour."""
+        found = {"green": 0, "amber": 0, "red": 0}
+        for row in self.rows:
+            found[row.colour] += 1
+        return found
+
+
+@dataclass(frozen=True)
+class EntryLine:
+    """A ledger entry in a list."""
+
+    at_ms: int
+    kind: str
+    mechanism: str
+    href: str
+    entry: str
+
+
+@dataclass(frozen=True)
+class ClauseView:
+    """One clause: sentence, declaration, mechanisms, figures, and what the ledger has of it."""
+
+    id: str
+    verb: str
+    prose: Markup | str
+    declaration: str
+    mechanisms: Sequence[str]
+    row: BoardRow
+    figures: Sequence[str] = ()
+    entries: Sequence[EntryLine] = ()
+    not_enforced: str = ""
+    line: int = 0
