@@ -244,7 +244,7 @@ class Executor:
                     later = items[at:]
                     break
                 now = max(now, self.clock.now())
-                tx = DataTx(connection, now, policy, self.randomness.bytes, self.data.dialect)
+                tx = DataTx(connection, now, policy, self.randomness.bytes)
                 if self._one(raw, item, tx):
                     done.append(item)
                     entries += tx.entries

@@ -13,11 +13,13 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from troth.config import Config
-from troth.errors import Unavailable
-from troth.store import tables
+from troth.errors import StartRefused, TrothError, Unavailable
 from troth.store.batch import Executor
 from troth.store.checkpoint import Signer
 from troth.store.engine import Database, open_database, refuse_shared
+from troth.store.lock import FolderLock, Handler, Listener
+from troth.store.migrate import migrate
+from troth.store.publisher import Publisher, check_head
 from troth.store.transaction import KeyTx, Lane, Write
 from troth.store.writer import Writer
 from troth.world import Clock, Randomness
@@ -46,7 +48,9 @@ class Store:
         clock: Clock,
         randomness: Randomness,
         signer: Signer,
+        *,
         abort: Callable[[str], None] = end_process,
+        lock: FolderLock | None = None,
     ) -> None:
         self.folder = folder
         self.data = data
@@ -55,8 +59,18 @@ class Store:
         self.randomness = randomness
         self.signer = signer
         self.policy_version: str | Callable[[], str] = ""
-        self._executor = Executor(data, keys, clock, randomness, signer, self._policy, abort)
-        self.writer = Writer(self._executor)
+        self.executor = Executor(data, keys, clock, randomness, signer, self._policy, abort)
+        self.writer = Writer(self.executor)
+        self.publisher = Publisher(folder / "evidence", data, signer, self.write_keys, abort)
+        self._lock = lock
+        self._listener: Listener | None = None
+        self._closed = False
+
+    def start(self) -> None:
+        """Start the writer and the publisher."""
+        self.writer.committed.append(self.publisher.poke)
+        self.writer.start()
+        self.publisher.start()
 
     def _policy(self) -> str:
         version = self.policy_version
@@ -90,7 +104,7 @@ class Store:
 
         def work() -> T:
             with self.keys.transaction() as connection:
-                return step(KeyTx(connection, self._executor.now()))
+                return step(KeyTx(connection, self.executor.now()))
 
         return work() if self.writer.here() else self.writer.control(work).result()
 
@@ -130,24 +144,48 @@ class Store:
     @property
     def size(self) -> int:
         """How many entries the ledger held at the last commit."""
-        head = self._executor.head
+        head = self.executor.head
         return head.size if head else 0
 
     def on_commit(self, call: Callable[[], None]) -> None:
         """Call ``call`` on the writer's thread after each commit; it must return at once and never wait."""
         self.writer.committed.append(call)
 
-    def publish(self) -> None:
-        """Publish the log's tiles up to the newest commit, now."""
+    def publish(self) -> int:
+        """Publish the log's tiles up to the newest commit, now; returns the published size.
+
+        Not to be called from a step of a write. Raises ``OSError`` if the folder cannot be written.
+        """
+        if self.writer.here():
+            raise RuntimeError("a step of a write cannot wait for a publication")
+        return self.publisher.publish()
+
+    def listen(self, handler: Handler) -> None:
+        """Answer the requests of other processes that come to this data folder (``lock.forward``)."""
+        self._listener = Listener(self.folder, handler)
 
     def close(self) -> None:
-        """Finish what waits, publish, and close every connection."""
+        """Finish what waits, publish it, and close every connection. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._listener is not None:
+            self._listener.close()
+        self.publisher.close()
+        try:
+            if self.writer.fault is None:
+                self.publisher.publish()
+        except (OSError, TrothError) as problem:
+            log.error("the log could not be published at the end: %s", type(problem).__name__)
         self.writer.close()
         for database in (self.keys, self.data):
             try:
-                database.checkpoint("TRUNCATE")
+                if not self.writer.dead:
+                    database.checkpoint("TRUNCATE")
             finally:
                 database.close()
+        if self._lock is not None:
+            self._lock.release()
 
 
 def open_store(
@@ -157,20 +195,36 @@ def open_store(
     signer_factory: Callable[[Database], Signer],
     *,
     abort: Callable[[str], None] = end_process,
+    rebuild_tiles: bool = False,
 ) -> Store:
     """Open both databases, bring them up to date, check the log's head, and start the writer.
 
-    Raises ``StartRefused`` with one clear reason.
+    ``abort`` ends the process when a write or sync failed. ``rebuild_tiles`` writes the published tiles anew from D.
+    Raises ``Locked`` if another process works on the folder (then ``lock.forward``), and ``StartRefused`` with one
+    clear reason if anything is not as it must be.
     """
     folder = config.folder
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    data = open_database(config.data_database, "data")
-    keys = open_database(config.keys_database, "keys")
-    refuse_shared(data, keys)
-    for database, metadata in ((data, tables.data), (keys, tables.keys)):
-        with database.transaction() as connection:
-            metadata.create_all(connection)
-    store = Store(folder, data, keys, clock, randomness, signer_factory(keys), abort)
-    store._executor.start()
-    store.writer.start()
+    lock = FolderLock(folder)
+    opened: list[Database] = []
+    try:
+        data = open_database(config.data_database, "data")
+        opened.append(data)
+        keys = open_database(config.keys_database, "keys")
+        opened.append(keys)
+        refuse_shared(data, keys)
+        for database in opened:
+            database.claim()
+            migrate(database, database.role)
+        if not keys.checkpoint("TRUNCATE"):
+            raise StartRefused("the key store's log could not be overwritten: another process reads it")
+        signer = signer_factory(keys)
+        store = Store(folder, data, keys, clock, randomness, signer, abort=abort, lock=lock)
+        store.executor.start()
+        check_head(data, keys, store.publisher.tiles, rebuild=rebuild_tiles)
+    except BaseException:
+        for database in opened:
+            database.close()
+        lock.release()
+        raise
+    store.start()
     return store

@@ -8,11 +8,11 @@ from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, CursorResult
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import Executable
 
 from troth.store import tables
 from troth.store.ledger import Entry, EntryDraft, make_entry
+from troth.store.once import insert_once
 
 T = TypeVar("T")
 
@@ -55,11 +55,7 @@ class KeyTx:
         return self.connection.execute(statement, parameters)
 
 
-_JOB_VALUES = ("kind", "ref", "payload", "dedup", "run_ms")
-_ENQUEUE = {
-    "sqlite": sqlite.insert(tables.jobs).on_conflict_do_nothing(index_elements=["dedup"]),
-    "postgresql": postgresql.insert(tables.jobs).on_conflict_do_nothing(index_elements=["dedup"]),
-}
+_ENQUEUE = insert_once(tables.jobs)
 
 
 class DataTx:
@@ -69,18 +65,15 @@ class DataTx:
     the ledger if and only if the step's effects are in D: one transaction holds both.
     """
 
-    __slots__ = ("_dialect", "_policy", "_random", "connection", "enqueued", "entries", "now")
+    __slots__ = ("_policy", "_random", "connection", "enqueued", "entries", "now")
 
-    def __init__(
-        self, connection: Connection, now: int, policy: str, random: Callable[[int], bytes], dialect: str
-    ) -> None:
+    def __init__(self, connection: Connection, now: int, policy: str, random: Callable[[int], bytes]) -> None:
         self.connection = connection
         self.now = now
         self.entries: list[Entry] = []
         self.enqueued = 0
         self._policy = policy
         self._random = random
-        self._dialect = dialect
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
         """Run a statement (prebuilt, of SQLAlchemy Core) in this transaction."""
@@ -101,11 +94,8 @@ class DataTx:
         ``dedup`` is not added.
         """
         due = self.now if run_ms is None else run_ms
-        self.connection.execute(
-            _ENQUEUE[self._dialect],
-            {"kind": kind, "ref": ref, "payload": payload, "dedup": dedup, "run_ms": due},
-        )
-        self.enqueued += 1
+        values = {"kind": kind, "ref": ref, "payload": payload, "dedup": dedup, "run_ms": due}
+        self.enqueued += self.connection.execute(_ENQUEUE, values).rowcount
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,8 @@ class Writer:
         self._condition = threading.Condition()
         self._sleeping = False
         self._closing = False
-        self._dead = False
+        self.dead = False
+        """The thread ended by a fault: nothing is taken any more."""
         self._held: list[Item] = []
         self._thread = threading.Thread(target=self._work, name="troth-writer", daemon=True)
 
@@ -57,7 +58,7 @@ class Writer:
     @property
     def fault(self) -> str | None:
         """What keeps the ledger from being written, or None."""
-        if self._dead or self._closing or not self._thread.is_alive():
+        if self.dead or self._closing or not self._thread.is_alive():
             return "the writer has stopped"
         return self.executor.fault
 
@@ -67,7 +68,7 @@ class Writer:
 
     def admits(self, lane: Lane) -> None:
         """Raise ``Unavailable`` or ``Busy`` if a write in this lane would not be taken now."""
-        if self._closing or self._dead:
+        if self._closing or self.dead:
             raise Unavailable("the store is closing: nothing was read or written")
         if len(self._lanes[lane]) >= CAPACITY[lane]:
             raise Busy("too many requests wait to be recorded: nothing was read or written")
@@ -77,7 +78,7 @@ class Writer:
         lane = item.write.lane
         queue = self._lanes[lane]
         with self._condition:
-            if self._closing or self._dead:
+            if self._closing or self.dead:
                 raise Unavailable("the store is closing: nothing was read or written")
             if len(queue) >= CAPACITY[lane]:
                 raise Busy("too many requests wait to be recorded: nothing was read or written")
@@ -113,7 +114,7 @@ class Writer:
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
         with self._condition:
-            if self._closing or self._dead:
+            if self._closing or self.dead:
                 raise Unavailable("the store is closing")
             self._controls.append((work, future))
             if self._sleeping:
@@ -226,7 +227,7 @@ class Writer:
         """The thread ends: nobody is told that something was done."""
         log.critical("the writer stopped: %s", type(problem).__name__)
         with self._condition:
-            self._dead = True
+            self.dead = True
             waiting = self._held + [item for queue in self._lanes.values() for item in queue]
             controls = list(self._controls)
             self._controls.clear()
