@@ -46,7 +46,8 @@ class Item:
         self.fault: BaseException | None = None
         self.keyed = False  # the K phase is done: the item waits for D only
         self.deliver = deliver
-        self.waiter: tuple[asyncio.AbstractEventLoop, asyncio.Future[Any]] | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.settle: Callable[[Item], None] | None = None
 
 
 class _Failed(Exception):

@@ -10,10 +10,11 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from troth.config import Config
 from troth.errors import StartRefused, TrothError, Unavailable
+from troth.store import tables
 from troth.store.batch import Executor
 from troth.store.checkpoint import Signer
 from troth.store.engine import Database, open_database, refuse_shared
@@ -27,6 +28,8 @@ from troth.world import Clock, Randomness
 log = logging.getLogger("troth.store")
 
 T = TypeVar("T")
+
+_RELEASE = update(tables.jobs).where(tables.jobs.c.state == "leased").values(state="ready", lease_ms=None)
 
 
 def end_process(reason: str) -> None:
@@ -147,6 +150,10 @@ class Store:
         head = self.executor.head
         return head.size if head else 0
 
+    def now(self) -> int:
+        """The ledger's time: milliseconds UTC, never before the newest entry's."""
+        return self.executor.now()
+
     def on_commit(self, call: Callable[[], None]) -> None:
         """Call ``call`` on the writer's thread after each commit; it must return at once and never wait."""
         self.writer.committed.append(call)
@@ -220,6 +227,7 @@ def open_store(
         signer = signer_factory(keys)
         store = Store(folder, data, keys, clock, randomness, signer, abort=abort, lock=lock)
         store.executor.start()
+        release_leases(data)
         check_head(data, keys, store.publisher.tiles, rebuild=rebuild_tiles)
     except BaseException:
         for database in opened:
@@ -228,3 +236,9 @@ def open_store(
         raise
     store.start()
     return store
+
+
+def release_leases(data: Database) -> None:
+    """Whoever leased a job before this process is gone: its jobs are ready again."""
+    with data.transaction() as connection:
+        connection.execute(_RELEASE)

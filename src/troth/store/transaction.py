@@ -79,9 +79,12 @@ class DataTx:
         """Run a statement (prebuilt, of SQLAlchemy Core) in this transaction."""
         return self.connection.execute(statement, parameters)
 
-    def append(self, draft: EntryDraft, opening: bytes | None = None) -> Entry:
-        """Add an entry to the ledger. ``opening`` is the secret of the subject it concerns (32 bytes)."""
-        entry = make_entry(draft, self._random(16), self.now, self._policy, opening)
+    def append(self, draft: EntryDraft, opening: bytes | None = None, *, eid: bytes | None = None) -> Entry:
+        """Add an entry to the ledger. ``opening`` is the secret of the subject it concerns (32 bytes).
+
+        ``eid`` is given where something was sealed for this very entry before (16 random bytes, never used twice).
+        """
+        entry = make_entry(draft, eid or self._random(16), self.now, self._policy, opening)
         self.entries.append(entry)
         return entry
 

@@ -105,7 +105,16 @@ class Writer:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[T] = loop.create_future()
         item = Item(write)
-        item.waiter = (loop, waiter)
+
+        def settle(item: Item) -> None:
+            if waiter.done():
+                return  # cancelled: the write stands all the same
+            if item.fault is not None:
+                waiter.set_exception(item.fault)
+            else:
+                waiter.set_result(item.value)
+
+        item.loop, item.settle = loop, settle
         self.put(item)
         return await waiter
 
@@ -198,8 +207,8 @@ class Writer:
             self.jobs_added.set()
         loops: dict[asyncio.AbstractEventLoop, list[Item]] = {}
         for item in items:
-            if item.waiter is not None:
-                loops.setdefault(item.waiter[0], []).append(item)
+            if item.loop is not None:
+                loops.setdefault(item.loop, []).append(item)
             elif item.deliver is not None:
                 item.deliver(item)
         for loop, waiting in loops.items():
@@ -242,13 +251,7 @@ class Writer:
 
 
 def _settle(items: list[Item]) -> None:
-    """On the event loop: resolve the waiters that are still there."""
+    """On the event loop: tell everyone who waits there."""
     for item in items:
-        assert item.waiter is not None
-        waiter = item.waiter[1]
-        if waiter.done():
-            continue  # cancelled: the write stands all the same
-        if item.fault is not None:
-            waiter.set_exception(item.fault)
-        else:
-            waiter.set_result(item.value)
+        assert item.settle is not None
+        item.settle(item)

@@ -1,0 +1,194 @@
+"""Reads are evidence too: who was read for what is recorded, durably, before the answer leaves.
+
+All reads of one tick of the event loop become one block, one write and one ledger entry ``read.block``. The entry
+holds how many reads there were, for which purposes, and a hash; who was read stands beside it in ``read_blocks``,
+sealed under the key of a day, so that it can be erased. In the block's own transaction the writer looks at each
+person again: who was erased, restricted or changed since the read is refused, and no answer leaves (STORAGE, A9).
+
+The order for a reader: ``admit`` (refuses before anything is read), read and open, ``await note(…)``, answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from troth.errors import Conflict
+from troth.store.batch import Item
+from troth.store.engine import Database, driver
+from troth.store.ledger import EntryDraft
+from troth.store.open import Store
+from troth.store.transaction import DataTx, Lane, Write
+
+Seal: TypeAlias = Callable[[bytes], tuple[int, bytes]]
+"""Seals bytes under the key of a day: gives the day (days since 1970) and the sealed bytes."""
+
+MECHANISM = "gate.purpose"
+_ENCODE = msgspec.msgpack.Encoder().encode
+_DECODE = msgspec.msgpack.Decoder(list[tuple[str, bytes, str, str]]).decode
+_BLOCK = "INSERT INTO read_blocks (eid, day, ct) VALUES (?, ?, ?)"
+_SUBJECT = "SELECT generation, mode FROM subjects WHERE tenant = ? AND sid = ?"
+_MANY = (
+    "SELECT s.tenant, s.sid, s.generation, s.mode FROM subjects s "
+    "JOIN unnest(%s::text[], %s::bytea[]) AS read(tenant, sid) ON read.tenant = s.tenant AND read.sid = s.sid"
+)
+READABLE = frozenset(("live", "pending"))
+
+
+class Read(NamedTuple):
+    """One read: of whom, as of which generation of the subject's row, for which purpose, under which clause.
+
+    ``mode`` is the mode in which the reader saw the person; a rights procedure reads a restricted one.
+    """
+
+    tenant: str
+    sid: bytes
+    generation: int
+    purpose: str
+    clause: str
+    mode: str = "live"
+
+
+Check: TypeAlias = Callable[[DataTx, Sequence[Read]], frozenset[int]]
+"""Which of the reads (by index) are no longer as they were read; asked in the block's own transaction."""
+
+
+def as_read(database: Database) -> Check:
+    """The check that compares each read with the subject's row: same generation, same mode, still there."""
+    statement = database.sql(_SUBJECT)
+    if database.dialect == "sqlite":
+
+        def one_by_one(tx: DataTx, reads: Sequence[Read]) -> frozenset[int]:
+            execute = driver(tx.connection).execute
+            gone = None
+            for at, read in enumerate(reads):
+                if execute(statement, (read[0], read[1])).fetchone() != (read[2], read[5]):
+                    gone = [at] if gone is None else [*gone, at]
+            return frozenset(gone or ())
+
+        return one_by_one
+
+    def at_once(tx: DataTx, reads: Sequence[Read]) -> frozenset[int]:
+        # One process writes, so nobody can change a subject between this and the commit; with several, FOR SHARE.
+        people = list({(read.tenant, read.sid) for read in reads})
+        rows = driver(tx.connection).execute(_MANY, ([t for t, _ in people], [sid for _, sid in people]))
+        now = {(tenant, bytes(sid)): (generation, mode) for tenant, sid, generation, mode in rows}
+        return frozenset(
+            at for at, read in enumerate(reads) if now.get((read.tenant, read.sid)) != (read.generation, read.mode)
+        )
+
+    return at_once
+
+
+class _Tick:
+    """The reads of one tick of one loop, and who waits for each."""
+
+    __slots__ = ("reads", "waiters")
+
+    def __init__(self) -> None:
+        self.reads: list[Read] = []
+        self.waiters: list[asyncio.Future[None]] = []
+
+    def settle(self, item: Item) -> None:
+        """On the loop: the block is durable, or was refused."""
+        refused: frozenset[int] = frozenset() if item.fault else item.value
+        for at, waiter in enumerate(self.waiters):
+            if waiter.done():
+                continue  # its client went away; the entry stands ("prepared")
+            if item.fault is not None:
+                waiter.set_exception(item.fault)
+            elif at in refused:
+                waiter.set_exception(changed())
+            else:
+                waiter.set_result(None)
+
+
+class Reads:
+    """Records reads in blocks. ``note`` belongs to one event loop's thread; ``record`` to any other thread."""
+
+    def __init__(self, store: Store, seal: Seal, check: Check | None = None) -> None:
+        self._store = store
+        self._seal = seal
+        self._check = check or as_read(store.data)
+        self._insert = store.data.sql(_BLOCK)
+        self._tick: _Tick | None = None
+
+    def admit(self) -> None:
+        """To be called before anything is read: ``Busy`` or ``Unavailable`` if a read could not be recorded now."""
+        self._store.require_available(Lane.READ)
+
+    def note(self, read: Read) -> asyncio.Future[None]:
+        """Add a read to this tick's block; the answer may leave when the future is done without an exception.
+
+        It raises ``Conflict`` if the person was erased, restricted or changed since the read (no answer may leave),
+        ``Busy`` or ``Unavailable`` if the read could not be recorded.
+        """
+        tick = self._tick
+        loop = asyncio.get_running_loop()
+        if tick is None:
+            tick = self._tick = _Tick()
+            loop.call_soon(self._close_tick, loop)
+        waiter: asyncio.Future[None] = loop.create_future()
+        tick.reads.append(read)
+        tick.waiters.append(waiter)
+        return waiter
+
+    def record(self, reads: Sequence[Read], *, scan: bool = False) -> None:
+        """Record reads of a job or a procedure, and wait. ``scan``: as one entry ``read.scan``.
+
+        Raises as ``note``'s future does, if any of the reads is refused.
+        """
+        block: Sequence[Read] = tuple(reads)
+        write = Write(self._body(block, "read.scan" if scan else "read.block"), lane=Lane.READ)
+        if block and self._store.write(write):
+            raise changed()
+
+    def _close_tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        tick, self._tick = self._tick, None
+        assert tick is not None
+        item = Item(Write(self._body(tick.reads, "read.block"), lane=Lane.READ))
+        item.loop, item.settle = loop, tick.settle
+        try:
+            self._store.writer.put(item)
+        except Exception as refusal:
+            item.fault = refusal
+            tick.settle(item)
+
+    def _body(self, reads: Sequence[Read], kind: str) -> Callable[[DataTx], frozenset[int]]:
+        def body(tx: DataTx) -> frozenset[int]:
+            refused = self._check(tx, reads)
+            kept = [read for at, read in enumerate(reads) if at not in refused] if refused else reads
+            if not kept:
+                return refused
+            day, sealed = self._seal(_ENCODE([(r[0], r[1], r[3], r[4]) for r in kept]))
+            purposes: dict[str, int] = {}
+            clauses: dict[str, int] = {}
+            for read in kept:
+                purposes[read[3]] = purposes.get(read[3], 0) + 1
+                clauses[read[4]] = clauses.get(read[4], 0) + 1
+            facts: dict[str, Any] = {
+                "n": len(kept),
+                "purposes": sorted(purposes.items()),
+                "clauses": sorted(clauses.items()),
+                "aux": sha256(sealed).hexdigest(),
+            }
+            first = max(clauses, key=lambda clause: clauses[clause])
+            entry = tx.append(EntryDraft(kind, first, MECHANISM, facts=facts))
+            driver(tx.connection).execute(self._insert, (entry.eid, day, sealed))
+            return refused
+
+        return body
+
+
+def changed() -> Conflict:
+    """The refusal of a read whose person is no longer as they were read."""
+    return Conflict("this person's data or choices changed while they were read: no answer leaves; ask again")
+
+
+def opened(block: bytes) -> list[tuple[str, bytes, str, str]]:
+    """Who stands in an opened block: tenant, sid, purpose and clause of each read."""
+    return _DECODE(block)
