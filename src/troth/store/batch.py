@@ -34,11 +34,11 @@ _DO = "INSERT INTO idempotency (scope, key, request_hash, result, at_ms) VALUES 
 
 
 class Item:
-    """One write on its way: what to do, how it went, and who waits: a ``deliver`` that is called on the writer's
-    thread, or a ``waiter`` on an event loop.
+    """One write on its way: what to do, how it went, and who waits: ``deliver`` is called on the writer's thread, or
+    ``settle`` on an event loop.
     """
 
-    __slots__ = ("deliver", "fault", "keyed", "value", "waiter", "write")
+    __slots__ = ("deliver", "fault", "keyed", "loop", "settle", "value", "write")
 
     def __init__(self, write: Write[Any], deliver: Callable[[Item], None] | None = None) -> None:
         self.write = write

@@ -142,9 +142,9 @@ class Reads:
 
         Raises as ``note``'s future does, if any of the reads is refused.
         """
-        block: Sequence[Read] = tuple(reads)
-        write = Write(self._body(block, "read.scan" if scan else "read.block"), lane=Lane.READ)
-        if block and self._store.write(write):
+        block = tuple(reads)
+        kind = "read.scan" if scan else "read.block"
+        if block and self._store.write(Write(self._body(block, kind), lane=Lane.READ)):
             raise changed()
 
     def _close_tick(self, loop: asyncio.AbstractEventLoop) -> None:
