@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from troth.errors import Busy, Damaged, Unavailable
 from troth.store.once import insert_once
 from troth.store.tables import buckets, epochs
+from troth.store.text import Text
 from troth.vault.provider import RootProvider
 from troth.vault.wrapping import KEY, unwrap, wrap
 from troth.world import Randomness
@@ -25,25 +26,21 @@ NORMAL = "normal"
 MAX_HELD = 4096  # bucket keys kept in memory
 
 # FOR SHARE (PostgreSQL): a roll cannot mark the epoch as draining before this transaction ended.
-CURRENT = select(epochs.c.epoch).where(epochs.c.state == "current").with_for_update(read=True)
-PLACE = (
-    update(buckets)
-    .where(
-        buckets.c.kind == "data",
-        buckets.c.number == bindparam("of_number"),
-        buckets.c.compartment == NORMAL,
-        buckets.c.filled < ROOM,
-        buckets.c.epoch == CURRENT.scalar_subquery(),
-    )
-    .values(filled=buckets.c.filled + 1)
-    .returning(buckets.c.epoch, buckets.c.generation, buckets.c.wrapped)
+CURRENT = Text("SELECT epoch FROM epochs WHERE state = 'current'", locking="FOR SHARE")
+PLACE = Text(
+    "UPDATE buckets SET filled = filled + 1"
+    " WHERE kind = 'data' AND number = ? AND compartment = 'normal' AND filled < ?"
+    " RETURNING epoch, generation, wrapped"
 )
-ONE = select(buckets.c.epoch, buckets.c.generation, buckets.c.wrapped).where(
-    buckets.c.kind == bindparam("of_kind"),
-    buckets.c.number == bindparam("of_number"),
-    buckets.c.compartment == bindparam("of_compartment"),
+ONE = Text(
+    "SELECT b.epoch, b.generation, b.wrapped, e.state FROM buckets b JOIN epochs e ON e.epoch = b.epoch"
+    " WHERE b.kind = ? AND b.number = ? AND b.compartment = ?"
 )
-ONE_HELD = ONE.with_for_update(read=True)
+ONE_HELD = Text(
+    "SELECT b.epoch, b.generation, b.wrapped, e.state FROM buckets b JOIN epochs e ON e.epoch = b.epoch"
+    " WHERE b.kind = ? AND b.number = ? AND b.compartment = ?",
+    locking="FOR SHARE",
+)
 NEXT = select(func.max(buckets.c.number)).where(buckets.c.kind == "data", buckets.c.compartment == NORMAL)
 EPOCH = select(epochs.c.state, epochs.c.wrapped).where(epochs.c.epoch == bindparam("of_epoch"))
 ANY_EPOCH = select(func.count()).select_from(epochs)
@@ -82,33 +79,33 @@ class Buckets:
     def place(self, connection: Connection) -> Bucket:
         """A place for one new subject, counted. ``Busy`` while an epoch is being rolled."""
         for _ in range(8):
-            row = connection.execute(PLACE, {"of_number": self._filling}).one_or_none()
+            row = PLACE.run(connection, (self._filling, ROOM)).fetchone()
             if row is not None:
-                key = self.key(connection, "data", self._filling, NORMAL, row.generation, row.epoch, row.wrapped)
-                return Bucket(self._filling, row.generation, key)
+                epoch, generation, wrapped = row
+                self._require_current(connection, epoch)
+                key = self.key(connection, "data", self._filling, NORMAL, generation, epoch, wrapped)
+                return Bucket(self._filling, generation, key)
             self._filling = self._next(connection)
         raise Busy("the key store's buckets are being filled by others: try again")
 
     def hold(self, connection: Connection, kind: str, number: int, compartment: str = NORMAL) -> Bucket:
         """The bucket, held against a roll until the transaction ends, made if need be. ``Busy`` in a roll."""
-        of = {"of_kind": kind, "of_number": number, "of_compartment": compartment}
-        row = connection.execute(ONE_HELD, of).one_or_none()
+        row = ONE_HELD.run(connection, (kind, number, compartment)).fetchone()
         if row is None:
             self._make(connection, kind, number)
-            row = connection.execute(ONE_HELD, of).one()
-        if row.epoch != self._current(connection):
+            row = ONE_HELD.run(connection, (kind, number, compartment)).fetchone()
+        epoch, generation, wrapped, state = row
+        if state != "current":
             raise Busy("the keys' epoch is being changed: try again")
-        key = self.key(connection, kind, number, compartment, row.generation, row.epoch, row.wrapped)
-        return Bucket(number, row.generation, key)
+        return Bucket(number, generation, self.key(connection, kind, number, compartment, generation, epoch, wrapped))
 
     def peek(self, connection: Connection, kind: str, number: int) -> Bucket | None:
         """The bucket as it is now, for reading; None if there is none."""
-        of = {"of_kind": kind, "of_number": number, "of_compartment": NORMAL}
-        row = connection.execute(ONE, of).one_or_none()
+        row = ONE.run(connection, (kind, number, NORMAL)).fetchone()
         if row is None:
             return None
-        key = self.key(connection, kind, number, NORMAL, row.generation, row.epoch, row.wrapped)
-        return Bucket(number, row.generation, key)
+        epoch, generation, wrapped, _ = row
+        return Bucket(number, generation, self.key(connection, kind, number, NORMAL, generation, epoch, wrapped))
 
     def key(
         self,
@@ -158,10 +155,7 @@ class Buckets:
             return 1
         if last != self._filling:
             return int(last)
-        current = self._current(connection)
-        row = connection.execute(ONE_HELD, {"of_kind": "data", "of_number": last, "of_compartment": NORMAL}).one()
-        if row.epoch != current:
-            raise Busy("the keys' epoch is being changed: try again")
+        self.hold(connection, "data", last)  # full, and not being rolled
         self._make(connection, "data", last + 1)
         return int(last) + 1
 
@@ -183,11 +177,16 @@ class Buckets:
             },
         )
 
+    def _require_current(self, connection: Connection, epoch: int) -> None:
+        """Hold the current epoch, which has to be this one."""
+        if self._current(connection) != epoch:
+            raise Busy("the keys' epoch is being changed: try again")
+
     def _current(self, connection: Connection) -> int:
-        epoch = connection.execute(CURRENT).scalar_one_or_none()
-        if epoch is None:
+        row = CURRENT.run(connection, ()).fetchone()
+        if row is None:
             raise Unavailable("the key store has no current epoch: nothing can be stored until it has one")
-        return int(epoch)
+        return int(row[0])
 
     @staticmethod
     def _context(

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from troth.errors import Conflict, Damaged, NotFound, StartRefused
 from troth.store.checkpoint import Ed25519Signer, Signer
 from troth.store.engine import Database
 from troth.store.once import insert_once
 from troth.store.tables import data_keys, day_keys, secrets, tags
+from troth.store.text import Text
 from troth.vault.buckets import NORMAL, Buckets
 from troth.vault.cache import TTL_MS, KeyCache
 from troth.vault.provider import RootProvider
@@ -25,11 +26,15 @@ from troth.vault.wrapping import KEY, framed, unwrap, wrap
 from troth.world import Clock, Randomness
 
 OPENING = ""  # the class of the subject's own secret
-CHECK = "check"
+CHECK = "check"  # opens under no other root: how a wrong key file is told
+INDEX = "index"  # the blind index's key
 MAX_DAYS = 64  # day keys kept in memory, each as long as a person's key
 DAY = 0  # day keys hang from one bucket: they are few
 
-ADD_KEYS = insert(data_keys)
+ADD_KEYS = Text(
+    "INSERT INTO data_keys (tenant, sid, class, bucket, compartment, generation, wrapped, created_ms)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 ADD_KEY = insert_once(data_keys)
 ADD_DAY = insert_once(day_keys)
 ADD_SECRET = insert_once(secrets)
@@ -178,24 +183,24 @@ class Keyring:
     ) -> None:
         """Insert a new subject's secret and keys, in the caller's K transaction. ``Busy`` while an epoch is rolled."""
         bucket = self.buckets.place(connection)
-        connection.execute(
-            ADD_KEYS,
+        ADD_KEYS.run_many(
+            connection,
             [
-                {
-                    "tenant": tenant,
-                    "sid": sid,
-                    "class_": class_,
-                    "bucket": bucket.number,
-                    "compartment": NORMAL,
-                    "generation": bucket.generation,
-                    "wrapped": wrap(
+                (
+                    tenant,
+                    sid,
+                    class_,
+                    bucket.number,
+                    NORMAL,
+                    bucket.generation,
+                    wrap(
                         bucket.key,
                         key,
                         self._randomness,
                         *_context(tenant, sid, class_, bucket.number, NORMAL, bucket.generation),
                     ),
-                    "created_ms": now,
-                }
+                    now,
+                )
                 for class_, key in {OPENING: opening, **keys}.items()
             ],
         )
@@ -283,6 +288,7 @@ class Keyring:
             if connection.execute(select(func.count()).select_from(secrets)).scalar_one():
                 raise StartRefused("the key store has secrets but no check value: put its newest copy back")
             self._add_secret(connection, CHECK)
+            self._add_secret(connection, INDEX)
             return
         try:
             self._provider.unwrap(wrapped, framed("secret", CHECK), "the check value")
@@ -290,6 +296,8 @@ class Keyring:
             raise StartRefused(
                 "the root key is not the one that this key store was made with: put the right key file back"
             ) from None
+        if connection.execute(SECRET, {"of_name": INDEX}).one_or_none() is None:
+            raise StartRefused("the key store has lost its index key: put its newest copy back")
 
     def _add_secret(self, connection: Connection, name: str) -> None:
         private = self.new_key()

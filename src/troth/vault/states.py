@@ -16,17 +16,13 @@ from troth.errors import NotFound
 from troth.policy.model import CompiledPolicy, State, Stop, Terms
 from troth.store.once import insert_once
 from troth.store.tables import states, subject_states, subjects, terms
+from troth.store.text import Text
 from troth.store.transaction import DataTx
 
 ADD_STATE = insert_once(states)
-STATE_ID = select(states.c.id).where(states.c.canonical == bindparam("of_canonical"))
+STATE_ID = Text("SELECT id FROM states WHERE canonical = ?")
 ADD_TERMS = insert_once(terms)
-TERMS_ID = select(terms.c.id).where(
-    terms.c.controller == bindparam("of_controller"),
-    terms.c.surface == bindparam("of_surface"),
-    terms.c.point == bindparam("of_point"),
-    terms.c.version == bindparam("of_version"),
-)
+TERMS_ID = Text("SELECT id FROM terms WHERE controller = ? AND surface = ? AND point = ? AND version = ?")
 OF_SUBJECT = (subjects.c.tenant == bindparam("of_tenant"), subjects.c.sid == bindparam("of_sid"))
 STATE_OF = (
     select(states.c.canonical, subjects.c.mode, subjects.c.generation)
@@ -77,28 +73,24 @@ def state_from(canonical: str) -> State:
 
 def state_id(tx: DataTx, state: State) -> int:
     """The number of this state, given out if it is new."""
-    of = {"of_canonical": canonical(state)}
-    found = tx.execute(STATE_ID, of).scalar_one_or_none()
-    if found is None:
-        tx.execute(ADD_STATE, {"canonical": canonical(state)})
-        found = tx.execute(STATE_ID, of).scalar_one()
-    return int(found)
+    spelling = (canonical(state),)
+    row = STATE_ID.run(tx.connection, spelling).fetchone()
+    if row is None:
+        tx.execute(ADD_STATE, {"canonical": spelling[0]})
+        row = STATE_ID.run(tx.connection, spelling).fetchone()
+    return int(row[0])
 
 
 def terms_id(tx: DataTx, of: Terms) -> int:
     """The number of these terms (controller, surface, point, version), given out if they are new."""
-    place = {
-        "of_controller": of.controller,
-        "of_surface": of.surface,
-        "of_point": of.point,
-        "of_version": of.version,
-    }
-    found = tx.execute(TERMS_ID, place).scalar_one_or_none()
-    if found is None:
-        row = {"controller": of.controller, "surface": of.surface, "point": of.point, "version": of.version}
-        tx.execute(ADD_TERMS, row)
-        found = tx.execute(TERMS_ID, place).scalar_one()
-    return int(found)
+    place = (of.controller, of.surface, of.point, of.version)
+    row = TERMS_ID.run(tx.connection, place).fetchone()
+    if row is None:
+        tx.execute(
+            ADD_TERMS, {"controller": of.controller, "surface": of.surface, "point": of.point, "version": of.version}
+        )
+        row = TERMS_ID.run(tx.connection, place).fetchone()
+    return int(row[0])
 
 
 def state_of(connection: Connection, tenant: str, sid: bytes) -> tuple[State, str, int]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Delete, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Delete, bindparam, delete, select, update
 
 from troth.errors import Busy, Conflict, NotFound
 from troth.policy.model import State, Terms
@@ -25,6 +25,7 @@ from troth.store.tables import (
     subjects,
     terms,
 )
+from troth.store.text import Text
 from troth.store.transaction import DataTx, KeyTx
 from troth.vault.keys import OPENING, Keyring
 from troth.vault.records import ID, pack, seal
@@ -37,9 +38,15 @@ THERE = ("pending", "live", "restricted")
 LATE_MS = 300_000  # half of what repair waits: a create that stood still so long might meet its own sweep
 
 OF_SUBJECT = (subjects.c.tenant == bindparam("of_tenant"), subjects.c.sid == bindparam("of_sid"))
-ADD_SUBJECT = insert(subjects)
-ADD_RECORD = insert(personal_records)
-MODE = select(subjects.c.mode).where(*OF_SUBJECT)
+ADD_SUBJECT = Text(
+    "INSERT INTO subjects (tenant, sid, state_id, mode, generation, created_ms, last_use_ms)"
+    " VALUES (?, ?, ?, ?, 1, ?, ?) ON CONFLICT DO NOTHING"
+)
+ADD_RECORD = Text(
+    "INSERT INTO personal_records (tenant, sid, rid, terms_id, class, schema, anchor_ms, eid, ct)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+MODE = Text("SELECT mode FROM subjects WHERE tenant = ? AND sid = ?")
 SET_MODE = update(subjects).where(*OF_SUBJECT).values(mode=bindparam("new_mode"), generation=subjects.c.generation + 1)
 GO_LIVE = (
     update(subjects)
@@ -158,15 +165,15 @@ class Staged:
             raise ValueError("the K phase of a staged person comes first")
         if tx.now - self._keyed_ms > LATE_MS:
             raise Busy("this was held up for too long: please send it again")
-        mode = tx.execute(MODE, {"of_tenant": self.tenant, "of_sid": self.sid}).scalar_one_or_none()
-        if mode is None and (self._new or self.adopted):
-            self._add_subject(tx)
-        elif mode is None:
-            raise NotFound("there is no such person here")
-        elif mode not in THERE:
-            raise Conflict("this person is being erased")
+        added = (self._new or self.adopted) and self._add_subject(tx)
+        if not added:
+            mode = mode_of(tx.connection, self.tenant, self.sid)
+            if mode is None:
+                raise NotFound("there is no such person here")
+            if mode not in THERE:
+                raise Conflict("this person is being erased")
         if self._records:
-            tx.execute(ADD_RECORD, [self._row(tx, eid, at) for at in range(len(self._records))])
+            ADD_RECORD.run_many(tx.connection, [self._row(tx, eid, at) for at in range(len(self._records))])
 
     def seal(self, class_: str, rid: bytes, table: str, schema: int, value: dict[str, Any]) -> bytes:
         """Seal one more value of this person, from the body on, under a class that was staged."""
@@ -178,33 +185,25 @@ class Staged:
         place = (self.tenant, self.sid, class_, rid, table, schema)
         return seal(self._keys[class_], self._randomness, packed, *place)
 
-    def _row(self, tx: DataTx, eid: bytes, at: int) -> dict[str, Any]:
+    def _row(self, tx: DataTx, eid: bytes, at: int) -> tuple[Any, ...]:
         (record, packed), rid = self._records[at], self.rids[at]
-        return {
-            "tenant": self.tenant,
-            "sid": self.sid,
-            "rid": rid,
-            "terms_id": terms_id(tx, record.terms),
-            "class_": record.class_,
-            "schema": record.schema,
-            "anchor_ms": tx.now if record.anchor_ms is None else record.anchor_ms,
-            "eid": eid,
-            "ct": self._seal(record.class_, rid, TABLE, record.schema, packed),
-        }
-
-    def _add_subject(self, tx: DataTx) -> None:
-        tx.execute(
-            ADD_SUBJECT,
-            {
-                "tenant": self.tenant,
-                "sid": self.sid,
-                "state_id": state_id(tx, self._state),
-                "mode": "pending" if self._pending else "live",
-                "generation": 1,
-                "created_ms": tx.now,
-                "last_use_ms": tx.now,
-            },
+        return (
+            self.tenant,
+            self.sid,
+            rid,
+            terms_id(tx, record.terms),
+            record.class_,
+            record.schema,
+            tx.now if record.anchor_ms is None else record.anchor_ms,
+            eid,
+            self._seal(record.class_, rid, TABLE, record.schema, packed),
         )
+
+    def _add_subject(self, tx: DataTx) -> bool:
+        """Insert the subject; False if it is there (adopted, or fenced off by the sweep of orphans)."""
+        mode = "pending" if self._pending else "live"
+        row = (self.tenant, self.sid, state_id(tx, self._state), mode, tx.now, tx.now)
+        return bool(ADD_SUBJECT.run(tx.connection, row).rowcount == 1)
 
     def _join(self, connection: Connection, sid: bytes, now: int) -> None:
         """Make the classes that an existing subject lacks, and take the keys of those that are there."""
@@ -252,9 +251,15 @@ def records_of(connection: Connection, tenant: str, sid: bytes) -> list[StoredRe
     ]
 
 
+def mode_of(connection: Connection, tenant: str, sid: bytes) -> str | None:
+    """The subject's mode in the caller's snapshot; None if there is no such subject."""
+    row = MODE.run(connection, (tenant, sid)).fetchone()
+    return None if row is None else row[0]
+
+
 def exists(connection: Connection, tenant: str, sid: bytes) -> bool:
     """Whether the subject is here: not unknown, not void, not being erased."""
-    return connection.execute(MODE, {"of_tenant": tenant, "of_sid": sid}).scalar_one_or_none() in THERE
+    return mode_of(connection, tenant, sid) in THERE
 
 
 def set_mode(tx: DataTx, tenant: str, sid: bytes, mode: str) -> None:

@@ -6,16 +6,17 @@ the person's data and points at nobody. The database decides who is first (invar
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from troth.errors import Busy, Conflict
-from troth.store.once import insert_once
 from troth.store.tables import tags
+from troth.store.text import Text
 from troth.vault.buckets import Bucket
 from troth.vault.index import VERSION, bucket_of, inner, permute, restore
-from troth.vault.keys import Keyring
+from troth.vault.keys import INDEX, Keyring
 from troth.vault.wrapping import derive
 
 OF_SID = (tags.c.tenant == bindparam("of_tenant"), tags.c.sid == bindparam("of_sid"))
@@ -24,9 +25,13 @@ OF_TAG = (
     tags.c.kind == bindparam("of_kind"),
     tags.c.tag == bindparam("of_tag"),
 )
-ADD = insert_once(tags)
+ADD = Text(
+    "INSERT INTO tags"
+    " (tenant, kind, key_version, tag, suppression, bucket, generation, sid, state, scope, created_ms, expires_ms)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
 LIVE = select(tags.c.sid).where(*OF_TAG, tags.c.state == "live")
-MINE = select(tags.c.state).where(*OF_TAG, tags.c.sid == bindparam("of_sid"))
+MINE = Text("SELECT 1 FROM tags WHERE tenant = ? AND kind = ? AND tag = ? AND sid = ?")
 OF_PERSON = select(tags.c.kind, tags.c.bucket, tags.c.generation, tags.c.suppression).where(
     *OF_SID, tags.c.suppression.is_not(None)
 )
@@ -71,7 +76,7 @@ class Tags:
 
     def identifier(self, tenant: str, kind: str, value: str) -> Identifier:
         """The keyed hashes of a value; ``Invalid`` (without the value) if it has no normal form."""
-        key = self._ring.secret("index")
+        key = self._ring.secret(INDEX)
         return Identifier(
             kind, inner(key, "identifier", tenant, kind, value), inner(key, "suppression", tenant, kind, value)
         )
@@ -80,14 +85,12 @@ class Tags:
 
     def find(self, tenant: str, kind: str, value: str) -> bytes | None:
         """The subject with a live tag for this value, or None."""
-        found = self._look(
-            tenant, kind, inner(self._ring.secret("index"), "identifier", tenant, kind, value), "live", ""
-        )
+        found = self._look(tenant, kind, inner(self._ring.secret(INDEX), "identifier", tenant, kind, value), "live", "")
         return found[1] if found else None
 
     def suppressed(self, tenant: str, kind: str, value: str, scope: str) -> bool:
         """Whether this value is suppressed for exactly this scope."""
-        hashed = inner(self._ring.secret("index"), "suppression", tenant, kind, value)
+        hashed = inner(self._ring.secret(INDEX), "suppression", tenant, kind, value)
         return self._look(tenant, kind, hashed, "suppressed", scope) is not None
 
     def owner(self, tenant: str, sid: bytes) -> bytes | None:
@@ -123,24 +126,23 @@ class Tags:
         """Add a tag; False if another subject holds it live. One that this subject has already stays as it is."""
         bucket = self._bucket(connection, of.inner)
         tag = permute(bucket.key, of.inner)
-        place = {"of_tenant": tenant, "of_kind": of.kind, "of_tag": tag}
-        if connection.execute(MINE, place | {"of_sid": sid}).first() is not None:
+        if MINE.run(connection, (tenant, of.kind, tag, sid)).fetchone() is not None:
             return True
-        row = {
-            "tenant": tenant,
-            "kind": of.kind,
-            "key_version": VERSION,
-            "tag": tag,
-            "suppression": permute(_apart(bucket), of.suppression),
-            "bucket": bucket.number,
-            "generation": bucket.generation,
-            "sid": sid,
-            "state": "live" if live else "pending",
-            "scope": "",
-            "created_ms": now,
-            "expires_ms": None if live else expires,
-        }
-        return connection.execute(ADD, row).rowcount == 1
+        row = (
+            tenant,
+            of.kind,
+            VERSION,
+            tag,
+            permute(_apart(bucket.key), of.suppression),
+            bucket.number,
+            bucket.generation,
+            sid,
+            "live" if live else "pending",
+            "",
+            now,
+            None if live else expires,
+        )
+        return bool(ADD.run(connection, row).rowcount == 1)
 
     def promote(self, connection: Connection, tenant: str, sid: bytes) -> int:
         """Make this subject's pending tags live; how many. ``IntegrityError`` if another subject is first."""
@@ -178,26 +180,14 @@ class Tags:
             bucket = self._ring.buckets.hold(connection, "tag", row.bucket)
             if bucket.generation != row.generation:
                 raise Conflict("an index entry is of another generation than its bucket")
-            found.add((row.kind, restore(_apart(bucket), row.suppression)))
+            found.add((row.kind, restore(_apart(bucket.key), row.suppression)))
         return sorted(found)
 
     def _suppress(self, connection: Connection, tenant: str, kind: str, hashed: bytes, scope: str, now: int) -> int:
         bucket = self._bucket(connection, hashed)
-        row = {
-            "tenant": tenant,
-            "kind": kind,
-            "key_version": VERSION,
-            "tag": permute(bucket.key, hashed),
-            "suppression": None,
-            "bucket": bucket.number,
-            "generation": bucket.generation,
-            "sid": None,
-            "state": "suppressed",
-            "scope": scope,
-            "created_ms": now,
-            "expires_ms": None,
-        }
-        return connection.execute(ADD, row).rowcount
+        tag = permute(bucket.key, hashed)
+        row = (tenant, kind, VERSION, tag, None, bucket.number, bucket.generation, None, "suppressed", scope, now, None)
+        return int(ADD.run(connection, row).rowcount)
 
     def _look(self, tenant: str, kind: str, hashed: bytes, state: str, scope: str) -> tuple[str, bytes | None] | None:
         """(state, sid) of the matching row, or None."""
@@ -215,6 +205,7 @@ class Tags:
         raise Busy("the index is being re-keyed: try again")
 
 
-def _apart(bucket: Bucket) -> bytes:
+@lru_cache(maxsize=512)
+def _apart(bucket_key: bytes) -> bytes:
     """The key for the suppression's hash beside a tag: never the bytes that a suppression's own row has."""
-    return derive(bucket.key, "troth.index.suppression")
+    return derive(bucket_key, "troth.index.suppression")
