@@ -91,11 +91,11 @@ class _Tick:
 
     def __init__(self) -> None:
         self.reads: list[Read] = []
-        self.waiters: list[asyncio.Future[None]] = []
+        self.waiters: list[asyncio.Future[bytes]] = []
 
     def settle(self, item: Item) -> None:
         """On the loop: the block is durable, or was refused."""
-        refused: frozenset[int] = frozenset() if item.fault else item.value
+        eid, refused = (b"", frozenset()) if item.fault else item.value
         for at, waiter in enumerate(self.waiters):
             if waiter.done():
                 continue  # its client went away; the entry stands ("prepared")
@@ -104,7 +104,7 @@ class _Tick:
             elif at in refused:
                 waiter.set_exception(changed())
             else:
-                waiter.set_result(None)
+                waiter.set_result(eid)
 
 
 class Reads:
@@ -121,8 +121,8 @@ class Reads:
         """To be called before anything is read: ``Busy`` or ``Unavailable`` if a read could not be recorded now."""
         self._store.require_available(Lane.READ)
 
-    def note(self, read: Read) -> asyncio.Future[None]:
-        """Add a read to this tick's block; the answer may leave when the future is done without an exception.
+    def note(self, read: Read) -> asyncio.Future[bytes]:
+        """Add a read to this tick's block; the answer may leave when the future has the id of the block's entry.
 
         It raises ``Conflict`` if the person was erased, restricted or changed since the read (no answer may leave),
         ``Busy`` or ``Unavailable`` if the read could not be recorded.
@@ -132,20 +132,21 @@ class Reads:
         if tick is None:
             tick = self._tick = _Tick()
             loop.call_soon(self._close_tick, loop)
-        waiter: asyncio.Future[None] = loop.create_future()
+        waiter: asyncio.Future[bytes] = loop.create_future()
         tick.reads.append(read)
         tick.waiters.append(waiter)
         return waiter
 
-    def record(self, reads: Sequence[Read], *, scan: bool = False) -> None:
-        """Record reads of a job or a procedure, and wait. ``scan``: as one entry ``read.scan``.
+    def record(self, reads: Sequence[Read], *, scan: bool = False) -> bytes:
+        """Record reads of a job or a procedure, and wait: the entry's id. ``scan``: as one entry ``read.scan``.
 
         Raises as ``note``'s future does, if any of the reads is refused.
         """
-        block = tuple(reads)
-        kind = "read.scan" if scan else "read.block"
-        if block and self._store.write(Write(self._body(block, kind), lane=Lane.READ)):
+        body = self._body(reads, "read.scan" if scan else "read.block")
+        eid, refused = self._store.write(Write(body, lane=Lane.READ))
+        if refused:
             raise changed()
+        return eid
 
     def _close_tick(self, loop: asyncio.AbstractEventLoop) -> None:
         tick, self._tick = self._tick, None
@@ -158,12 +159,12 @@ class Reads:
             item.fault = refusal
             tick.settle(item)
 
-    def _body(self, reads: Sequence[Read], kind: str) -> Callable[[DataTx], frozenset[int]]:
-        def body(tx: DataTx) -> frozenset[int]:
+    def _body(self, reads: Sequence[Read], kind: str) -> Callable[[DataTx], tuple[bytes, frozenset[int]]]:
+        def body(tx: DataTx) -> tuple[bytes, frozenset[int]]:
             refused = self._check(tx, reads)
             kept = [read for at, read in enumerate(reads) if at not in refused] if refused else reads
-            if not kept:
-                return refused
+            if refused and not kept:
+                return b"", refused
             day, sealed = self._seal(_ENCODE([(r[0], r[1], r[3], r[4]) for r in kept]))
             purposes: dict[str, int] = {}
             clauses: dict[str, int] = {}
@@ -176,10 +177,10 @@ class Reads:
                 "clauses": sorted(clauses.items()),
                 "aux": sha256(sealed).hexdigest(),
             }
-            first = max(clauses, key=lambda clause: clauses[clause])
+            first = max(clauses, key=lambda clause: clauses[clause], default="scope.closed-list")  # an empty scan
             entry = tx.append(EntryDraft(kind, first, MECHANISM, facts=facts))
             driver(tx.connection).execute(self._insert, (entry.eid, day, sealed))
-            return refused
+            return entry.eid, refused
 
         return body
 
