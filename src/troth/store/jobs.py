@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from sqlalchemy import Row, bindparam, delete, func, or_, select, update
+from sqlalchemy import bindparam, delete, func, or_, select, update
 
 from troth.errors import Busy, TrothError, Unavailable
 from troth.store.once import insert_once
@@ -127,8 +127,8 @@ def claim(store: Store, most: int = 1) -> list[Job]:
     """Lease up to ``most`` due jobs, the longest due first."""
 
     def body(tx: DataTx) -> list[Job]:
-        rows: Sequence[Row[*tuple[Any, ...]]] = tx.execute(_CLAIM, {"now": tx.now, "most": most, "lease": tx.now + LEASE_MS * most}).all()
-        return sorted((Job(*row.tuple()) for row in rows), key=lambda job: (job.run_ms, job.id))
+        claimed = tx.execute(_CLAIM, {"now": tx.now, "most": most, "lease": tx.now + LEASE_MS * most})
+        return sorted((Job(**row) for row in claimed.mappings()), key=lambda job: (job.run_ms, job.id))
 
     if store.read(lambda c: c.execute(_DUE, {"now": store.now(), "most": 1}).first()) is None:
         return []
