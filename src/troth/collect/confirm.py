@@ -19,7 +19,7 @@ from troth.errors import Unproven
 from troth.notice.consents import CLASS, SCHEMA, TABLE, Consent, Consents
 from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy, Grant, State, Stop
-from troth.store import Lane, Store, Write, links
+from troth.store import Store, Write, links
 from troth.store.ledger import EntryDraft
 from troth.store.links import Link
 from troth.store.tables import consent_records
@@ -149,9 +149,10 @@ class Confirmation:
             moved = [(replace(consent, eid=entry.eid), value) for consent, value in opened]
             return self._record(tx, link, owner, staged.opening, policy, moved)
 
-        return self.store.write(
-            Write(before=before, body=body, after=lambda ktx, _: self.vault.destroy(ktx, tenant, sid), lane=Lane.WRITE)
-        )
+        def after(ktx: KeyTx, _: Confirmed) -> None:
+            self.vault.destroy(ktx, tenant, sid)
+
+        return self.store.write(Write(before=before, body=body, after=after))
 
     def _lift(self, ktx: KeyTx, tenant: str, sid: bytes, purposes: list[str], policy: CompiledPolicy) -> None:
         """Lift the suppressions that a fresh double opt-in to these purposes answers (``rights.object-marketing``)."""

@@ -64,7 +64,7 @@ class Faulty(Invalid):
         super().__init__(
             "some fields do not fit: " + ", ".join(f"{f.field} ({f.rule})" for f in faults),
             clause=clause,
-            gaps=tuple(f"{f.field}: {f.rule}" for f in faults),
+            gaps=tuple(f"/{f.field}: {f.rule}" for f in faults),
         )
         self.faults = faults
 
@@ -88,7 +88,7 @@ class Intake:
         """
         policy = self.versions.current()
         point = point_of(policy, submission.point)
-        self._check_surface(point, submission)
+        self.check_surface(point, submission.surface)
         values, faults = clean(point, submission.values)
         if faults:
             raise Faulty(faults, point.clause)
@@ -161,18 +161,21 @@ class Intake:
 
     async def accept(self, submission: Submission, key: Idempotency | None = None) -> Accepted:
         """Take a submission in: durable, with its entry, when this returns."""
-        return msgspec.json.decode(await self.store.awrite(self.prepare(submission, key)), type=Accepted)
+        result: bytes = await self.store.awrite(self.prepare(submission, key))
+        return msgspec.json.decode(result, type=Accepted)
 
     def take(self, submission: Submission, key: Idempotency | None = None) -> Accepted:
         """The same for callers without an event loop."""
-        return msgspec.json.decode(self.store.write(self.prepare(submission, key)), type=Accepted)
+        result: bytes = self.store.write(self.prepare(submission, key))
+        return msgspec.json.decode(result, type=Accepted)
 
-    def _check_surface(self, point: Point, submission: Submission) -> None:
-        if submission.surface not in point.surfaces:
+    def check_surface(self, point: Point, surface: str) -> None:
+        """``Denied`` if the point does not belong to this surface."""
+        if surface not in point.surfaces:
             raise Denied(
-                f"{point.id} is not collected on surface {submission.surface}: name it in clause {point.clause}",
+                f"{point.id} is not collected on surface {surface}: name it in clause {point.clause}",
                 clause="scope.services",
-                gaps=(f"surface:{submission.surface}",),
+                gaps=(f"surface:{surface}",),
             )
 
     def _check_notice(self, policy: CompiledPolicy, notice: str, submission: Submission) -> None:
@@ -189,7 +192,7 @@ class Intake:
             raise Invalid("a consent was sent that this form does not ask for", clause=point.clause)
         only_by_consent = bool(point.uses) and all(use.basis == "consent" for use in point.uses)
         if point.consent and only_by_consent and point.consent.id not in submission.consents:
-            raise Faulty((Fault(f"consent:{point.consent.id}", "required"),), point.consent.clause)
+            raise Faulty((Fault("consent", "required"),), point.consent.clause)
 
     def _request_consent(
         self,

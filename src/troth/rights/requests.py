@@ -114,14 +114,16 @@ class Requests:
         link = self.store.read(lambda connection: links.find(connection, token, "centre", self.clock.now()))
         return link.used_ms is None and link.sid is not None
 
-    def open(self, token: str) -> tuple[str, Session]:
-        """Use the link, once: a cookie value and the session behind it. ``Unproven`` if it was used before."""
+    def open(self, token: str, cookie: str) -> Session:
+        """Use the link, once: the session behind it, known by ``cookie`` (a fresh random value) from here on.
+
+        ``Unproven`` if the link was used before.
+        """
         link = self.store.read(lambda connection: links.find(connection, token, "centre", self.clock.now()))
         if link.sid is None:
             raise Unproven("this link is not valid, or no longer: please ask for a new one", clause="rights.proof")
         sid = link.sid
         opening = self.vault.opening(link.tenant, sid)
-        cookie = links.new_token(self.chance)
         csrf = self.chance.bytes(32)
 
         def body(tx: DataTx) -> Session:
@@ -147,7 +149,7 @@ class Requests:
             )
             return session
 
-        return cookie, self.store.write(Write(body=body, lane=Lane.RIGHTS))
+        return self.store.write(Write(body=body, lane=Lane.RIGHTS))
 
     def session(self, cookie: str) -> Session:
         """The session behind a cookie; ``Unproven`` if there is none, it expired, or the person is gone."""

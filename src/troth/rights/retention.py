@@ -1,0 +1,178 @@
+"""The retention run: what is due is erased, nothing earlier and nothing later, and a day without a run is red.
+
+When a record is due is computed from its anchor, the person's states and the rule of the version it was collected
+under; no due date is ever stored, so a change of policy touches no record. Clauses: ``retain.while-used``,
+``retain.periods``. Mechanisms: ``retain.due``, ``retain.heartbeat``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_
+
+from troth.notice.versions import Versions
+from troth.rights.erasure import Erasures
+from troth.store import Lane, Store, Write, links
+from troth.store.jobs import Job
+from troth.store.ledger import EntryDraft
+from troth.store.tables import idempotency, personal_records, runs, subject_states, subjects
+from troth.store.writer import DataTx, KeyTx
+from troth.vault import StoredRecord, Vault
+from troth.vault.retention import due
+from troth.world import DAY_MS
+
+RETAIN_JOB = "rights.retain"
+PERIOD_MS = 6 * 60 * 60_000  # four times a day: one missed run is not yet a day without
+PAGE = 200
+TRANSIT_DAYS = 7  # how long a mail may wait for its relay; then its sealed words are destroyed
+READS_DAYS = 365  # how long it can be told who was in a block of reads
+KEY_LIFE_MS = 30 * DAY_MS  # how long the answer to an idempotency key is repeated
+
+NEXT_PAGE = (
+    select(subjects.c.tenant, subjects.c.sid, subjects.c.mode, subjects.c.last_use_ms, subjects.c.created_ms)
+    .where(
+        tuple_(subjects.c.tenant, subjects.c.sid) > tuple_(bindparam("after_tenant"), bindparam("after_sid")),
+        subjects.c.mode.in_(("pending", "live")),
+    )
+    .order_by(subjects.c.tenant, subjects.c.sid)
+    .limit(PAGE)
+)
+STATES = select(subject_states.c.state, subject_states.c.since_ms, subject_states.c.until_ms).where(
+    subject_states.c.tenant == bindparam("of_tenant"), subject_states.c.sid == bindparam("of_sid")
+)
+DROP_RECORD = delete(personal_records).where(
+    personal_records.c.tenant == bindparam("of_tenant"),
+    personal_records.c.sid == bindparam("of_sid"),
+    personal_records.c.rid == bindparam("of_rid"),
+)
+OLD_KEYS = delete(idempotency).where(idempotency.c.at_ms <= bindparam("before"))
+INSERT_RUN = insert(runs)
+
+
+class Ran(msgspec.Struct, frozen=True):
+    """What a run did, in counts. ``overdue`` is what it found still there afterwards: it should be 0."""
+
+    subjects: int
+    erased: int
+    records: int
+    overdue: int
+    at: int
+
+
+@dataclass(frozen=True)
+class Person:
+    """One subject as the run sees it: what of theirs is due, and what is left."""
+
+    tenant: str
+    sid: bytes
+    due: tuple[StoredRecord, ...]
+    left: tuple[StoredRecord, ...]
+
+
+class RetentionRun:
+    """Walks over everybody, a page at a time."""
+
+    def __init__(self, store: Store, vault: Vault, versions: Versions, erasures: Erasures) -> None:
+        self.store = store
+        self.vault = vault
+        self.versions = versions
+        self.erasures = erasures
+
+    def job(self, job: Job) -> None:
+        """The scheduled job."""
+        self.run()
+
+    def run(self) -> Ran:
+        """Erase what is due, look again, and record that the run took place."""
+        seen = erased = records = 0
+        now = self.store.now()
+        for person in self.everybody(now):
+            seen += 1
+            if not person.due and person.left:
+                continue
+            if person.left:
+                records += self._drop(person)
+            else:
+                self.erasures.erase(person.tenant, person.sid, cause="retention", actor="system")
+                erased += 1
+                records += len(person.due)
+        overdue = sum(1 for person in self.everybody(now) if person.due)
+        return self._record(seen, erased, records, overdue)
+
+    def everybody(self, now: int) -> Iterator[Person]:
+        """Every person with what of theirs is due at ``now``."""
+        tenant, sid = "", b""
+        while rows := self.store.read(lambda c, t=tenant, s=sid: self._page(c, t, s, now)):
+            yield from rows
+            tenant, sid = rows[-1].tenant, rows[-1].sid
+
+    def _page(self, connection: Connection, tenant: str, sid: bytes, now: int) -> list[Person]:
+        found = connection.execute(NEXT_PAGE, {"after_tenant": tenant, "after_sid": sid}).all()
+        people = []
+        for row in found:
+            key = {"of_tenant": row.tenant, "of_sid": row.sid}
+            states = {s.state: (s.since_ms, s.until_ms) for s in connection.execute(STATES, key)}
+            past: list[StoredRecord] = []
+            left: list[StoredRecord] = []
+            for record in self.vault.records(connection, row.tenant, bytes(row.sid)):
+                end = self._due(record, states, row.last_use_ms)
+                (past if end is not None and end <= now else left).append(record)
+            people.append(Person(row.tenant, bytes(row.sid), tuple(past), tuple(left)))
+        return people
+
+    def _due(self, record: StoredRecord, states: dict[str, tuple[int, int | None]], last_use: int) -> int | None:
+        """When this record is due by the version it was collected under; None while it is not to be told."""
+        version = self.versions.history.version(record.terms.version)
+        keep = version.keeps.get(record.class_)
+        return due(keep, version.states, record.anchor_ms, states, last_use) if keep else None
+
+    def _drop(self, person: Person) -> int:
+        """Erase some records of somebody who stays: the key of a class goes with its last record."""
+        opening = self.vault.opening(person.tenant, person.sid)
+        kept = {record.class_ for record in person.left}
+        ended = sorted({record.class_ for record in person.due} - kept)
+
+        def before(ktx: KeyTx) -> None:
+            for class_ in ended:
+                self.vault.destroy_class(ktx, person.tenant, person.sid, class_)
+
+        def body(tx: DataTx) -> int:
+            for record in person.due:
+                tx.execute(DROP_RECORD, {"of_tenant": person.tenant, "of_sid": person.sid, "of_rid": record.rid})
+            tx.append(
+                EntryDraft(
+                    kind="retention.records",
+                    clause="retain.while-used",
+                    mechanism="retain.due",
+                    facts={"records": len(person.due), "classes": ended},
+                ),
+                opening,
+            )
+            return len(person.due)
+
+        return self.store.write(Write(before=before, body=body, lane=Lane.JOB))
+
+    def _record(self, seen: int, erased: int, records: int, overdue: int) -> Ran:
+        """The heartbeat, and the housekeeping of what has a fixed life."""
+        today = self.store.now() // DAY_MS
+
+        def before(ktx: KeyTx) -> None:
+            self.vault.drop_days(ktx, "transit", today - TRANSIT_DAYS)
+            self.vault.drop_days(ktx, "reads", today - READS_DAYS)
+
+        def body(tx: DataTx) -> Ran:
+            ran = Ran(seen, erased, records, overdue, tx.now)
+            facts = {"subjects": seen, "erased": erased, "records": records, "overdue": overdue}
+            tx.append(
+                EntryDraft(kind="retention.run", clause="retain.while-used", mechanism="retain.heartbeat", facts=facts)
+            )
+            text = msgspec.json.encode(facts, order="sorted").decode()
+            tx.execute(INSERT_RUN, {"kind": "retention", "at_ms": tx.now, "ok": overdue == 0, "facts": text})
+            links.sweep(tx)
+            tx.execute(OLD_KEYS, {"before": tx.now - KEY_LIFE_MS})
+            return ran
+
+        return self.store.write(Write(before=before, body=body, lane=Lane.JOB))

@@ -1,0 +1,374 @@
+"""The person's own centre: proof by a link, then everything held, a copy, objecting, withdrawing, erasing, receipts.
+
+Every step works without JavaScript. Clauses: ``rights.proof``, ``rights.access``, ``rights.portability``,
+``rights.object-marketing``, ``consent.withdraw``, ``rights.erase``, ``rights.unsubscribe``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from troth.collect.forms import is_email
+from troth.errors import NotFound, Unproven
+from troth.evidence.words import read_words
+from troth.rights.access import Copy, as_csv, as_json
+from troth.rights.objection import stoppable
+from troth.web import cookies
+from troth.web.bodies import read_form
+from troth.web.pages import page, see_other, text
+from troth.web.public import words_of
+from troth.web.routes import Caller, Group, Limit, Route
+from troth.web.views import (
+    Card,
+    Choice,
+    ConsentLine,
+    FieldError,
+    HeldField,
+    HeldRecord,
+    PersonView,
+    ReceiptView,
+)
+
+if TYPE_CHECKING:
+    from troth.web.app import Running
+
+COOKIE = "troth_session"
+ASKING = Limit(10, 60)
+CONSEQUENCES = (
+    "privacy.erase-account",
+    "privacy.erase-certificate",
+    "privacy.erase-suppression",
+    "privacy.erase-final",
+)
+
+
+async def person(request: Request, system: Running, detail: str) -> Caller | Response:
+    """The person behind the session's cookie; without one, the way to get a link."""
+    cookie = cookies.read(request, COOKIE, tls=request.state.visit.tls)
+    if cookie is None:
+        return see_other(request, "/privacy")
+    try:
+        session = system.requests.session(cookie)
+    except Unproven:
+        return see_other(request, "/privacy")
+    digest = hashlib.sha256(cookie.encode()).digest()
+    return Caller("person", session.sid, "subject", csrf=session.csrf.hex(), session=digest)
+
+
+async def ask_page(request: Request, system: Running) -> Response:
+    """Ask for a link to one's own centre."""
+    return page(request, "privacy/request.html", action="/privacy")
+
+
+async def ask(request: Request, system: Running) -> Response:
+    """Take the address; the answer is the same for every address, and written before anything is looked up."""
+    address = (await read_form(request)).one("email")
+    if not is_email(address):
+        fault = FieldError("email", text(request, "fault.email"))
+        return page(request, "privacy/request.html", status=422, action="/privacy", errors=[fault], value=address)
+    await system.requests.ask(system.config.tenant, address, request.state.visit.language)
+    return see_other(request, "/privacy/sent")
+
+
+async def asked(request: Request, system: Running) -> Response:
+    """Says to look into one's mail."""
+    return page(request, "check-mail.html", title_key="privacy.sent", text_key="privacy.sent-text")
+
+
+async def look(request: Request, system: Running) -> Response:
+    """The page behind the link; its button opens the centre."""
+    token = request.path_params["token"]
+    fresh = await run_in_threadpool(system.requests.look, token)
+    if not fresh:
+        raise Unproven("this link was used before: please ask for a new one", clause="rights.proof")
+    return page(
+        request,
+        "confirm.html",
+        action=f"/privacy/open/{token}",
+        title_key="privacy.open",
+        text_key="privacy.open-text",
+        submit_key="privacy.open-submit",
+        hidden={},
+    )
+
+
+async def enter(request: Request, system: Running) -> Response:
+    """Use the link, once, and open the centre for half an hour."""
+    cookie = cookies.mint(request, system.randomness)
+    await run_in_threadpool(system.requests.open, request.path_params["token"], cookie)
+    response = see_other(request, "/privacy/data")
+    cookies.put(response, system.policy, COOKIE, cookie, tls=request.state.visit.tls)
+    return response
+
+
+async def leave(request: Request, system: Running) -> Response:
+    """End the session."""
+    cookie = cookies.read(request, COOKIE, tls=request.state.visit.tls)
+    if cookie is not None:
+        await run_in_threadpool(system.requests.close, cookie)
+    response = see_other(request, "/")
+    cookies.drop(response, COOKIE, tls=request.state.visit.tls)
+    return response
+
+
+async def data(request: Request, system: Running) -> Response:
+    """Everything held, read under the right of access, with its entry."""
+    copy = await run_in_threadpool(system.access.copy, system.config.tenant, sid_of(request))
+    return page(request, "privacy/home.html", person=person_view(request, system, copy))
+
+
+def sid_of(request: Request) -> bytes:
+    """The signed-in person."""
+    caller: Caller = request.state.visit.caller
+    return caller.id
+
+
+def person_view(request: Request, system: Running, copy: Copy) -> PersonView:
+    """The copy, laid out for reading."""
+    words = words_of(request)
+    visit = request.state.visit
+    records = tuple(
+        HeldRecord(
+            title=words.named("point", held.point + ".title"),
+            collected_ms=held.collected,
+            version=held.version,
+            fields=tuple(HeldField(words.label(name), str(value)) for name, value in held.values.items()),
+            purposes=tuple(sorted({words.named("purpose", use.purpose) for use in held.uses})),
+            keeping="; ".join(held.kept),
+            recipients=tuple(sorted({words.named("recipient", u.recipient) for u in held.uses if u.recipient})),
+            source=text(request, "privacy.source-person"),
+        )
+        for held in copy.records
+    )
+    consents = tuple(
+        ConsentLine(
+            words=record["dpv:hasNotice"]["troth:words"],
+            state=record["troth:state"],
+            since_ms=since_of(record),
+            withdraw=f"/privacy/withdraw/{purpose_of(record)}" if record["troth:state"] == "Given" else "",
+            receipt=f"/consent/receipts/{record['dct:identifier']}",
+        )
+        for record in copy.consents
+    )
+    downloads = tuple(
+        Card(visit.href(f"/privacy/copy.{ending}"), text(request, f"privacy.copy-{ending}"))
+        for ending in ("html", "json", "zip")
+    )
+    stops = tuple(words.named("purpose", str(stop["purpose"])) for stop in copy.objections)
+    return PersonView(records, consents, stops, downloads)
+
+
+def since_of(record: dict[str, Any]) -> int:
+    """When the last event of a consent record was, in UTC milliseconds."""
+    last: str = record["troth:events"][-1]["dct:date"]["@value"]
+    return round(dt.datetime.fromisoformat(last).timestamp() * 1000)
+
+
+def purpose_of(record: dict[str, Any]) -> str:
+    """The purpose that a consent record is for."""
+    purpose: str = record["dpv:hasProcess"]["dpv:hasPurpose"][0]["dct:title"]
+    return purpose
+
+
+async def download(request: Request, system: Running) -> Response:
+    """The copy as a file: JSON, CSV in a zip, or one readable page."""
+    ending = request.path_params["ending"]
+    if ending not in ("json", "zip", "html"):
+        raise NotFound("the copy comes as html, json or zip", clause="rights.portability")
+    copy = await run_in_threadpool(system.access.copy, system.config.tenant, sid_of(request))
+    if ending == "html":
+        response = page(request, "privacy/copy.html", person=person_view(request, system, copy), copy=copy)
+    elif ending == "json":
+        response = Response(as_json(copy), media_type="application/json")
+    else:
+        response = Response(await run_in_threadpool(as_csv, copy), media_type="application/zip")
+    response.headers["content-disposition"] = f'attachment; filename="my-data.{ending}"'
+    return response
+
+
+async def object_page(request: Request, system: Running) -> Response:
+    """What can be objected to, and what has been."""
+    return await objecting(request, system)
+
+
+async def objecting(
+    request: Request, system: Running, errors: tuple[FieldError, ...] = (), status: int = 200
+) -> Response:
+    """The page of purposes, with faults if the form came back empty."""
+    words = words_of(request)
+    sid = sid_of(request)
+    state = await run_in_threadpool(
+        system.store.read, lambda connection: system.vault.state_of(connection, system.config.tenant, sid)[0]
+    )
+    stops = {stop.purpose for stop in state.stops}
+    choices = [
+        Choice(p, words.named("purpose", p), ticked=bool(stops & set(system.policy.ancestors(p))))
+        for p in stoppable(system.policy)
+    ]
+    return page(
+        request, "privacy/object.html", status=status, action="/privacy/object", purposes=choices, errors=errors
+    )
+
+
+async def do_object(request: Request, system: Running) -> Response:
+    """Object to the ticked purposes; each is in force when this answers."""
+    chosen = (await read_form(request)).get("purpose", [])
+    if not chosen:
+        return await objecting(request, system, (FieldError("purpose", text(request, "fault.choose")),), 422)
+    for purpose in chosen:
+        await run_in_threadpool(stop, system, sid_of(request), purpose, request.state.visit.language)
+    return page(
+        request, "done.html", title_key="privacy.objected", text_key="privacy.objected-text", links=back(request)
+    )
+
+
+def stop(system: Running, sid: bytes, purpose: str, language: str) -> None:
+    """One objection or withdrawal of a signed-in person."""
+    system.objections.object(system.config.tenant, sid, purpose, language=language)
+
+
+async def withdraw(request: Request, system: Running) -> Response:
+    """Withdraw a consent: one button, as many steps as giving it took."""
+    await run_in_threadpool(stop, system, sid_of(request), request.path_params["purpose"], request.state.visit.language)
+    return see_other(request, "/privacy/data")
+
+
+async def erase_page(request: Request, system: Running) -> Response:
+    """What erasing means, and the button."""
+    return page(request, "privacy/erase.html", action="/privacy/erase", consequences=CONSEQUENCES)
+
+
+async def erase(request: Request, system: Running) -> Response:
+    """Erase everything; the answer comes when keys and rows are gone and looked for."""
+    if not (await read_form(request)).ticked("sure"):
+        fault = FieldError("sure", text(request, "fault.sure"))
+        return page(
+            request,
+            "privacy/erase.html",
+            status=422,
+            action="/privacy/erase",
+            consequences=CONSEQUENCES,
+            errors=[fault],
+        )
+    certificate = await run_in_threadpool(
+        lambda: system.erasures.erase(system.config.tenant, sid_of(request), language=request.state.visit.language)
+    )
+    done = certificate.state == "gone"
+    response = page(
+        request,
+        "done.html",
+        title_key="privacy.erased" if done else "privacy.erasing",
+        text_key="privacy.erased-text" if done else "privacy.erasing-text",
+        values={"order": certificate.ordered, "rows": sum(certificate.rows.values())},
+    )
+    cookies.drop(response, COOKIE, tls=request.state.visit.tls)
+    return response
+
+
+async def receipts(request: Request, system: Running) -> Response:
+    """The receipts of this person's entries."""
+    found = await run_in_threadpool(system.receipts.of_person, system.config.tenant, sid_of(request))
+    views = [
+        ReceiptView(
+            words_of(request).named("entry", line.kind), line.at_ms, line.clause, f"/receipts/{line.entry}", line.entry
+        )
+        for line in found
+    ]
+    return page(request, "privacy/receipts.html", receipts=views)
+
+
+async def receipt(request: Request, system: Running) -> Response:
+    """One receipt: a file that checks itself, offline, without us."""
+    entry, visit = request.path_params["entry"], request.state.visit
+    html = await run_in_threadpool(
+        system.receipts.page,
+        system.config.tenant,
+        sid_of(request),
+        entry,
+        text(request, "receipt.sentence", name=system.policy.controller.name),
+        read_words(visit.language),
+        system.config.url,
+    )
+    headers = {"content-disposition": f'attachment; filename="receipt-{entry[:12]}.html"'}
+    return Response(html, media_type="text/html", headers=headers)
+
+
+async def consent_receipt(request: Request, system: Running) -> Response:
+    """The receipt of a consent as JSON-LD (ISO/IEC TS 27560)."""
+    found = await run_in_threadpool(
+        system.receipts.consent, system.config.tenant, sid_of(request), request.path_params["record"]
+    )
+    return Response(found, media_type="application/ld+json")
+
+
+def back(request: Request) -> list[Card]:
+    """The way back to the centre."""
+    return [Card(request.state.visit.href("/privacy/data"), text(request, "privacy.data"))]
+
+
+async def unsubscribe_page(request: Request, system: Running) -> Response:
+    """A GET only shows the button: mail scanners open links."""
+    return page(
+        request,
+        "confirm.html",
+        action=f"/unsubscribe/{request.path_params['token']}",
+        title_key="unsubscribe.title",
+        text_key="unsubscribe.text",
+        submit_key="unsubscribe.submit",
+        hidden={},
+    )
+
+
+async def unsubscribe(request: Request, system: Running) -> Response:
+    """One click (RFC 8058) or the button: no cookie, no login, no redirect; the same answer a second time."""
+    form = await read_form(request)
+    via = "one-click" if form.one("List-Unsubscribe") == "One-Click" else "unsubscribe"
+    await run_in_threadpool(system.objections.unsubscribe, request.path_params["token"], via)
+    return page(request, "done.html", title_key="unsubscribe.done", text_key="unsubscribe.done-text")
+
+
+GROUP: Group[Running] = Group(
+    "privacy",
+    [
+        Route("GET", "/privacy", ask_page, "rights.proof", summary="Ask for a link"),
+        Route("POST", "/privacy", ask, "rights.proof", limit=ASKING, summary="Send me my link"),
+        Route("GET", "/privacy/sent", asked, "rights.proof", summary="Look into your mail"),
+        Route("GET", "/privacy/open/{token}", look, "rights.proof", summary="The link: look"),
+        Route("POST", "/privacy/open/{token}", enter, "rights.proof", limit=ASKING, summary="The link: open"),
+        Route("POST", "/privacy/leave", leave, "rights.proof", "person", summary="End the session"),
+        Route("GET", "/privacy/data", data, "rights.access", "person", summary="What is held about me"),
+        Route("GET", "/privacy/copy.{ending}", download, "rights.portability", "person", summary="My copy"),
+        Route("GET", "/privacy/object", object_page, "rights.object-marketing", "person", summary="What I can stop"),
+        Route("POST", "/privacy/object", do_object, "rights.object-marketing", "person", summary="Object"),
+        Route("POST", "/privacy/withdraw/{purpose}", withdraw, "consent.withdraw", "person", summary="Withdraw"),
+        Route("GET", "/privacy/erase", erase_page, "rights.erase", "person", summary="What erasing means"),
+        Route("POST", "/privacy/erase", erase, "rights.erase", "person", summary="Erase me"),
+        Route("GET", "/privacy/receipts", receipts, "scope.compliance", "person", summary="My receipts"),
+        Route("GET", "/receipts/{entry}", receipt, "scope.compliance", "person", summary="A receipt"),
+        Route(
+            "GET",
+            "/consent/receipts/{record}",
+            consent_receipt,
+            "consent.at-submission",
+            "person",
+            summary="The receipt of a consent",
+        ),
+        Route("GET", "/unsubscribe/{token}", unsubscribe_page, "rights.unsubscribe", summary="Unsubscribe: look"),
+        Route(
+            "POST",
+            "/unsubscribe/{token}",
+            unsubscribe,
+            "rights.unsubscribe",
+            cross_site=True,
+            limit=ASKING,
+            summary="Unsubscribe",
+        ),
+    ],
+    guards={"person": person},
+)
