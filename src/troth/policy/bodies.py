@@ -320,9 +320,7 @@ class RightBody(Body, frozen=True, kw_only=True):
     """A right, and how it is exercised."""
 
     kind: Annotated[RightKind | Literal["any"], "which right; `any` sets what holds for all of them"] = "any"
-    proof: Annotated[
-        Literal["link", "sign_in", "none", "operator"] | None, "how the person shows who they are"
-    ] = None
+    proof: Annotated[Literal["link", "sign_in", "none", "operator"] | None, "how the person shows who they are"] = None
     within: Annotated[Duration | None, "the answer comes within; one calendar month where it is left out"] = None
     where: Annotated[tuple[Word, ...], "where it is exercised"] = ()
     to: Annotated[Name | None, "for an objection: the purpose it is about, with all below it"] = None
@@ -507,7 +505,9 @@ class TermBody(Body, frozen=True, kw_only=True):
 
     means: Annotated[Word | None, "in words"] = None
     categories: Annotated[tuple[Name, ...], "for `personal_data`: the categories, with all below them"] = ()
-    unknown: Annotated[Literal["personal"] | None, "for `personal_data`: what is not labelled counts as personal"] = None
+    unknown: Annotated[Literal["personal"] | None, "for `personal_data`: what is not labelled counts as personal"] = (
+        None
+    )
     includes: Annotated[tuple[Word, ...], "kinds of things the word covers"] = ()
 
 
