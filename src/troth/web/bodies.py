@@ -1,7 +1,8 @@
 """Reading what a request carries, strictly: JSON into a Struct or against a declared schema, and plain forms.
 
-Every fault is an ``Invalid`` whose gaps are ``pointer: message``; no message repeats a value. Forms are
-``application/x-www-form-urlencoded`` only: nothing here takes files.
+Every fault is an ``Invalid`` whose gaps are ``pointer: message``; no message repeats a value. Forms come as
+``application/x-www-form-urlencoded``; ``multipart/form-data`` is read too, without files, because mail providers send
+one-click unsubscriptions so (RFC 8058 3.1).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from troth.web.routes import Schema
 T = TypeVar("T")
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
 MOST_FIELDS = 200
 
 
@@ -52,8 +54,34 @@ async def read_form(request: Request) -> Form:
     known = request.scope.setdefault("state", {}).get("form")
     if isinstance(known, Form):
         return known
-    body = await request.body()
-    if body and media_type(request) != FORM:
+    if media_type(request) == MULTIPART:
+        form = await read_multipart(request)
+    else:
+        form = read_pairs(await request.body(), media_type(request))
+    request.scope["state"]["form"] = form
+    return form
+
+
+async def read_multipart(request: Request) -> Form:
+    """The fields of a multipart form; files and malformed parts are ``Invalid``."""
+    from starlette.exceptions import HTTPException
+    from starlette.formparsers import MultiPartException
+
+    form = Form()
+    try:
+        async with request.form(max_files=0, max_fields=MOST_FIELDS) as parts:
+            for name, value in parts.multi_items():
+                if not isinstance(value, str):
+                    raise Invalid("files are not taken here", gaps=("/: holds a file",))
+                add(form, name, value)
+    except (MultiPartException, HTTPException, UnicodeDecodeError):
+        raise Invalid("the form cannot be read", gaps=("/: is not a valid multipart form",)) from None
+    return form
+
+
+def read_pairs(body: bytes, kind: str) -> Form:
+    """The fields of a URL-encoded form."""
+    if body and kind != FORM:
         raise Unsupported(f"send the form as {FORM}")
     try:
         pairs = parse_qsl(
@@ -65,11 +93,15 @@ async def read_form(request: Request) -> Form:
         raise Invalid("the form has too many fields", gaps=("/: has too many fields",)) from None
     form = Form()
     for name, value in pairs:
-        if "\0" in name or "\0" in value:
-            raise Invalid("the form holds a null character", gaps=("/: holds a null character",))
-        form.setdefault(name, []).append(value)
-    request.scope["state"]["form"] = form
+        add(form, name, value)
     return form
+
+
+def add(form: Form, name: str, value: str) -> None:
+    """Add one field."""
+    if "\0" in name or "\0" in value:
+        raise Invalid("the form holds a null character", gaps=("/: holds a null character",))
+    form.setdefault(name, []).append(value)
 
 
 async def read_raw_json(request: Request) -> Any:

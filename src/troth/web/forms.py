@@ -7,6 +7,7 @@ Adding a field to the policy adds it here; there is no second list (clauses ``sc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from troth.errors import Invalid
 from troth.notice.shown import PointNotice, notice_for
@@ -81,6 +82,7 @@ def form_view(
     values = values or {}
     notice = notice_for(policy, point)
     catalogue, language = words.catalogue, words.language
+    labels = {field.name: words.label(field.name, field.category) for field in point.fields}
     by_name: dict[str, str] = {}
     for error in errors:
         by_name.setdefault(error.name, error.message)
@@ -112,7 +114,7 @@ def form_view(
         consent=consent,
         uses=notice_rows(notice, words),
         hidden={VERSION_FIELD: policy.version, NOTICE_FIELD: notice.sha256, **(hidden or {})},
-        errors=tuple(errors),
+        errors=tuple(replace(error, label=labels.get(error.name, "")) for error in errors),
     )
 
 

@@ -17,6 +17,7 @@ The templates and what they are given (types in ``troth.web.views``):
 - ``done.html``: ``title_key``, ``text_key``, ``values: dict`` for the text, ``links: Sequence[Card]``.
 - ``privacy/request.html``: ``action``, ``errors: Sequence[FieldError]`` (ask for the link to one's own centre).
 - ``privacy/home.html``: ``person: PersonView`` (everything held, purposes, keeping, recipients, consents, requests).
+- ``privacy/copy.html``: ``person`` (the copy to keep: no link, no form).
 - ``privacy/object.html``: ``action``, ``purposes: Sequence[Choice]``. ``privacy/erase.html``: ``action``,
   ``consequences: Sequence[str]`` (catalogue keys). ``privacy/receipts.html``: ``receipts: Sequence[ReceiptView]``.
 - ``evidence/board.html``: ``board: BoardView``.
@@ -154,6 +155,7 @@ class Pages:
             auto_reload=False,
         )
         self.environment.globals["asset"] = static.address
+        self.environment.globals["inline"] = static.inline
 
     def render(self, visit: Visit, name: str, context: Mapping[str, Any]) -> str:
         """The page as HTML."""
@@ -171,6 +173,7 @@ class Pages:
                 "nonce": visit.new_nonce,
                 "csrf": lambda: csrf_field(caller),
                 "visit": visit,
+                "now": now,
                 "site": visit.site(),
                 "languages": self.catalogue.languages,
                 **context,

@@ -32,8 +32,9 @@ PERMISSIONS = (
 def content_policy(nonce: str = "") -> str:
     """The Content-Security-Policy of a page: nothing from elsewhere, and no script unless this page has a nonce."""
     script = f"script-src 'nonce-{nonce}'; connect-src 'self'; " if nonce else ""
+    style = f"style-src 'self' 'nonce-{nonce}'" if nonce else "style-src 'self'"
     return (
-        f"default-src 'none'; {script}style-src 'self'; img-src 'self'; form-action 'self'; "
+        f"default-src 'none'; {script}{style}; img-src 'self'; form-action 'self'; "
         "frame-ancestors 'none'; base-uri 'none'"
     )
 

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -49,6 +50,13 @@ class Static:
     def address(self, name: str) -> str:
         """Where ``name`` is served; KeyError for a file that is not there (a template's mistake)."""
         return self.assets[name].address
+
+    def inline(self, name: str) -> Markup:
+        """The text of ``name`` for a page that must stand alone (a copy to keep); ours, and free of markup."""
+        words = self.assets[name].content.decode()
+        if "<" in words:
+            raise ValueError(f"{name} holds markup and cannot stand inside a page")
+        return Markup(words)  # noqa: S704  # our own file, checked above
 
     async def serve(self, request: Request, system: System) -> Response:
         """The file, if the hash in its name is the one we have."""

@@ -32,10 +32,11 @@ class VersionView:
 
 @dataclass(frozen=True)
 class FieldError:
-    """A fault in a form: the field it is about ("" for the whole form) and what to do, as plain text."""
+    """A fault in a form: the field it is about ("" for the whole form), what to do, and what the field is called."""
 
     name: str
     message: str
+    label: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,104 @@
+"""Every page with a sample of what it is given: rendered by tests, looked at by people, searched by axe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tests.web import vendor
+from troth.errors import Undeclared
+from troth.web.forms import form_view
+from troth.web.pages import Visit, Words, page
+from troth.web.problems import problem
+from troth.web.routes import Caller, Group, Route
+from troth.web.views import FieldError
+
+Sample = Callable[[Words], dict[str, Any]]
+
+
+def newsletter(words: Words) -> dict[str, Any]:
+    """The newsletter's form, fresh."""
+    return {"form": form_view(vendor.POLICY, vendor.NEWSLETTER, words, action="/forms/newsletter")}
+
+
+def registration(words: Words) -> dict[str, Any]:
+    """The registration's form as it comes back with two faults."""
+    return {
+        "form": form_view(
+            vendor.POLICY,
+            vendor.REGISTRATION,
+            words,
+            action="/forms/registration",
+            values={"first_name": "Ann", "email": "ann.lee", "company_size": "10-49"},
+            errors=(
+                FieldError("last_name", words("fault.required")),
+                FieldError("email", words("fault.email")),
+            ),
+        )
+    }
+
+
+def always(**context: Any) -> Sample:
+    """The same context in every language."""
+    return lambda words: context
+
+
+REFUSAL = problem(
+    Undeclared(
+        "1 field is not declared for newsletter: declare it in clause collect.newsletter",
+        clause="collect.newsletter",
+        gaps=("field:phone",),
+    )
+)
+
+SAMPLES: dict[str, tuple[str, Sample]] = {
+    "home": ("home.html", always(cards=vendor.CARDS)),
+    "policy": ("policy.html", always(body=vendor.PROSE, versions=vendor.VERSIONS, prose_language="en")),
+    "versions": ("versions.html", always(versions=vendor.VERSIONS)),
+    "clause": ("clause.html", always(clause=vendor.CLAUSE)),
+    "newsletter": ("form.html", newsletter),
+    "registration-faulty": ("form.html", registration),
+    "check-mail": ("check-mail.html", always()),
+    "confirm": (
+        "confirm.html",
+        always(
+            action="/confirm/x",
+            title_key="confirm.newsletter.title",
+            text_key="confirm.newsletter.text",
+            submit_key="confirm.newsletter.submit",
+        ),
+    ),
+    "done": (
+        "done.html",
+        always(title_key="unsubscribe.done", text_key="unsubscribe.done-text", links=vendor.CARDS[:1]),
+    ),
+    "privacy-request": ("privacy/request.html", always(action="/privacy")),
+    "privacy-home": ("privacy/home.html", always(person=vendor.PERSON)),
+    "privacy-copy": ("privacy/copy.html", always(person=vendor.PERSON)),
+    "privacy-object": ("privacy/object.html", always(action="/privacy/object", purposes=vendor.CHOICES)),
+    "privacy-erase": (
+        "privacy/erase.html",
+        always(
+            action="/privacy/erase",
+            consequences=tuple(f"privacy.erase-{name}" for name in ("account", "certificate", "suppression", "final")),
+        ),
+    ),
+    "privacy-receipts": ("privacy/receipts.html", always(receipts=vendor.RECEIPTS)),
+    "board": ("evidence/board.html", always(board=vendor.BOARD)),
+    "board-green": ("evidence/board.html", always(board=vendor.GREEN_BOARD)),
+    "error": ("error.html", always(problem=REFUSAL)),
+}
+
+
+async def show(request: Request, system: vendor.Standing) -> Response:
+    """One page of the gallery."""
+    name, sample = SAMPLES[request.path_params["page"]]
+    visit: Visit = request.state.visit
+    visit.caller = Caller("person", b"\1" * 16, "subject", csrf="c" * 43)
+    return page(request, name, **sample(Words(visit.pages.catalogue, visit.language)))
+
+
+GROUP: Group[vendor.Standing] = Group("gallery", [Route("GET", "/gallery/{page}", show, "scope.readable")])
