@@ -55,6 +55,11 @@ def clean(value: str) -> str:
     return " ".join(kept.split())
 
 
+def clean_lines(value: str) -> str:
+    """As ``clean``, line by line; blank lines stay, so that a value may be of several paragraphs."""
+    return "\n".join(clean(line) for line in value.replace("\r\n", "\n").split("\n"))
+
+
 def greetable(name: str) -> str:
     """The name if it can only be a name; empty if it could carry a link, an address or a message."""
     name = clean(name)
@@ -131,9 +136,9 @@ class Composer:
     def _values(
         self, policy: CompiledPolicy, template: Template, to: Addressee, language: str, checkpoint: str
     ) -> dict[str, str]:
-        values = {key: clean(value) for key, value in to.values.items()}
+        values = {key: clean_lines(value) for key, value in to.values.items()}
         if "link" in values:
-            values["link"] = self.link(values["link"])
+            values["link"] = self.link(to.values["link"])
         name = greetable(values.get("name") or values.get("first_name") or "")
         greeting = self.words("mail.greeting.name" if name else "mail.greeting.nobody", language)
         values |= {
@@ -143,6 +148,7 @@ class Composer:
             "controller": clean(policy.controller.name),
             "contact": clean(policy.controller.contact),
             "postal": clean(policy.controller.address or policy.controller.country),
+            "centre_link": self.link("/privacy"),
             "policy_link": self.link(f"/policy/clauses/{template.clause}"),
             "checkpoint": clean(checkpoint),
         }
@@ -173,7 +179,7 @@ def _page(text: str, values: Mapping[str, str], language: str) -> str:
     """The same words as plain HTML: paragraphs and our links, nothing to load, nothing to track."""
 
     def put(found: re.Match[str]) -> str:
-        value = html.escape(values[found[1]])
+        value = html.escape(values[found[1]]).replace("\n", "<br>\n")
         return f'<a href="{value}">{value}</a>' if found[1] == "link" or found[1].endswith("_link") else value
 
     def paragraph(block: str) -> str:

@@ -1,0 +1,71 @@
+"""What the gate reads of a person: one statement, so that state, records and keeping are of one snapshot.
+
+Plain text, run on the thread's own driver connection: on the smallest read SQLAlchemy costs 3.7 times as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from troth.store.engine import Database
+
+_SPANS = (
+    "(SELECT {join}(x.state || ' ' || CAST(x.since_ms AS TEXT) || ' ' || COALESCE(CAST(x.until_ms AS TEXT), ''), ';')"
+    " FROM subject_states x WHERE x.tenant = s.tenant AND x.sid = s.sid)"
+)
+_COLUMNS = (
+    "s.sid, s.state_id, s.mode, s.generation, s.last_use_ms, {spans},"
+    " r.rid, r.terms_id, r.class, r.schema, r.anchor_ms, {ct}"
+)
+_RECORDS = "JOIN personal_records r ON r.tenant = s.tenant AND r.sid = s.sid"
+ONE = "SELECT {columns} FROM subjects s LEFT {records} WHERE s.tenant = ? AND s.sid = ?"
+PAGE = (
+    "SELECT {columns} FROM (SELECT * FROM subjects WHERE tenant = ? AND sid > ? AND mode IN ('live', 'restricted')"
+    " ORDER BY sid LIMIT ?) s {records} ORDER BY s.sid, r.rid"
+)
+
+
+class Held(NamedTuple):
+    """One row: the person's state, and one record of theirs (``rid`` is None where there is none).
+
+    ``spans`` is their states as text, ``name since until`` joined by ``;``: see ``spans_of``.
+    """
+
+    sid: bytes
+    state_id: int
+    mode: str
+    generation: int
+    last_use_ms: int
+    spans: str | None
+    rid: bytes | None
+    terms_id: int
+    class_: str
+    schema: int
+    anchor_ms: int
+    ct: bytes | None
+
+
+def _text(template: str, database: Database, ct: str) -> str:
+    join = "group_concat" if database.dialect == "sqlite" else "string_agg"
+    columns = _COLUMNS.format(spans=_SPANS.format(join=join), ct=ct)
+    return database.sql(template.format(columns=columns, records=_RECORDS))
+
+
+def one_person(database: Database) -> str:
+    """``(tenant, sid) -> rows of Held``; no row where there is no such person."""
+    return _text(ONE, database, "r.ct")
+
+
+def page_of_persons(database: Database, *, sealed: bool) -> str:
+    """``(tenant, after, limit) -> rows of Held``; the limit counts persons. ``ct`` is None unless ``sealed``."""
+    return _text(PAGE, database, "r.ct" if sealed else "NULL")
+
+
+def spans_of(spans: str | None) -> Mapping[str, tuple[int, int | None]]:
+    """State -> (since, until or None), in milliseconds UTC."""
+    found: dict[str, tuple[int, int | None]] = {}
+    for span in spans.split(";") if spans else ():
+        state, since, until = span.split(" ")
+        found[state] = (int(since), int(until) if until else None)
+    return found

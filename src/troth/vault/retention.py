@@ -1,0 +1,177 @@
+"""How long a record is kept: computed from the clause, never stored, so that no policy change touches a record.
+
+A retention class has phases in order. ``while`` lasts as long as a state of the person holds (and ends by itself after
+the state's idleness); ``for`` is a period from the end of the phase before. What has passed the last phase is due to
+be erased. Clause: ``retain.while-used``; mechanism: ``retain.due``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import Connection, bindparam, func, select, tuple_
+
+from troth.policy.model import History, Keep, StateRule
+from troth.store.tables import personal_records, subject_states, subjects, terms
+
+Span = tuple[int, int | None]  # since, until (None: it still holds); milliseconds UTC
+PAGE = 500
+
+R = personal_records.c
+PLACE = tuple_(R.tenant, R.sid, R.rid)
+RECORDS = (
+    select(
+        R.tenant,
+        R.sid,
+        R.rid,
+        R.class_,
+        R.anchor_ms,
+        terms.c.point,
+        terms.c.version,
+        subjects.c.mode,
+        subjects.c.last_use_ms,
+    )
+    .join(terms, terms.c.id == R.terms_id)
+    .join(subjects, (subjects.c.tenant == R.tenant) & (subjects.c.sid == R.sid))
+    .order_by(R.tenant, R.sid, R.rid)
+    .limit(bindparam("at_most"))
+)
+RECORDS_AFTER = RECORDS.where(tuple_(bindparam("after_tenant"), bindparam("after_sid"), bindparam("after_rid")) < PLACE)
+STATES = select(subject_states).where(
+    tuple_(subject_states.c.tenant, subject_states.c.sid) >= tuple_(bindparam("first_tenant"), bindparam("first_sid")),
+    tuple_(subject_states.c.tenant, subject_states.c.sid) <= tuple_(bindparam("last_tenant"), bindparam("last_sid")),
+)
+LEFT = (
+    select(R.class_, func.count())
+    .where(R.tenant == bindparam("of_tenant"), R.sid == bindparam("of_sid"))
+    .group_by(R.class_)
+)
+
+
+def due(
+    keep: Keep, states: Mapping[str, StateRule], anchor_ms: int, rows: Mapping[str, Span], last_use_ms: int
+) -> int | None:
+    """When the record must be gone (milliseconds UTC), or None while that is open.
+
+    ``anchor_ms`` is when keeping began, ``rows`` when each state of the person began and ended, ``last_use_ms`` their
+    last use. It may move as the person uses the product; a class without phases is kept no longer than ``anchor_ms``.
+    """
+    end: int | None = anchor_ms
+    for end in _ends(keep, states, anchor_ms, rows, last_use_ms):
+        if end is None:
+            return None
+    return end
+
+
+def phase_at(
+    keep: Keep, states: Mapping[str, StateRule], anchor_ms: int, rows: Mapping[str, Span], last_use_ms: int, now: int
+) -> int | Literal["due"]:
+    """Which phase (counted from 0) the record is in at ``now``; ``"due"`` once it is past the last.
+
+    A phase contains its beginning and not its end; one whose state never began lasts no time.
+    """
+    return phase_until(keep, states, anchor_ms, rows, last_use_ms, now)[0]
+
+
+def phase_until(
+    keep: Keep, states: Mapping[str, StateRule], anchor_ms: int, rows: Mapping[str, Span], last_use_ms: int, now: int
+) -> tuple[int | Literal["due"], int | None]:
+    """As ``phase_at``, and until when that will be so while nothing else changes (None: for good)."""
+    for at, end in enumerate(_ends(keep, states, anchor_ms, rows, last_use_ms)):
+        if end is None or now < end:
+            return at, end
+    return "due", None
+
+
+def _ends(
+    keep: Keep, states: Mapping[str, StateRule], anchor_ms: int, rows: Mapping[str, Span], last_use_ms: int
+) -> Iterator[int | None]:
+    """The end of each phase in order; None (and nothing after it) for one whose end is open."""
+    start = anchor_ms
+    for phase in keep.phases:
+        if phase.while_ is not None:
+            end = _state_ends(states.get(phase.while_), rows.get(phase.while_), last_use_ms)
+            if end is None:
+                yield None
+                return
+            start = max(start, end)
+        if phase.for_ is not None:
+            start = phase.for_.after(start)
+        yield start
+
+
+def _state_ends(rule: StateRule | None, span: Span | None, last_use_ms: int) -> int | None:
+    """When the state ends; a time long past if it never began, None if its end is open."""
+    if span is None:
+        return 0
+    since, until = span
+    idle = None if rule is None or rule.idle is None else rule.idle.after(max(since, last_use_ms))
+    if until is None or idle is None:
+        return idle if until is None else until
+    return min(until, idle)
+
+
+@dataclass(frozen=True)
+class Due:
+    """A record whose keeping is over, since when, and the clause that says so."""
+
+    tenant: str
+    sid: bytes
+    rid: bytes
+    class_: str
+    due_ms: int
+    clause: str
+
+
+Cursor = tuple[str, bytes, bytes]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the retention run: what is due in it, how many were looked at, and where the next page begins.
+
+    ``unruled`` counts records for which no version or class says how long they are kept: the run is not clean then.
+    """
+
+    due: tuple[Due, ...]
+    seen: int
+    unruled: int
+    next: Cursor | None
+
+
+def page(connection: Connection, history: History, now: int, after: Cursor | None = None, limit: int = PAGE) -> Page:
+    """Look at up to ``limit`` records behind ``after``, in one snapshot of D, by the rule of each one's own version."""
+    if after is None:
+        rows = connection.execute(RECORDS, {"at_most": limit}).all()
+    else:
+        place = {"after_tenant": after[0], "after_sid": after[1], "after_rid": after[2]}
+        rows = connection.execute(RECORDS_AFTER, {"at_most": limit} | place).all()
+    if not rows:
+        return Page((), 0, 0, None)
+    first, last = rows[0], rows[-1]
+    spans: dict[tuple[str, bytes], dict[str, Span]] = {}
+    between = {"first_tenant": first.tenant, "first_sid": first.sid, "last_tenant": last.tenant, "last_sid": last.sid}
+    for row in connection.execute(STATES, between):
+        spans.setdefault((row.tenant, row.sid), {})[row.state] = (row.since_ms, row.until_ms)
+    found: list[Due] = []
+    unruled = 0
+    for row in rows:
+        if row.mode in ("erasing", "void"):
+            continue
+        try:
+            version = history.version(row.version)
+            keep = version.keeps[row.class_]
+        except KeyError:
+            unruled += 1
+            continue
+        over = due(keep, version.states, row.anchor_ms, spans.get((row.tenant, row.sid), {}), row.last_use_ms)
+        if over is not None and over <= now:
+            found.append(Due(row.tenant, row.sid, row.rid, row.class_, over, keep.clause))
+    return Page(tuple(found), len(rows), unruled, (last.tenant, last.sid, last.rid) if len(rows) == limit else None)
+
+
+def left(connection: Connection, tenant: str, sid: bytes) -> dict[str, int]:
+    """How many records of each class a person still has: a class without any has no more use for its key."""
+    return dict(connection.execute(LEFT, {"of_tenant": tenant, "of_sid": sid}).tuples())
