@@ -218,6 +218,7 @@ subjects = composite(
     Column("created_ms", Ms, nullable=False),
     Column("last_use_ms", Ms, nullable=False),
     ForeignKeyConstraint(["state_id"], ["states.id"], ondelete="RESTRICT"),
+    Index("ix_subjects_void", "mode", sqlite_where=text("mode = 'void'"), postgresql_where=text("mode = 'void'")),
 )
 
 personal_records = composite(

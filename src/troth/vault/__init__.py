@@ -19,11 +19,12 @@ from troth.store.transaction import DataTx, KeyTx
 from troth.vault import guards, records, states, subjects
 from troth.vault.keys import Keyring
 from troth.vault.provider import FileProvider
+from troth.vault.repair import Repair, Repaired
 from troth.vault.subjects import NewRecord, Staged, StoredRecord
 from troth.vault.tags import Tags
 from troth.world import Clock, Randomness
 
-__all__ = ["Look", "NewRecord", "Staged", "StoredRecord", "Vault", "open_vault"]
+__all__ = ["Look", "NewRecord", "Repair", "Repaired", "Staged", "StoredRecord", "Vault", "open_vault"]
 
 
 class Look(NamedTuple):
@@ -41,6 +42,7 @@ class Vault:
         self.keyring = ring
         self.tags = Tags(ring)
         self.transit = records.TransitSeals(ring, store.clock, store.randomness)
+        self.repair = Repair(store, ring)
         self._randomness = store.randomness
         ring.provision = lambda make: store.write_keys(lambda ktx: make(ktx.connection))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, literal_column, select, update
 
 from troth.errors import Busy, Conflict
 from troth.store.tables import tags
@@ -47,7 +47,7 @@ OWNER = (
 )
 EXPIRED = (
     select(tags.c.tenant, tags.c.sid)
-    .where(tags.c.state == "pending", tags.c.expires_ms <= bindparam("now_ms"))
+    .where(tags.c.state == literal_column("'pending'"), tags.c.expires_ms <= bindparam("now_ms"))
     .order_by(tags.c.expires_ms)
     .limit(bindparam("at_most"))
 )

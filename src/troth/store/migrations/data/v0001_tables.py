@@ -259,6 +259,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant", "sid", name=op.f("pk_subjects")),
         sqlite_with_rowid=False,
     )
+    op.create_index(
+        "ix_subjects_void",
+        "subjects",
+        ["mode"],
+        unique=False,
+        sqlite_where=sa.text("mode = 'void'"),
+        postgresql_where=sa.text("mode = 'void'"),
+    )
     op.create_table(
         "consent_records",
         sa.Column("tenant", sa.Text(), nullable=False),
