@@ -14,7 +14,7 @@ from troth.policy.model import Decision
 Decide = Callable[..., Decision]
 
 
-def assert_agreement(decide: Decide, *, histories: int, questions: int, shrink: bool) -> Counter[bool]:
+def assert_agreement(decide: Decide, *, histories: int, questions: int) -> Counter[bool]:
     """Ask the engine and the reference ``questions`` on each of ``histories``; how often the answer was yes and no.
 
     Raises AssertionError with the case at the first disagreement (or whatever the engine raised).
@@ -26,7 +26,7 @@ def assert_agreement(decide: Decide, *, histories: int, questions: int, shrink: 
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
-        phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
+        phases=(Phase.generate,),
     )
     @given(worlds())
     def agree(world: World) -> None:

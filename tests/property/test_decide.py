@@ -6,7 +6,7 @@ import time
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -45,7 +45,8 @@ from troth.policy.model import (
 )
 from troth.policy.narrow import lineage
 
-law = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+# no shrinking: a history is seen whole, and making it smaller takes minutes
+law = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.generate,))
 EACH = 40
 
 
@@ -59,7 +60,7 @@ def everywhere(history: History, **changes: object) -> History:
 
 
 def test_the_engine_says_what_the_reference_says_over_ten_thousand_questions() -> None:
-    answers = assert_agreement(decide, histories=200, questions=60, shrink=True)
+    answers = assert_agreement(decide, histories=200, questions=60)
     asked = answers.total()
     print(f"\n{asked} questions, {answers[True] / asked:.0%} allowed")
     assert asked >= 10_000
@@ -69,7 +70,7 @@ def test_the_engine_says_what_the_reference_says_over_ten_thousand_questions() -
 
 @pytest.mark.full
 def test_the_engine_says_what_the_reference_says_over_a_million_questions() -> None:
-    assert assert_agreement(decide, histories=10_000, questions=100, shrink=True).total() >= 1_000_000
+    assert assert_agreement(decide, histories=10_000, questions=100).total() >= 1_000_000
 
 
 @law
@@ -243,7 +244,8 @@ def test_every_denial_says_why_and_names_clauses(world: World) -> None:
         decision = ask(world.history, case)
         assert bool(decision.gaps) != decision.allowed
         assert len(set(decision.gaps)) == len(decision.gaps)
-        assert decision.clauses or case.terms.version not in names or not decision.gaps[0].startswith("purpose")
+        known = case.terms.version in names[: names.index(case.version) + 1]
+        assert decision.clauses or not known
         assert not (decision.obligations and not decision.allowed)
 
 

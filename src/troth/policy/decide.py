@@ -16,7 +16,7 @@ What LANGUAGE 3 leaves open is settled so:
 Gaps, as in ``Decision.gaps``. To be closed by somebody: ``grant:<purpose>``, ``guard:<name>``. In the question:
 ``field:<name>``, ``fields`` (none was named), ``form:<kind>``, ``channel:<name>``, ``recipient:<id>``. The person's
 choice: ``stop:<node>``, ``mode:<mode>``. The policy's: ``never:<clause>``, ``phase``, ``keep:<class>``,
-``purpose:<id>``, ``point:<id>``, ``surface:<id>``, ``version:<id>`` (unknown, or the one that ended the use),
+``purpose:<id>``, ``point:<id>``, ``surface:<id>``, ``version:<id>`` (unknown, later, or the one that ended the use),
 ``notice:<version>`` (it adds the use, but does not reach data from before it), ``basis:<purpose>`` and
 ``meaning:<purpose>`` (changed since the collection).
 """
@@ -89,7 +89,7 @@ def _misfits(part: Part, question: Question) -> list[str]:
     """What of the question the part does not cover, and what the part lost on its way through the versions."""
     use = part.use
     gaps = sorted(part.faults)
-    if use.recipient != question.recipient:
+    if use.recipient != question.recipient and f"recipient:{question.recipient or use.recipient}" not in gaps:
         gaps.append(f"recipient:{question.recipient or use.recipient}")
     if use.channel is not None and use.channel != question.channel:
         gaps.append(f"channel:{question.channel or use.channel}")
@@ -129,9 +129,8 @@ def _silence(history: History, terms: Terms, question: Question, version: str) -
     """The denial where no chain of versions speaks of this purpose for these data: say where it ends."""
     versions = chain(history, terms, version)
     if not versions:
-        names = [known.version for known in history.versions]
-        unknown = next((name for name in (terms.version, version) if name not in names), version)
-        return Decision(False, (), (f"version:{unknown}",))
+        known = any(policy.version == version for policy in history.versions)
+        return Decision(False, (), (f"version:{terms.version if known else version}",))
     permitting = [_clauses_for(policy, terms, question.purpose) for policy in versions]
     now = versions[-1]
     if permitting[0]:
