@@ -19,10 +19,31 @@ _PROMISES = re.compile(
     r"until|unless|keep|erase|share|ask|tell|stop|need|agree|receive|send|collect|use)\b|n['’]t\b",
     re.IGNORECASE,
 )
+_RUN = re.compile(r"\w+")
 # Words that join two bound parts and say nothing of their own.
 _JOINTS = frozenset(
-    ("a", "also", "an", "and", "as", "but", "for", "if", "in", "of", "on", "or", "so", "such", "that", "the", "then")
-    + ("this", "to", "too", "we", "well", "you")
+    (
+        *(
+            "a",
+            "also",
+            "an",
+            "and",
+            "as",
+            "but",
+            "for",
+            "if",
+            "in",
+            "of",
+            "on",
+            "or",
+            "so",
+            "such",
+            "that",
+            "the",
+            "then",
+        ),
+        *("this", "to", "too", "we", "well", "you"),
+    )
 )
 
 
@@ -107,22 +128,20 @@ def check(document: Document, report: Report) -> Coverage:
 
 
 def place(document: Document, block: int, offset: int) -> Position:
-    """Line and column in the file where the folded text of a block has this offset, as near as markup allows."""
+    """Line and column in the file where the folded text of a block has this offset: the word that begins there."""
     found = document.blocks[block]
-    lines = document.text.split("\n")
-    word = found.text[offset:].split(" ", 1)[0]
-    nth = sum(1 for w in found.text[:offset].split(" ") if w == word) if word else 0
-    seen = 0
-    for number in range(found.line, max(found.end, found.line + 1)):
-        if number > len(lines):
-            break
-        for match in re.finditer(re.escape(word), lines[number - 1]) if word else ():
-            before = lines[number - 1][: match.start()]
-            after = lines[number - 1][match.end() : match.end() + 1]
-            if (not before or not before[-1].isalnum()) and not after.isalnum():
-                if seen >= nth:
-                    return Position(number, match.start() + 1)
-                seen += 1
+    lines = document.text.split("\n")[found.line - 1 : max(found.end - 1, found.line)]
+    source = "\n".join(lines)
+    at = 0
+    for word in _RUN.finditer(found.text):
+        # markup may hold further words (link targets); what the reader sees stands among them in the same order
+        written = re.compile(rf"\b{re.escape(word[0])}\b").search(source, at)
+        if written is None:
+            continue
+        if word.end() > offset:
+            before = source[: written.start()]
+            return Position(found.line + before.count("\n"), written.start() - (before.rfind("\n") + 1) + 1)
+        at = written.end()
     return Position(found.line, 1)
 
 

@@ -10,8 +10,10 @@ import re
 
 # After these a full stop ends no sentence unless the text ends there.
 _ABBREVIATIONS = frozenset(
-    ("e.g.", "i.e.", "etc.", "ltd.", "inc.", "co.", "corp.", "llc.", "no.", "art.", "sec.", "para.", "mr.", "mrs.")
-    + ("ms.", "dr.", "st.", "vs.", "cf.", "approx.", "incl.", "tel.")
+    (
+        *("e.g.", "i.e.", "ltd.", "inc.", "co.", "corp.", "llc.", "no.", "art.", "sec.", "para.", "mr.", "mrs."),
+        *("ms.", "dr.", "st.", "vs.", "cf.", "approx.", "incl.", "tel."),
+    )
 )
 _END = re.compile(r"[.!?…。！？؟]+[\"'”’»)\]]*(?=\s)")
 _NEXT = re.compile(r"\s+[\"'“‘«(\[{]*(\S)")

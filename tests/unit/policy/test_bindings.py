@@ -131,9 +131,7 @@ def test_an_inserted_paragraph_is_unbound() -> None:
 
 
 def test_inserted_sentences_next_to_a_changed_one_are_three_findings_not_more() -> None:
-    changed = TEXT.replace(
-        "We never sell it.", "We sell pears. We never lend it. We also have a great many apples here."
-    )
+    changed = TEXT.replace("We never sell it.", "We sell pears. We never lend it. We have a great many apples here.")
     assert sorted(code for code, _ in codes(changed)) == ["TEXT_CHANGED", "UNBOUND", "UNBOUND"]
 
 

@@ -38,8 +38,8 @@ def test_words_outside_the_narrowed_part_are_named_at_their_place() -> None:
 
 def test_two_clauses_share_a_sentence_and_the_joining_words_count_as_bound() -> None:
     text = (
-        "You can ask to restrict processing, and also to object to advertising."
-        + clause("You can ask to restrict processing", "a.one")
+        "You can ask us to set data aside, and also to object to advertising."
+        + clause("You can ask us to set data aside", "a.one")
         + clause("object to advertising.", "a.two")
     )
     assert told(text) == []
