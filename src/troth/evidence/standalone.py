@@ -513,12 +513,14 @@ def check_receipt(raw: bytes, name: str, key: Key, report: Report) -> tuple[Rece
         report.fault(step, f"block: {fault}", file=name)
         return None
     if receipt.key != key.text:
-        report.fault(step, "key: the receipt names another key than the one it is checked against", file=name)
+        message = "key: the receipt names another key than the one it is checked against"
+        report.fault(step, message, file=name, entry=receipt.seq)
         return None
     try:
         checkpoint = parse_checkpoint(receipt.checkpoint, key)
     except Bad as fault:
-        report.fault(step, f"signature: in the receipt's checkpoint {fault}", file=name)
+        message = f"signature: in the receipt's checkpoint {fault}"
+        report.fault(step, message, file=name, entry=receipt.seq)
         return None
     if root_from_proof(receipt.seq, checkpoint.size, leaf_hash(receipt.entry), receipt.proof) != checkpoint.root:
         message = "proof: the entry, its number and the proof do not lead to the signed root"
