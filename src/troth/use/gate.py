@@ -311,12 +311,15 @@ class Opening:
                 refused.append(verdict)
         if not taking:
             return nearest(refused) or without_records(gate.history, policy, gate.states[state_id], ask)
-        if len(taking) == 1 and taking[0][1].fields == fields:
-            row, taken = taking[0]
-            values = gate.open_row(tenant, row)
-            read = Read(tenant, sid, generation, ask.purpose, taken.clauses[0], mode)
-            return Prepared({name: values[name] for name in fields if name in values}, taken.clauses, read)
-        return self._together(tenant, fields, taking, refused)
+        try:
+            if len(taking) == 1 and taking[0][1].fields == fields:
+                row, taken = taking[0]
+                values = gate.open_row(tenant, row)
+                read = Read(tenant, sid, generation, ask.purpose, taken.clauses[0], mode)
+                return Prepared({name: values[name] for name in fields if name in values}, taken.clauses, read)
+            return self._together(tenant, fields, taking, refused)
+        except NotFound:  # an erasure destroyed the key after the snapshot
+            return Refused(taking[0][1].clauses, ("generation",))
 
     def _together(
         self,

@@ -85,7 +85,9 @@ def without_records(history: History, policy: CompiledPolicy, state: State, ask:
         for surface in point.surfaces or ("",):
             terms = Terms(policy.controller.name, surface, point.id, policy.version)
             decision = decide(history, terms, state, ask.question(ask.fields), ask.evidence, policy.version)
-            told.append(Refused(decision.clauses, decision.gaps or (f"record:{point.id}",)))
+            if decision.allowed:
+                return Refused(decision.clauses, (f"record:{point.id}",))
+            told.append(Refused(decision.clauses, decision.gaps))
     return nearest(told) or Refused((), ("record",))
 
 
