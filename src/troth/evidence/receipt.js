@@ -82,7 +82,7 @@
 
   const readHead = (text) => {
     const lines = text.slice(0, -1).split("\n");
-    if (lines.length !== 3 || !/^(0|[1-9][0-9]{0,14})$/.test(lines[1])) fail();
+    if (lines.length < 3 || !lines.every(Boolean) || !/^(0|[1-9][0-9]{0,14})$/.test(lines[1])) fail();
     return { size: Number(lines[1]), root: unbase64(lines[2]) };
   };
 

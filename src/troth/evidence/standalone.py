@@ -263,7 +263,7 @@ def parse_checkpoint(raw: bytes, key: Key) -> Checkpoint:
     if not signed:
         raise Bad(f"it carries no signature by {key.name}+{key.id.hex()}")
     lines = body[:-1].split("\n")
-    if len(lines) != 3 or not lines[0] or not NUMBER.fullmatch(lines[1]):
+    if len(lines) < 3 or not all(lines) or not NUMBER.fullmatch(lines[1]):  # the format allows further, opaque lines
         raise Bad("its text is not: origin, size, root")
     root = strict_base64(lines[2])
     if len(root) != HASH:
