@@ -27,4 +27,5 @@ def compile_once(element: InsertOnce, compiler: SQLCompiler, **options: Any) -> 
 
 def insert_once(table: Table) -> InsertOnce:
     """A prebuilt insert into ``table`` that leaves a taken key as it is. ``rowcount`` is 1 or 0."""
-    return InsertOnce(table).inline()  # inline: no implied RETURNING, which would stand before the clause
+    # inline: no implied RETURNING, which would stand before the clause
+    return InsertOnce(table).inline().execution_options(preserve_rowcount=True)
