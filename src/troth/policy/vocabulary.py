@@ -35,6 +35,7 @@ PURPOSES: Final[dict[str, tuple[str | None, str | None, bool, str]]] = {
     "choices": (None, "dpv:RightsFulfilment", False, "remembering what a person chose"),
     "rights": (None, "dpv:RightsFulfilment", False, "fulfilling a person's rights"),
     "legal_duty": (None, "dpv:LegalCompliance", False, "doing what the law demands"),
+    "automated_decision": (None, None, False, "deciding about a person by a machine alone (GDPR Art. 22)"),
     "legal_claim": (None, "dpv:DisputeManagement", False, "making or defending a legal claim"),
 }
 
@@ -130,6 +131,7 @@ MECHANISMS: Final[dict[str, str]] = {
     "right.proof": "a person shows who they are by a link; the answer does not tell whether we know them",
     "suppress.keyed": "a keyed hash remembers an objection without the address",
     "operator.second": "a second operator approves",
+    "operator.sign-in": "staff sign in with two factors; what they do carries their id",
     "product.ask": "a product asks before it uses an entry of its own table",
     "cookie.declared": "only declared cookies are set",
     "cookie.random": "cookie values are random or fixed words",
