@@ -25,6 +25,7 @@ def assert_agreement(decide: Decide, *, histories: int, questions: int) -> Count
         max_examples=histories,
         deadline=None,
         database=None,
+        report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
         phases=(Phase.generate,),
     )

@@ -104,6 +104,29 @@ def _use(random: Random, number: int) -> Use:
     )
 
 
+def _twin(random: Random, use: Use, number: int) -> Use:
+    """Another permit for nearly the same: what one of them asks for, the other may not."""
+    kind = random.randint(0, 5)
+    if kind == 0:
+        use = replace(use, guards=_some(random, GUARDS, most=2))
+    elif kind == 1:
+        use = replace(use, channel=random.choice((None, *CHANNELS)))
+    elif kind == 2:
+        use = replace(use, survives=_some(random, MODES), direct=random.random() < 0.3)
+    elif kind == 3:
+        use = replace(use, form=random.choice(FORMS))
+    elif kind == 4:
+        use = replace(use, basis=random.choice(BASES))
+    return replace(use, clause=f"use.{number}", fields=use.fields | _some(random, FIELDS), carries_over=kind % 2 == 0)
+
+
+def _uses(random: Random) -> tuple[Use, ...]:
+    found = [_use(random, 0)]
+    for number in range(1, random.randint(1, 6)):
+        found.append(_twin(random, found[-1], number) if random.random() < 0.35 else _use(random, number))
+    return tuple(found)
+
+
 def _purposes(random: Random) -> dict[str, Purpose]:
     found = {}
     for number, name in enumerate(PURPOSES):
@@ -136,7 +159,7 @@ def _point(random: Random, name: str) -> Point:
     fields = [
         Field(field, "user" if random.random() < 0.1 else category)
         for field, category in CATEGORIES.items()
-        if random.random() < 0.95
+        if random.random() < 0.85
     ]
     surfaces = SURFACES[:1] if random.random() < 0.1 else ()
     return Point(name, f"collect.{name}", tuple(fields), (), surfaces)
@@ -193,7 +216,7 @@ def policy(
 def _first(random: Random) -> CompiledPolicy:
     return policy(
         "v1",
-        uses=tuple(_use(random, n) for n in range(random.randint(1, 6))),
+        uses=_uses(random),
         purposes=_purposes(random),
         points={name: _point(random, name) for name in POINTS},
         keeps={name: _keep(random, name) for name in CLASSES},
@@ -204,23 +227,23 @@ def _first(random: Random) -> CompiledPolicy:
 
 def _changed(random: Random, use: Use, number: int) -> tuple[Use, ...]:
     """What became of a use in the next version."""
-    kind = random.randint(0, 13)
+    kind = random.randint(0, 11)
     if kind == 0:
-        return ()
+        return () if random.random() < 0.5 else (use, _use(random, number + 10))
     if kind == 1:
-        return (use, _use(random, number + 10))
+        return (use, _twin(random, use, number + 10))
     if kind == 2:
         return (replace(use, fields=_some(random, FIELDS, least=1)),)
     if kind == 3:
         return (replace(use, form=random.choice(FORMS)),)
     if kind == 4:
         return (replace(use, guards=_some(random, GUARDS, most=2)),)
-    if kind == 5:
+    if kind in (5, 10):
         return (replace(use, basis=random.choice(BASES)),)
     if kind == 6:
         return (replace(use, channel=random.choice((None, *CHANNELS))),)
     if kind == 7:
-        return (replace(use, meaning=f"{use.purpose}/{random.randint(1, 2)}"),)
+        return (replace(use, meaning=f"{use.purpose}/{random.choice((1, 2, 2))}"),)
     if kind == 8:
         return (replace(use, survives=_some(random, MODES)),)
     if kind == 9:

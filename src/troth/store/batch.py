@@ -6,7 +6,6 @@ that one poisoned write fails alone. Nothing here waits or starts threads; the w
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -15,9 +14,11 @@ from typing import Any, NoReturn
 from troth.errors import Busy, Conflict, Unavailable, Unknown
 from troth.store.checkpoint import Signer, format_checkpoint
 from troth.store.engine import Database, driver
-from troth.store.ledger import Entry, Head, insert_entries, read_head
+from troth.store.faults import plainly
+from troth.store.item import Item
+from troth.store.ledger import Entry, EntryDraft, Head, insert_entries, make_entry, read_head
 from troth.store.merkle import Frontier
-from troth.store.transaction import DataTx, KeyTx, Write
+from troth.store.transaction import DataTx, KeyTx
 from troth.world import Clock, Randomness
 
 log = logging.getLogger("troth.store")
@@ -31,23 +32,6 @@ _TREE = (
 _TREE_BATCH = "UPDATE tree SET batch = ?, at_ms = ? WHERE one = 1 AND batch = ?"
 _DONE = "SELECT request_hash, result FROM idempotency WHERE scope = ? AND key = ?"
 _DO = "INSERT INTO idempotency (scope, key, request_hash, result, at_ms) VALUES (?, ?, ?, ?, ?)"
-
-
-class Item:
-    """One write on its way: what to do, how it went, and who waits: ``deliver`` is called on the writer's thread, or
-    ``settle`` on an event loop.
-    """
-
-    __slots__ = ("deliver", "fault", "keyed", "loop", "settle", "value", "write")
-
-    def __init__(self, write: Write[Any], deliver: Callable[[Item], None] | None = None) -> None:
-        self.write = write
-        self.value: Any = None
-        self.fault: BaseException | None = None
-        self.keyed = False  # the K phase is done: the item waits for D only
-        self.deliver = deliver
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.settle: Callable[[Item], None] | None = None
 
 
 class _Failed(Exception):
@@ -128,12 +112,37 @@ class Executor:
                 self._keys_last(after)
         except _Failed as failed:
             self.fault = f"the ledger cannot be written ({type(failed.cause).__name__})"
-            log.error("a batch failed: %s", _plainly(failed.cause))
+            log.error("a batch failed: %s", plainly(failed.cause))
             for item in items:
                 if item.fault is None:
                     item.fault = Unavailable("the ledger cannot be written: nothing was done; try again later")
             return []
         return later
+
+    def probe(self) -> None:
+        """While there is a fault: see whether the ledger can be written again, and clear it if so."""
+        try:
+            if self.head is None:
+                self._recover()
+            old = self.head
+            assert old is not None
+            transaction = self.data.writing().begin()
+            raw = driver(self.data.writing())
+            batch = self.randomness.bytes(16)
+            raw.execute("SAVEPOINT probe")
+            draft = EntryDraft("store.probe", "", "store.probe")
+            insert_entries(self.data, raw, old.size, [make_entry(draft, batch, old.at_ms, "")])
+            raw.execute("ROLLBACK TO SAVEPOINT probe")
+            head = self._append(raw, [], batch, old.at_ms)
+        except _Failed:
+            return
+        except Exception as problem:
+            self._undo(problem)
+            return
+        try:
+            self._commit(transaction, head, [])
+        except _Failed:
+            return
 
     # --- the phases ---
 
@@ -209,6 +218,7 @@ class Executor:
             transaction = connection.begin()
             raw = driver(connection)
             tx = KeyTx(connection, self.now())
+            self.keys.in_steps = True
             for item in items:
                 raw.execute("SAVEPOINT item")
                 try:
@@ -223,7 +233,7 @@ class Executor:
         except Exception as problem:
             if self.keys.fault(problem) == "fatal":
                 self.end(problem)
-            log.error("the key store refused a batch: %s", _plainly(problem))
+            log.error("the key store refused a batch: %s", plainly(problem))
             self.keys.forget_writing()
             return problem
         return None
@@ -233,13 +243,13 @@ class Executor:
         assert self.head is not None
         done: list[Item] = []
         entries: list[Entry] = []
-        policy = self.policy()
         started, size, later = time.perf_counter(), 0, []
         try:
             connection = self.data.writing()
             transaction = connection.begin()
             raw = driver(connection)
-            now = self.now()
+            policy, now = self.policy(), self.now()
+            self.data.in_steps = True
             for at, item in enumerate(items):
                 if at and (size > MAX_BYTES or time.perf_counter() - started > MAX_SECONDS):
                     later = items[at:]
@@ -251,6 +261,7 @@ class Executor:
                     entries += tx.entries
                     size += sum(len(entry.body) for entry in tx.entries)
                     self.enqueued += tx.enqueued
+            self.data.in_steps = False
             if not done:
                 transaction.rollback()
                 return later
@@ -278,6 +289,8 @@ class Executor:
             item.fault = problem
             item.value = None
             return False
+        finally:
+            tx.over = True
         raw.execute("RELEASE SAVEPOINT item")
         return True
 
@@ -309,7 +322,7 @@ class Executor:
         except Exception as problem:
             if self.data.fault(problem) == "fatal":
                 self.end(problem)
-            log.error("a COMMIT raised: %s", _plainly(problem))
+            log.error("a COMMIT raised: %s", plainly(problem))
             durable = self._look_for(head.batch)
             if durable is False:
                 raise _Failed(problem) from problem
@@ -337,7 +350,7 @@ class Executor:
         try:
             head = self.start()
         except Exception as problem:
-            log.error("the store cannot be asked for a batch: %s", _plainly(problem))
+            log.error("the store cannot be asked for a batch: %s", plainly(problem))
             return None
         return head.batch == batch
 
@@ -353,12 +366,8 @@ class Executor:
     def end(self, problem: BaseException) -> NoReturn:
         """A write or sync failed: end the process before anything else is acknowledged. Does not return."""
         self.fault = "a write or a sync failed"
-        self.abort(f"a write or a sync failed ({_plainly(problem)}): the process ends so that nothing untrue is said")
-        raise SystemExit(70)  # where abort was replaced and came back
-
-
-def _plainly(problem: BaseException) -> str:
-    """An exception without the values it may carry."""
-    original = getattr(problem, "orig", None) or problem
-    code = getattr(original, "sqlite_errorname", None) or getattr(original, "sqlstate", None)
-    return f"{type(original).__name__}{f' {code}' if code else ''}"
+        reason = f"a write or a sync failed ({plainly(problem)}): the process ends so that nothing untrue is said"
+        try:
+            self.abort(reason)
+        finally:  # where abort was replaced and came back, the writer's thread ends all the same
+            raise SystemExit(70)

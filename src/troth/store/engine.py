@@ -22,23 +22,12 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
 from troth.errors import StartRefused
+from troth.store.durability import prepare_postgresql, prepare_sqlite
+from troth.store.faults import Fault, classify
 
 Dialect = Literal["sqlite", "postgresql"]
 Role = Literal["data", "keys"]
-Fault = Literal["item", "refused", "lost", "fatal"]
 
-_SQLITE_PRAGMAS = (
-    "PRAGMA busy_timeout=5000",
-    "PRAGMA synchronous=FULL",
-    "PRAGMA foreign_keys=ON",
-    "PRAGMA secure_delete=ON",
-    "PRAGMA temp_store=MEMORY",
-    "PRAGMA mmap_size=0",
-    "PRAGMA wal_autocheckpoint=0",
-    "PRAGMA journal_size_limit=67108864",
-    "PRAGMA trusted_schema=OFF",
-    "PRAGMA cache_size=-8192",
-)
 # The lock that says "one process writes this database", taken for as long as the writing connection lives.
 _ADVISORY = {"data": 0x74726F7468_01, "keys": 0x74726F7468_02}
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -60,6 +49,7 @@ class Database:
         self._writing_lock = threading.RLock()
         self._writing: Connection | None = None
         self._claimed = False
+        self.in_steps = False  # steps of a batch run: none of them may end the transaction they share
         self._local = threading.local()
         self._raw: list[tuple[threading.Thread, Any]] = []
         self._raw_lock = threading.Lock()
@@ -146,6 +136,7 @@ class Database:
     def forget_writing(self) -> None:
         """Close the writing connection without trusting it; the next use opens a new one."""
         connection, self._writing = self._writing, None
+        self.in_steps = False
         if connection is not None:
             try:
                 connection.invalidate()
@@ -162,7 +153,8 @@ class Database:
             raw.close()
 
     def commit(self, transaction: RootTransaction) -> None:
-        """COMMIT. If it raises, whether it is durable is not known."""
+        """COMMIT a batch. If it raises, whether it is durable is not known."""
+        self.in_steps = False
         transaction.commit()
 
     def checkpoint(self, mode: Literal["PASSIVE", "TRUNCATE"] = "PASSIVE") -> bool:
@@ -193,39 +185,8 @@ class Database:
             return 0
 
     def fault(self, problem: BaseException) -> Fault:
-        """What an exception from the driver means for a batch.
-
-        ``item``: only this statement failed. ``refused``: the store cannot take it (full, locked, read-only).
-        ``lost``: the connection is gone. ``fatal``: a write or sync failed, nothing read back can be trusted.
-        """
-        original = problem.orig if isinstance(problem, DBAPIError) else problem
-        code = getattr(original, "sqlite_errorcode", None)
-        if isinstance(code, int):
-            primary = code & 0xFF
-            if primary in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-                return "fatal"
-            refused = (
-                sqlite3.SQLITE_FULL,
-                sqlite3.SQLITE_BUSY,
-                sqlite3.SQLITE_LOCKED,
-                sqlite3.SQLITE_READONLY,
-                sqlite3.SQLITE_CANTOPEN,
-                sqlite3.SQLITE_NOMEM,
-            )
-            return "refused" if primary in refused else "item"
-        if isinstance(problem, DBAPIError) and problem.connection_invalidated:
-            return "lost"
-        state = getattr(original, "sqlstate", None)
-        if isinstance(original, OSError):
-            return "fatal"
-        if type(original).__module__.startswith("psycopg"):
-            if type(original).__name__ in ("OperationalError", "InterfaceError") and state is None:
-                return "lost"
-            if isinstance(state, str) and (state.startswith(("08", "57P")) or state in ("25P03",)):
-                return "lost"
-            if isinstance(state, str) and state.startswith(("53", "25006", "58", "XX")):
-                return "refused"
-        return "item"
+        """What an exception from the driver means for a batch (see ``store.faults``)."""
+        return classify(problem)
 
     def close(self) -> None:
         """Close every connection of every thread."""
@@ -241,31 +202,45 @@ class Database:
     # --- how connections are made ---
 
     def _engine(self, *, writes: bool) -> Engine:
-        if self.dialect == "sqlite":
-            engine = create_engine(
-                self.url,
-                hide_parameters=True,
-                connect_args={"isolation_level": None, "check_same_thread": False, "cached_statements": 512},
-                **({"poolclass": NullPool} if writes else {"pool_size": 4, "max_overflow": 60}),
-            )
-            begin = "BEGIN IMMEDIATE" if writes else "BEGIN" if self.role == "data" else ""
+        engine = (
+            self._sqlite_engine(writes=writes) if self.dialect == "sqlite" else self._postgresql_engine(writes=writes)
+        )
+        if writes:
+            event.listen(engine, "commit", self._no_step_ends_it)
+            event.listen(engine, "rollback", self._no_step_ends_it)
+        return engine
 
-            @event.listens_for(engine, "connect")
-            def _prepare(raw: sqlite3.Connection, _record: object) -> None:
-                prepare_sqlite(raw, writes=writes)
+    def _no_step_ends_it(self, _connection: Connection) -> None:
+        if self.in_steps:
+            raise RuntimeError("a step of a write may neither commit nor roll back: the batch is shared")
 
-            @event.listens_for(engine, "begin")
-            def _begin(connection: Connection) -> None:
-                if begin:
-                    connection.exec_driver_sql(begin)
+    def _sqlite_engine(self, *, writes: bool) -> Engine:
+        engine = create_engine(
+            self.url,
+            hide_parameters=True,
+            connect_args={"isolation_level": None, "check_same_thread": False, "cached_statements": 512},
+            **({"poolclass": NullPool} if writes else {"pool_size": 4, "max_overflow": 60}),
+        )
+        begin = "BEGIN IMMEDIATE" if writes else "BEGIN" if self.role == "data" else ""
 
-            return engine
+        @event.listens_for(engine, "connect")
+        def _prepare(raw: sqlite3.Connection, _record: object) -> None:
+            prepare_sqlite(raw, writes=writes)
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            if begin:
+                connection.exec_driver_sql(begin)
+
+        return engine
+
+    def _postgresql_engine(self, *, writes: bool) -> Engine:
         options: dict[str, Any] = {"poolclass": NullPool} if writes else {"pool_size": 4, "max_overflow": 28}
         engine = create_engine(self.url, hide_parameters=True, connect_args=self._tls(), **options)
 
         @event.listens_for(engine, "connect")
         def _prepare_pg(raw: Any, _record: object) -> None:
-            prepare_postgresql(raw)
+            prepare_postgresql(raw, writes=writes)
 
         if writes:
             return engine
@@ -282,8 +257,7 @@ class Database:
 
         address = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
         connection = psycopg.connect(address, **self._tls())
-        prepare_postgresql(connection)
-        connection.read_only = True
+        prepare_postgresql(connection, writes=False)
         connection.autocommit = True
         return connection
 
@@ -314,43 +288,6 @@ class Database:
 def driver(connection: Connection) -> Any:
     """The driver's own connection below a SQLAlchemy connection."""
     return connection.connection.driver_connection
-
-
-def prepare_sqlite(raw: sqlite3.Connection, *, writes: bool) -> None:
-    """Set what every SQLite connection needs, then assert that it holds. Raises ``StartRefused``."""
-    for pragma in _SQLITE_PRAGMAS:
-        raw.execute(pragma)
-    if writes:
-        raw.execute("PRAGMA journal_mode=WAL")
-    else:
-        raw.execute("PRAGMA query_only=ON")
-    assert_durable_sqlite(raw)
-
-
-def assert_durable_sqlite(raw: sqlite3.Connection) -> None:
-    """Raise ``StartRefused`` unless a COMMIT on this connection is on the disk when it returns."""
-    if raw.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        raise StartRefused("the database cannot use a write-ahead log here (a network file system?)")
-    if raw.execute("PRAGMA synchronous").fetchone()[0] < 2:
-        raise StartRefused("synchronous is weaker than FULL: a commit could be lost with the power")
-    if raw.execute("PRAGMA secure_delete").fetchone()[0] != 1:
-        raise StartRefused("secure_delete is off: deleted keys would stay in the file")
-
-
-def prepare_postgresql(raw: Any) -> None:
-    """Raise ``StartRefused`` unless this server makes a COMMIT durable before it returns."""
-    statement = (
-        "SELECT current_setting('synchronous_commit'), current_setting('fsync'), "
-        "current_setting('full_page_writes'), current_setting('server_encoding')"
-    )
-    commit, fsync, pages, encoding = raw.execute(statement).fetchone()
-    raw.rollback()
-    if commit not in ("on", "remote_apply"):
-        raise StartRefused(f"PostgreSQL's synchronous_commit is {commit}: it must be on")
-    if fsync != "on" or pages != "on":
-        raise StartRefused("PostgreSQL runs with fsync or full_page_writes off: a commit could be lost")
-    if encoding != "UTF8":
-        raise StartRefused(f"the PostgreSQL database's encoding is {encoding}: it must be UTF8")
 
 
 def open_database(url: str, role: Role) -> Database:

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 
 from troth.errors import Conflict
-from troth.store.batch import Item
 from troth.store.engine import Database, driver
+from troth.store.item import Item
 from troth.store.ledger import EntryDraft
 from troth.store.open import Store
 from troth.store.transaction import DataTx, Lane, Write

@@ -65,13 +65,14 @@ class DataTx:
     the ledger if and only if the step's effects are in D: one transaction holds both.
     """
 
-    __slots__ = ("_policy", "_random", "connection", "enqueued", "entries", "now")
+    __slots__ = ("_policy", "_random", "connection", "enqueued", "entries", "now", "over")
 
     def __init__(self, connection: Connection, now: int, policy: str, random: Callable[[int], bytes]) -> None:
         self.connection = connection
         self.now = now
         self.entries: list[Entry] = []
         self.enqueued = 0
+        self.over = False
         self._policy = policy
         self._random = random
 
@@ -84,6 +85,8 @@ class DataTx:
 
         ``eid`` is given where something was sealed for this very entry before (16 random bytes, never used twice).
         """
+        if self.over:
+            raise RuntimeError("this transaction is over: the entry would be lost")
         entry = make_entry(draft, eid or self._random(16), self.now, self._policy, opening)
         self.entries.append(entry)
         return entry

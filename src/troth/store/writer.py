@@ -16,7 +16,8 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from troth.errors import Busy, Unavailable, Unknown
-from troth.store.batch import Executor, Item
+from troth.store.batch import Executor
+from troth.store.item import Item
 from troth.store.transaction import DataTx, Idempotency, KeyTx, Lane, Write
 
 __all__ = ["DataTx", "Idempotency", "KeyTx", "Lane", "Write", "Writer"]
@@ -150,14 +151,18 @@ class Writer:
                 if work is None:
                     return
                 controls, taken = work
+                idle = not controls and not taken
                 for action, future in controls:
                     self._control(action, future)
                 if taken:
                     later = self.executor.run(taken)
                     self._held = later
-                    self._deliver([item for item in taken if item not in later] if later else taken)
+                    done = [item for item in taken if item not in later] if later else taken
                     taken = []
-                self._tidy(idle=not controls and not taken)
+                    self._deliver(done)
+                if idle and self.executor.fault is not None:
+                    self.executor.probe()
+                self._tidy(idle=idle)
         except BaseException as problem:
             self._die(taken, problem)
         finally:
@@ -171,7 +176,8 @@ class Writer:
                 if self._closing:
                     return None
                 self._sleeping = True
-                woken = self._condition.wait(IDLE_SECONDS if self._grown() else None)
+                restless = self.executor.fault is not None or self._grown()
+                woken = self._condition.wait(IDLE_SECONDS if restless else None)
                 self._sleeping = False
                 if not woken and not self._closing:
                     return [], []  # idle: time to tidy
@@ -202,7 +208,10 @@ class Writer:
         """Hand out the outcomes: one call into each event loop, however many wait there."""
         if self.executor.fault is None:
             for call in self.committed:
-                call()
+                try:
+                    call()
+                except Exception as problem:
+                    log.error("a call after a commit failed: %s", type(problem).__name__)
         if self.executor.enqueued:
             self.jobs_added.set()
         loops: dict[asyncio.AbstractEventLoop, list[Item]] = {}
