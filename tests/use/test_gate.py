@@ -248,7 +248,7 @@ def test_a_read_that_meets_an_erasure_is_not_released(either: House) -> None:
         erasing.join()
         return prepared
 
-    opening._prepare = slow  # type: ignore[method-assign]  # the moment between opening and recording
+    opening._prepare = slow  # type: ignore[method-assign,assignment]  # the moment between opening and recording
     with pytest.raises(Denied) as refused:
         opening.read("main", sid, ["email"])
     assert refused.value.gaps == ("generation",)
