@@ -104,7 +104,8 @@ def render_clause(policy: CompiledPolicy, clause_id: str, labels: Labels = ENGLI
     parts = [f"<h1>{escape(labels.clause.format(id=clause_id))}</h1>"]
     if prose:
         parts.append(f"<blockquote><p>{escape(prose)}</p></blockquote>")
-    parts += [f'<p class="figures">{line}</p>' for line in _figures(clause, labels)]
+    parts += [f'<p class="figures">{_figures(clause, labels)}</p>'] if clause.figures else []
+    parts += [f'<p class="later">{_later(clause, labels)}</p>'] if clause.not_enforced else []
     parts += [f'<p class="instance">{line}</p>' for line in examples]
     if declaration:
         parts.append(f'<pre tabindex="0" dir="ltr"><code>{escape(declaration)}</code></pre>')
@@ -129,14 +130,14 @@ def _declaration(document: Document, block: ClauseBlock | None) -> str:
     return "\n".join(line[indent:] for line in lines).strip()
 
 
-def _figures(clause: CompiledClause, labels: Labels) -> list[str]:
-    """The line of figures, and whether a machine keeps the clause, as HTML."""
-    lines = []
-    if clause.figures:
-        lines.append(f"<b>{escape(labels.figures)}:</b> {escape(' · '.join(clause.figures))}")
-    if clause.not_enforced:
-        lines.append(f"<b>{escape(labels.not_enforced)}:</b> {escape(clause.not_enforced)}")
-    return lines
+def _figures(clause: CompiledClause, labels: Labels) -> str:
+    """What the declaration says in figures, as HTML."""
+    return f"<b>{escape(labels.figures)}:</b> {escape(' · '.join(clause.figures))}" if clause.figures else ""
+
+
+def _later(clause: CompiledClause, labels: Labels) -> str:
+    """Why no machine keeps the clause yet, as HTML."""
+    return f"{escape(labels.not_enforced)}: {escape(clause.not_enforced)}" if clause.not_enforced else ""
 
 
 def _instance(example: Example, labels: Labels) -> str:
@@ -279,6 +280,8 @@ class _Rendering:
                 children.append(child)
                 seen += " " if child.type in ("softbreak", "hardbreak") else ""
         children = [_html(_anchor(name)) for _, name in anchors] + children
+        if index >= 0 and self.document.blocks[index].kind != "row":
+            children.append(_html(self._marks(list(dict.fromkeys(self.last.get(index, ()))))))
         for child in children:
             if child.type == "text":
                 child.content = NAME.sub(lambda m: interpolate(self.policy, m[0], clauses), child.content)
@@ -288,14 +291,27 @@ class _Rendering:
         if _ELSEWHERE.match(str(token.attrs.get("href", ""))):
             token.attrSet("rel", "noopener noreferrer external")
 
+    def _marks(self, names: Sequence[str]) -> str:
+        """A quiet link for each clause, at the end of its words."""
+        links = [
+            f'<a href="{escape(self.clause_href.format(id=name))}"><bdi><code>{escape(name)}</code></bdi></a>'
+            for name in names
+        ]
+        return f' <small class="clauses">{" ".join(links)}</small>' if links else ""
+
     def _after(self, index: int) -> list[str]:
         """The lines that follow a block: figures of its clauses, and the examples that stand there."""
+        names = list(dict.fromkeys(self.last.get(index, ())))
         lines = []
-        for name in dict.fromkeys(self.last.get(index, ())):
+        if names and self.document.blocks[index].kind == "row":
+            lines.append(f"<p>{self._marks(names)}</p>\n")
+        for name in names:
             clause = self.policy.clauses[name]
-            link = f'<a href="{escape(self.clause_href.format(id=name))}"><bdi><code>{escape(name)}</code></bdi></a>'
-            words = " ".join([link, *_figures(clause, self.labels)])
-            lines.append(f'<p class="figures">{words}</p>\n')
+            whose = f"<bdi><code>{escape(name)}</code></bdi> " if len(names) > 1 else ""
+            if clause.figures:
+                lines.append(f'<p class="figures">{whose}{_figures(clause, self.labels)}</p>\n')
+            if clause.not_enforced:
+                lines.append(f'<p class="later"><small>{whose}{_later(clause, self.labels)}</small></p>\n')
             for example in examples_of(self.policy, self.document, name):
                 lines.append(f'<p class="instance">{_instance(example, self.labels)}</p>\n')
         return lines
@@ -309,7 +325,11 @@ class _Rendering:
         rows = []
         for clause in rest:
             href = escape(self.clause_href.format(id=clause.id))
-            words = " ".join([escape(clause.supplement or ""), *_figures(clause, self.labels)])
+            words = " ".join(
+                filter(
+                    None, [escape(clause.supplement or ""), _figures(clause, self.labels), _later(clause, self.labels)]
+                )
+            )
             anchor = "" if clause.id in placed else f' id="{escape(clause.id)}"'
             rows.append(
                 f'<dt{anchor}><a href="{href}"><bdi><code>{escape(clause.id)}</code></bdi></a></dt><dd>{words}</dd>'
