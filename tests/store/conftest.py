@@ -14,14 +14,14 @@ from tests.store.shop import Shop
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
     """An installation that can be opened, closed and opened again."""
     shop = Shop(tmp_path / "troth")
-    drop: list[Callable[[], None]] = []
+    back: list[Callable[[], None]] = []
     if request.param == "postgresql":
         data, keys = request.getfixturevalue("postgres_data"), request.getfixturevalue("postgres_keys")
         shop.data_url, shop.keys_url = data.database(), keys.database()
-        drop = [lambda: data.drop(shop.data_url), lambda: keys.drop(shop.keys_url)]
+        back = [lambda: data.give_back(shop.data_url), lambda: keys.give_back(shop.keys_url)]
     yield shop
     shop.close()
-    for one in drop:
+    for one in back:
         one()
 
 
