@@ -31,5 +31,5 @@ def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
     house = House(tmp_path / "troth", data_url=urls[0], keys_url=urls[1])
     yield house
     house.close()
-    data.drop(urls[0])
-    keys.drop(urls[1])
+    data.give_back(urls[0])
+    keys.give_back(urls[1])
