@@ -327,6 +327,7 @@ class RightBody(Body, frozen=True, kw_only=True):
     formats: Annotated[tuple[Literal["html", "json", "csv"], ...], "for a copy: its formats"] = ()
     approvals: Annotated[int, Between(0, 9), "how many operators must approve"] = 0
     undo: Annotated[Duration | None, "how long it can be called back"] = None
+    session: Annotated[Duration | None, "how long the proof holds once it is given"] = None
 
 
 TellWhat: TypeAlias = Literal[
@@ -385,6 +386,7 @@ class When(Body, frozen=True, kw_only=True):
     """What sets an obligation off."""
 
     event: Annotated[Name, "an event, such as `child.known`"]
+    under: Annotated[int | None, Between(1, 99), "for a child: below which age"] = None
 
 
 class Reply(Body, frozen=True, kw_only=True):

@@ -1,12 +1,9 @@
-"""What a clause's declaration says in figures: the generated line under the prose, and ``{keep.for}`` in the prose."""
+"""What a clause's declaration says in figures: the generated lines that are printed under the prose."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
-
-import msgspec
 
 from troth.policy.bodies import (
     Asserts,
@@ -18,7 +15,6 @@ from troth.policy.bodies import (
     CookieBody,
     Defines,
     Forbids,
-    FrontMatter,
     Guard,
     KeepBody,
     MessageBody,
@@ -36,8 +32,6 @@ from troth.policy.bodies import (
 from troth.policy.clauses import ReadClause
 from troth.policy.model import Duration
 from troth.policy.reading import written
-
-PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)*)\}")
 
 
 def plain(value: Any) -> Any:
@@ -210,68 +204,3 @@ def _forbids(body: Forbids) -> Iterator[str]:
         yield f"never joined: {', '.join(body.join)}"
     if body.keep:
         yield f"never kept: {', '.join(body.keep)}"
-
-
-# --- placeholders in the prose ---
-
-
-def settings(front: FrontMatter) -> dict[str, str]:
-    """What a placeholder of the front matter stands for: ``effective``, ``controller.name``, ``notice_period`` …"""
-    values = {
-        "policy": str(front.policy),
-        "version": str(front.version),
-        "effective": str(front.effective),
-        "language": str(front.language),
-        "notice_period": front.notice_period.text,
-        "affiliates": ", ".join(front.affiliates),
-        "controller.name": str(front.controller.name),
-        "controller.contact": str(front.controller.contact),
-        "controller.country": str(front.controller.country),
-        "controller.address": str(front.controller.address or ""),
-    }
-    return {name: value for name, value in values.items() if value}
-
-
-def lookup(body: Any, path: str) -> str | None:
-    """The first figure of a plain body whose keys contain those of ``path`` in order (``keep.for``)."""
-    wanted = path.split(".")
-    for keys, value in _leaves(body, ()):
-        rest = iter(keys)
-        if keys and keys[-1] == wanted[-1] and all(any(key == part for key in rest) for part in wanted):
-            return value
-    return None
-
-
-def _leaves(value: Any, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    if isinstance(value, Mapping):
-        for key, part in value.items():
-            yield from _leaves(part, (*keys, key))
-    elif isinstance(value, list):
-        if value and all(not isinstance(part, Mapping | list) for part in value):
-            yield keys, ", ".join(str(part) for part in value)
-        else:
-            for part in value:
-                yield from _leaves(part, keys)
-    else:
-        yield keys, str(value)
-
-
-def interpolate(text: str, resolve: Callable[[str], str | None]) -> str:
-    """The text with its placeholders filled; those that nothing answers stay as they are."""
-    return PLACEHOLDER.sub(lambda match: resolve(match[1]) or match[0], text)
-
-
-def placeholder(path: str, front: Mapping[str, str], bodies: list[Any]) -> str | None:
-    """What one placeholder stands for: a setting, else a figure of the clauses under which the words stand."""
-    if path in front:
-        return front[path]
-    for body in bodies:
-        found = lookup(body, path)
-        if found is not None:
-            return found
-    return None
-
-
-def to_json(value: Any) -> bytes:
-    """Plain values as canonical JSON (for hashes)."""
-    return msgspec.json.encode(value, order="sorted")

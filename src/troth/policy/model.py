@@ -94,6 +94,7 @@ class Field(Value, frozen=True):
     identifier: bool = False
     choices: tuple[str, ...] = ()
     max_length: int = 200
+    stored: Literal["raw", "keyed", "truncated", "country", "dropped"] = "raw"
 
 
 class Form(Value, frozen=True):
@@ -152,6 +153,7 @@ class Point(Value, frozen=True):
     uses: tuple[Use, ...]
     surfaces: tuple[str, ...]
     consent: ConsentAsk | None = None
+    confirm: Literal["double", "single"] = "single"
 
     def field(self, name: str) -> Field | None:
         """The declared field of this name, or None."""
@@ -174,6 +176,7 @@ class Purpose(Value, frozen=True):
     parent: str | None = None
     dpv: str | None = None
     direct: bool = False
+    title: str = ""
 
 
 class Template(Value, frozen=True):
@@ -201,7 +204,10 @@ class Recipient(Value, frozen=True):
 
 
 class Never(Value, frozen=True):
-    """A prohibition. An empty set means any; ``except_`` lists clauses that may, ``unless`` the guard that lifts it."""
+    """A prohibition. An empty set means any; ``except_`` lists clauses that may, ``unless`` the guard that lifts it.
+
+    ``joined`` (for the act ``join``) are the points or categories whose data is never brought together.
+    """
 
     clause: str
     act: Literal["share", "collect", "use", "join", "keep"]
@@ -210,6 +216,7 @@ class Never(Value, frozen=True):
     recipients: frozenset[str] = frozenset()
     except_: frozenset[str] = frozenset()
     unless: str | None = None
+    joined: frozenset[str] = frozenset()
 
 
 class Right(Value, frozen=True):
@@ -221,6 +228,9 @@ class Right(Value, frozen=True):
     within: Duration = Duration("1 month", months=1)
     approvals: int = 0
     undo: Duration | None = None
+    to: str | None = None
+    formats: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
 
 
 class CookieRule(Value, frozen=True):
