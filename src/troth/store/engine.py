@@ -308,7 +308,10 @@ def open_database(url: str, role: Role) -> Database:
         if not parsed.database or parsed.database == ":memory:":
             raise StartRefused(f"the {role} database needs a file: sqlite:///path")
         parsed = parsed.set(query={})
-        Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as fault:
+            raise StartRefused(f"the folder of the {role} database cannot be made: {fault.strerror}") from fault
     elif backend == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     else:

@@ -142,7 +142,7 @@ def next_due(store: Store) -> int | None:
 
 def counts(store: Store) -> dict[str, int]:
     """How many jobs there are in each state: ``failed`` ones make the board red."""
-    return store.read(lambda connection: dict(connection.execute(_COUNT).tuples().all()))
+    return store.read(lambda connection: {row[0]: row[1] for row in connection.execute(_COUNT)})
 
 
 def _run(store: Store, registry: Registry, job: Job) -> None:

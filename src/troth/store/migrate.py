@@ -94,4 +94,3 @@ def _no_orphans(connection: Connection) -> None:
     orphan = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
     if orphan is not None:
         raise StartRefused(f"a migration would leave rows of {orphan[0]} without their {orphan[2]}: nothing changed")
-
