@@ -68,6 +68,9 @@ class FileProvider:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.parent.chmod(0o700)
+        except OSError as fault:
+            raise StartRefused(f"the folder of the key file {path} cannot be made: {fault.strerror}") from None
+        try:
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(file, "w", encoding="ascii") as out:
                 out.write(f"{ABOUT}{FORM} {root.hex()} {_check(root).hex()}\n")
@@ -97,9 +100,11 @@ class FileProvider:
             ) from None
         except OSError as fault:
             raise StartRefused(f"the key file {path} cannot be opened: {fault.strerror}") from None
-        with os.fdopen(file, "rb") as opened:
-            _require_private(path, os.fstat(opened.fileno()), os.stat(path.parent))
-            content = opened.read(MAX_BYTES + 1)
+        try:
+            _require_private(path, os.fstat(file), os.stat(path.parent))
+            content = os.read(file, MAX_BYTES + 1)
+        finally:
+            os.close(file)
         return cls(_parse(path, content), randomness)
 
     def wrap(self, key: bytes, context: bytes) -> bytes:

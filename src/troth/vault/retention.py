@@ -174,4 +174,4 @@ def page(connection: Connection, history: History, now: int, after: Cursor | Non
 
 def left(connection: Connection, tenant: str, sid: bytes) -> dict[str, int]:
     """How many records of each class a person still has: a class without any has no more use for its key."""
-    return dict(connection.execute(LEFT, {"of_tenant": tenant, "of_sid": sid}).tuples())
+    return {row[0]: row[1] for row in connection.execute(LEFT, {"of_tenant": tenant, "of_sid": sid})}
