@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, bindparam, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from troth.evidence.entries import BadEntry, EntryBody, read_entry
 from troth.evidence.report import Report
@@ -47,8 +48,23 @@ class Databases(msgspec.Struct, frozen=True):
     keys: Read | None = None
 
 
-def compare_databases(databases: Databases, public: bytes, leaves: Sequence[bytes], report: Report) -> None:
-    """Compare D and K with the published log whose ``leaves`` hold; faults go to the report, step ``database``."""
+def compare_databases(
+    databases: Databases, public: bytes, leaves: Sequence[bytes], report: Report, newest: Callable[[], int]
+) -> None:
+    """Compare D and K with the published log whose ``leaves`` hold; faults go to the report, step ``database``.
+
+    ``newest`` reads the size of the checkpoint that is published now: the log may have grown meanwhile.
+    """
+    try:
+        _compare(databases, public, leaves, report, newest)
+    except (SQLAlchemyError, ValueError, TypeError, OverflowError) as fault:
+        told = f"a database cannot be read to its end ({type(fault).__name__}): it is damaged or out of reach"
+        report.fault("database", told, file="D")
+
+
+def _compare(
+    databases: Databases, public: bytes, leaves: Sequence[bytes], report: Report, newest: Callable[[], int]
+) -> None:
     tree = databases.data(lambda connection: connection.execute(_TREE).mappings().one_or_none())
     if tree is None:
         if leaves:
@@ -60,7 +76,7 @@ def compare_databases(databases: Databases, public: bytes, leaves: Sequence[byte
         report.fault("database", told, file="D tree")
     frontier = _compare_rows(databases.data, size, leaves, report)
     if frontier is not None:
-        if (frontier.root(), frontier.to_bytes()) != (bytes(tree["root"]), bytes(tree["frontier"])):
+        if (frontier.root(), frontier.to_bytes()) != (_bytes(tree["root"]), _bytes(tree["frontier"])):
             report.fault("database", "the head's root and frontier are not those of the ledger's rows", file="D tree")
         try:
             _, signed_size, signed_root = parse_checkpoint(tree["checkpoint"], public)
@@ -70,11 +86,11 @@ def compare_databases(databases: Databases, public: bytes, leaves: Sequence[byte
             if (signed_size, signed_root) != (size, frontier.root()):
                 report.fault("database", "its checkpoint speaks of another tree than its rows make", file="D tree")
     outside = databases.data(lambda connection: connection.execute(_OUTSIDE, {"end": size}).scalars().first())
-    newest = databases.data(lambda connection: connection.execute(_TREE).mappings().one())["size"]
-    if outside is not None and not 0 <= outside < newest:
+    grown = databases.data(lambda connection: connection.execute(_TREE).mappings().one())["size"]
+    if outside is not None and not 0 <= outside < grown:
         report.fault("database", "a row lies outside the log", file="D ledger", entry=outside)
     if databases.keys is not None:
-        _compare_head(databases.keys, leaves, report)
+        _compare_head(databases.keys, leaves, report, newest)
     report.done["database"] = f"{size} rows compared, {size - len(leaves)} of them not yet published"
 
 
@@ -88,7 +104,7 @@ def _compare_rows(read: Read, size: int, leaves: Sequence[bytes], report: Report
             if row.seq != frontier.size:
                 report.fault("database", "the row is missing", file="D ledger", entry=frontier.size)
                 return None
-            leaf = leaf_hash(bytes(row.body))
+            leaf = leaf_hash(_bytes(row.body))
             frontier.append(leaf)
             if row.seq < len(leaves) and leaf != leaves[row.seq]:
                 told = "the row's body is not the entry that was published"
@@ -101,27 +117,34 @@ def _compare_rows(read: Read, size: int, leaves: Sequence[bytes], report: Report
     return frontier
 
 
+def _bytes(value: Any) -> bytes:
+    """A column's bytes; empty where something else was put in its place (SQLite takes any type anywhere)."""
+    return bytes(value) if isinstance(value, bytes | bytearray | memoryview) else b""
+
+
 def _columns(row: Any) -> str:
     """What does not agree between a row's body and the columns that are searched by; empty if all does."""
     try:
-        entry: EntryBody = read_entry(bytes(row.body))
+        entry: EntryBody = read_entry(_bytes(row.body))
     except BadEntry as fault:
         return str(fault)
     body = (entry.eid, entry.at, entry.kind, entry.clause)
-    columns = (bytes(row.eid).hex(), row.at_ms, row.kind, row.clause)
+    columns = (_bytes(row.eid).hex(), row.at_ms, row.kind, row.clause)
     names = [
         name for name, is_, must in zip(("eid", "at_ms", "kind", "clause"), columns, body, strict=True) if is_ != must
     ]
     return f"the column {', '.join(names)} is not what the body says" if names else ""
 
 
-def _compare_head(read: Read, leaves: Sequence[bytes], report: Report) -> None:
+def _compare_head(read: Read, leaves: Sequence[bytes], report: Report, newest: Callable[[], int]) -> None:
     head = read(lambda connection: connection.execute(_HEAD).mappings().one_or_none())
     if head is None:
         return
     if head["size"] > len(leaves):
+        if head["size"] <= newest():
+            return  # it was published while this was being verified
         told = f"ROLLBACK: K remembers {head['size']} published entries, this log has only {len(leaves)}"
         report.fault("database", told, file="K heads")
-    elif Frontier().extend(leaves[: head["size"]]).root() != bytes(head["root"]):
+    elif Frontier().extend(leaves[: head["size"]]).root() != _bytes(head["root"]):
         told = f"SPLIT VIEW: K remembers another root at {head['size']} entries"
         report.fault("database", told, file="K heads")

@@ -159,6 +159,23 @@ class PublishedLog:
             at += 2 + int.from_bytes(raw[at : at + 2], "big")
         return raw[at + 2 : at + 2 + int.from_bytes(raw[at : at + 2], "big")]
 
+    def tile(self, tile: Tile) -> bytes:
+        """The bytes of this tile, cut out of the wider one that has replaced it if need be."""
+        raw = self._read(tile.level, tile.number)
+        if tile.level != ENTRIES:
+            return raw[: tile.width * HASH]
+        end = 0
+        for _ in range(tile.width):
+            end += 2 + int.from_bytes(raw[end : end + 2], "big")
+        return raw[:end] if self._whole(raw, end) else raw
+
+    @staticmethod
+    def _whole(raw: bytes, end: int) -> bool:
+        """Whether what follows ``end`` is further entries; if not, the bundle is damaged, and to be shown as it is."""
+        while end < len(raw):
+            end += 2 + int.from_bytes(raw[end : end + 2], "big")
+        return end == len(raw)
+
     def subtree(self, start: int, end: int) -> bytes:
         """The root of leaves ``start`` to ``end`` (exclusive), as RFC 6962 splits them."""
         count = end - start
@@ -173,3 +190,21 @@ class PublishedLog:
         while len(hashes) > 1:
             hashes = [node_hash(*hashes[n : n + 2]) for n in range(0, len(hashes), 2)]
         return hashes[0]
+
+
+def snapshot(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """(name, bytes) of exactly the files that the folder's newest checkpoint speaks of, while the log may grow.
+
+    Wider tiles that have replaced partial ones are cut to size. Evidence that does not hold is given as it is: it
+    is for a verifier to say so. ``FileNotFoundError`` names a tile that is missing.
+    """
+    try:
+        log = PublishedLog(folder)
+    except (OSError, ValueError):
+        files = Files.in_folder(folder)
+        yield from ((name, files.read(name)) for name in sorted(files.names))
+        return
+    yield "log.pub", (folder / "log.pub").read_bytes()
+    yield "checkpoint", log.checkpoint.encode("utf-8")
+    for tile in tiles_of(log.size):
+        yield tile.name, log.tile(tile)

@@ -131,7 +131,7 @@ class _Verification:
             self.check_receipts(receipts)
             if databases and self.head and "tree" in self.report.done:
                 self.progress("database", 0, self.head.size)
-                compare_databases(databases, self.public, self.leaves, self.report)
+                compare_databases(databases, self.public, self.leaves, self.report, self.newest)
         return self.report
 
     # 1
@@ -174,6 +174,13 @@ class _Verification:
             return Head(*parse_checkpoint(raw.decode("utf-8"), self.public))
         except UnicodeDecodeError as fault:
             raise ValueError(f"byte {fault.start} is not UTF-8") from None
+
+    def newest(self) -> int:
+        """The size of the checkpoint that is published now; 0 if it does not hold."""
+        try:
+            return self.read_head(self.files.read("checkpoint")).size
+        except ValueError:
+            return 0
 
     # 3
     def check_files(self, head: Head) -> None:
