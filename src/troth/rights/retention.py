@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_
@@ -72,14 +73,55 @@ class Person:
     left: tuple[StoredRecord, ...]
 
 
+class Everybody:
+    """All persons, and what of theirs is due at a time."""
+
+    def __init__(self, store: Store, vault: Vault, versions: Versions) -> None:
+        self.store = store
+        self.vault = vault
+        self.versions = versions
+
+    def at(self, now: int) -> Iterator[Person]:
+        """Every person with what of theirs is due at ``now``."""
+        after = ("", b"")
+        while people := self.store.read(partial(self._page, after, now)):
+            yield from people
+            after = (people[-1].tenant, people[-1].sid)
+
+    def _page(self, after: tuple[str, bytes], now: int, connection: Connection) -> list[Person]:
+        found = connection.execute(NEXT_PAGE, {"after_tenant": after[0], "after_sid": after[1]}).all()
+        people = []
+        for row in found:
+            key = {"of_tenant": row.tenant, "of_sid": row.sid}
+            states = {s.state: (s.since_ms, s.until_ms) for s in connection.execute(STATES, key)}
+            past: list[StoredRecord] = []
+            left: list[StoredRecord] = []
+            for record in self.vault.records(connection, row.tenant, bytes(row.sid)):
+                end = self._due(record, states, row.last_use_ms)
+                (past if end is not None and end <= now else left).append(record)
+            people.append(Person(row.tenant, bytes(row.sid), tuple(past), tuple(left)))
+        return people
+
+    def _due(self, record: StoredRecord, states: dict[str, tuple[int, int | None]], last_use: int) -> int | None:
+        """When this record is due by the version it was collected under; None while it is not to be told."""
+        version = self.versions.history.version(record.terms.version)
+        keep = version.keeps.get(record.class_)
+        return due(keep, version.states, record.anchor_ms, states, last_use) if keep else None
+
+
+def people_due(store: Store, vault: Vault, versions: Versions, at_ms: int) -> int:
+    """How many persons have a record that is due at this time and still there."""
+    return sum(1 for person in Everybody(store, vault, versions).at(at_ms) if person.due)
+
+
 class RetentionRun:
     """Walks over everybody, a page at a time."""
 
     def __init__(self, store: Store, vault: Vault, versions: Versions, erasures: Erasures) -> None:
         self.store = store
         self.vault = vault
-        self.versions = versions
         self.erasures = erasures
+        self.everybody = Everybody(store, vault, versions).at
 
     def job(self, job: Job) -> None:
         """The scheduled job."""
@@ -101,33 +143,6 @@ class RetentionRun:
                 records += len(person.due)
         overdue = sum(1 for person in self.everybody(now) if person.due)
         return self._record(seen, erased, records, overdue)
-
-    def everybody(self, now: int) -> Iterator[Person]:
-        """Every person with what of theirs is due at ``now``."""
-        tenant, sid = "", b""
-        while rows := self.store.read(lambda c, t=tenant, s=sid: self._page(c, t, s, now)):
-            yield from rows
-            tenant, sid = rows[-1].tenant, rows[-1].sid
-
-    def _page(self, connection: Connection, tenant: str, sid: bytes, now: int) -> list[Person]:
-        found = connection.execute(NEXT_PAGE, {"after_tenant": tenant, "after_sid": sid}).all()
-        people = []
-        for row in found:
-            key = {"of_tenant": row.tenant, "of_sid": row.sid}
-            states = {s.state: (s.since_ms, s.until_ms) for s in connection.execute(STATES, key)}
-            past: list[StoredRecord] = []
-            left: list[StoredRecord] = []
-            for record in self.vault.records(connection, row.tenant, bytes(row.sid)):
-                end = self._due(record, states, row.last_use_ms)
-                (past if end is not None and end <= now else left).append(record)
-            people.append(Person(row.tenant, bytes(row.sid), tuple(past), tuple(left)))
-        return people
-
-    def _due(self, record: StoredRecord, states: dict[str, tuple[int, int | None]], last_use: int) -> int | None:
-        """When this record is due by the version it was collected under; None while it is not to be told."""
-        version = self.versions.history.version(record.terms.version)
-        keep = version.keeps.get(record.class_)
-        return due(keep, version.states, record.anchor_ms, states, last_use) if keep else None
 
     def _drop(self, person: Person) -> int:
         """Erase some records of somebody who stays: the key of a class goes with its last record."""

@@ -18,7 +18,7 @@ from troth.collect.forms import is_email
 from troth.errors import NotFound, Unproven
 from troth.evidence.words import read_words
 from troth.rights.access import Copy, as_csv, as_json
-from troth.rights.objection import stoppable
+from troth.rights.objection import Via, stoppable
 from troth.web import cookies
 from troth.web.bodies import read_form
 from troth.web.pages import page, see_other, text
@@ -36,7 +36,7 @@ from troth.web.views import (
 )
 
 if TYPE_CHECKING:
-    from troth.web.app import Running
+    from troth.web.running import Running
 
 COOKIE = "troth_session"
 ASKING = Limit(10, 60)
@@ -328,7 +328,7 @@ async def unsubscribe_page(request: Request, system: Running) -> Response:
 async def unsubscribe(request: Request, system: Running) -> Response:
     """One click (RFC 8058) or the button: no cookie, no login, no redirect; the same answer a second time."""
     form = await read_form(request)
-    via = "one-click" if form.one("List-Unsubscribe") == "One-Click" else "unsubscribe"
+    via: Via = "one-click" if form.one("List-Unsubscribe") == "One-Click" else "unsubscribe"
     await run_in_threadpool(system.objections.unsubscribe, request.path_params["token"], via)
     return page(request, "done.html", title_key="unsubscribe.done", text_key="unsubscribe.done-text")
 

@@ -25,7 +25,7 @@ from troth.web.routes import Group, Limit, Route
 from troth.web.views import Card, FieldError
 
 if TYPE_CHECKING:
-    from troth.web.app import Running
+    from troth.web.running import Running
 
 OWN_FIELDS = frozenset((VERSION_FIELD, NOTICE_FIELD, CONSENT_FIELD))
 SUBMITTING = Limit(30, 60)

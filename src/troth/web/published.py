@@ -19,16 +19,16 @@ from troth.errors import NotFound
 from troth.evidence.board import BoardRow as Row
 from troth.policy.model import CompiledPolicy
 from troth.policy.render import Labels, render, render_clause
-from troth.web.pages import page, text
+from troth.web.pages import page
 from troth.web.routes import Group, Route
-from troth.web.views import BoardRow, BoardView, ClauseView, EntryLine, VersionView
+from troth.web.views import BoardRow, BoardView, ClauseView, VersionView
 
 if TYPE_CHECKING:
-    from troth.web.app import Running
+    from troth.web.running import Running
 
-# the published log, and nothing else of the folder: tiles, entry bundles, the checkpoint, the key, the verifier
-PUBLISHED = re.compile(r"checkpoint|log\.pub|tile/(entries|\d{1,2})(/x\d{3})*/\d{3}(\.p/\d{1,3})?")
-DAY_CACHE = "public, max-age=86400"
+# what of the log anybody may have: hashes, the checkpoint and the key. Entry bundles go to auditors and holders of
+# receipts: time, clause and volume together could point at a person (STORAGE, B(e))
+PUBLISHED = re.compile(r"checkpoint|log\.pub|tile/\d{1,2}(/x\d{3})*/\d{3}(\.p/\d{1,3})?")
 
 
 @lru_cache(maxsize=16)
@@ -137,7 +137,10 @@ async def board(request: Request, system: Running) -> Response:
 
 
 async def clause(request: Request, system: Running) -> Response:
-    """One clause: its sentence, declaration and mechanisms, how it stands, and the newest entries that cite it."""
+    """One clause: its sentence, declaration and mechanisms, and how it stands.
+
+    Entries are counted and not listed: time, clause and volume together could point at a person (STORAGE, B(e)).
+    """
     name = request.path_params["clause"]
     if name not in system.policy.clauses:
         raise NotFound("the policy in force has no such clause", clause="scope.readable")
@@ -145,7 +148,6 @@ async def clause(request: Request, system: Running) -> Response:
     declared = system.policy.clauses[name]
     found = await system.board()
     row = next(row for row in found.rows if row.clause == name)
-    entries = await run_in_threadpool(system.newest_entries, name)
     view = ClauseView(
         id=name,
         verb=declared.verb,
@@ -154,7 +156,6 @@ async def clause(request: Request, system: Running) -> Response:
         mechanisms=declared.mechanisms,
         row=board_row(request, system, row),
         figures=declared.figures,
-        entries=[EntryLine(e.at_ms, e.kind, "", f"/evidence/entries/{e.seq}", e.eid.hex()) for e in entries],
         not_enforced=declared.not_enforced or "",
         line=declared.position.line,
     )
@@ -176,12 +177,6 @@ async def verifier(request: Request, system: Running) -> Response:
     return Response(content, media_type="text/x-python", headers=headers)
 
 
-async def entry(request: Request, system: Running) -> Response:
-    """One entry's body, as it stands in the ledger (it holds no personal data)."""
-    body = await run_in_threadpool(system.entry_body, int(request.path_params["seq"]))
-    return Response(body, media_type="application/json")
-
-
 async def log_file(request: Request, system: Running) -> Response:
     """A file of the published log (C2SP tlog-tiles)."""
     name = request.path_params["name"]
@@ -192,11 +187,6 @@ async def log_file(request: Request, system: Running) -> Response:
         raise NotFound("this part of the log does not exist (yet)")
     kind = "text/plain; charset=utf-8" if name in ("checkpoint", "log.pub") else "application/octet-stream"
     return Response(await run_in_threadpool(path.read_bytes), media_type=kind)
-
-
-async def gpc(request: Request, system: Running) -> Response:
-    """Global Privacy Control: that it is understood (``consent.gpc``)."""
-    return Response('{"gpc": true, "lastUpdate": "' + system.policy.version + '"}', media_type="application/json")
 
 
 GROUP: Group[Running] = Group(
@@ -210,7 +200,6 @@ GROUP: Group[Running] = Group(
         Route("GET", "/evidence", board, "scope.compliance", summary="The clause board"),
         Route("GET", "/evidence/verify", verify_page, "scope.compliance", summary="How to check it"),
         Route("GET", "/evidence/verify.py", verifier, "scope.compliance", kind="file", summary="The verifier"),
-        Route("GET", "/evidence/entries/{seq:int}", entry, "scope.compliance", kind="file", summary="One entry"),
         Route("GET", "/evidence/{name:path}", log_file, "scope.compliance", kind="file", summary="The log"),
     ],
 )

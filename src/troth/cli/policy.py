@@ -1,0 +1,123 @@
+"""``troth check``, ``troth render``, ``troth ask``: the policy file by itself, without a running system."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from troth.policy import Compilation, compile_bytes
+from troth.policy.model import CompiledPolicy
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def read(policy: Path, bindings: Path | None) -> Compilation:
+    """Compile the file, or a text with the bindings laid on it."""
+    return compile_bytes(
+        policy.read_bytes(),
+        filename=policy.name,
+        bindings=bindings.read_bytes() if bindings else None,
+        bindings_name=bindings.name if bindings else "bindings.yaml",
+    )
+
+
+def compiled(policy: Path, bindings: Path | None) -> CompiledPolicy:
+    """The compiled policy, or every error on the standard error and exit 1."""
+    compilation = read(policy, bindings)
+    if compilation.policy is None:
+        for diagnostic in compilation.diagnostics:
+            click.echo(diagnostic.render(), err=True)
+        sys.exit(1)
+    return compilation.policy
+
+
+@click.command()
+@click.argument("policy", type=FILE)
+@click.option("--bindings", type=FILE, help="Declarations laid over a text that somebody else owns.")
+@click.option("--json", "as_json", is_flag=True, help="The diagnostics as JSON, for tools.")
+def check(policy: Path, bindings: Path | None, as_json: bool) -> None:
+    """Compile POLICY and show every diagnostic at once. Exit 0 without errors, else 1."""
+    compilation = read(policy, bindings)
+    counts = {s: sum(d.severity == s for d in compilation.diagnostics) for s in ("error", "warning")}
+    if as_json:
+        click.echo(json.dumps([msgspec.to_builtins(d) for d in compilation.diagnostics], indent=1))
+    else:
+        for diagnostic in compilation.diagnostics:
+            click.echo(diagnostic.render() + "\n")
+        summary(compilation.policy, counts, policy.name)
+    sys.exit(1 if counts["error"] or compilation.policy is None else 0)
+
+
+def summary(policy: CompiledPolicy | None, counts: dict[str, int], name: str) -> None:
+    """The last lines of a check: what the policy has, or that it does not run."""
+    told = f"{counts['error']} errors, {counts['warning']} warnings"
+    if policy is None:
+        click.echo(f"{name} does not compile: {told}")
+        return
+    open_ = sum(1 for c in policy.clauses.values() if c.not_enforced)
+    text = sum(1 for c in policy.clauses.values() if c.text_only)
+    click.echo(
+        f"{name} compiles, version {policy.version}: {told}\n"
+        f"{len(policy.clauses)} clauses: {len(policy.clauses) - open_ - text} enforced, {open_} not enforced yet, "
+        f"{text} text only; {len(policy.points)} collection points, {len(policy.uses)} uses, "
+        f"{len(policy.examples)} examples held"
+    )
+
+
+@click.command()
+@click.argument("policy", type=FILE)
+@click.option("--bindings", type=FILE)
+@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="A folder.")
+def render(policy: Path, bindings: Path | None, output: Path) -> None:
+    """Write the published pages of POLICY into a folder: plain HTML, one anchor and one page a clause."""
+    from troth.web.standing import write_pages
+
+    found = compiled(policy, bindings)
+    pages = write_pages(found, output)
+    click.echo(f"{pages} pages of version {found.version} written to {output}")
+
+
+@click.command()
+@click.argument("policy", type=FILE)
+@click.argument("purpose")
+@click.argument("fields", nargs=-1, required=True)
+@click.option("--bindings", type=FILE)
+@click.option("--point", help="Where the data was collected; the only one that has these fields unless named.")
+@click.option("--granted", multiple=True, help="A purpose the person consented to.")
+@click.option("--stopped", multiple=True, help="A purpose the person objected to.")
+@click.option("--with", "guards", multiple=True, help="A guard that is met: ticket, order, operators:2 …")
+def ask(
+    policy: Path,
+    purpose: str,
+    fields: tuple[str, ...],
+    bindings: Path | None,
+    point: str | None,
+    granted: tuple[str, ...],
+    stopped: tuple[str, ...],
+    guards: tuple[str, ...],
+) -> None:
+    """May PURPOSE read FIELDS? Answers in a sentence that names the clauses, and exits 0 for yes, 1 for no."""
+    from troth.policy.ask import explain
+    from troth.policy.decide import decide
+    from troth.policy.model import Grant, History, Question, State, Stop, Terms
+
+    found = compiled(policy, bindings)
+    points = [p for p in found.points.values() if point in (None, p.id) and set(fields) <= {f.name for f in p.fields}]
+    if not points:
+        raise click.ClickException("no collection point has these fields: name them as the policy does")
+    chosen = points[0]
+    meaning = {p.id: p.meaning for p in found.purposes.values()}
+    state = State(
+        bound=found.version,
+        grants=frozenset(Grant(p, None, meaning.get(p, "")) for p in granted),
+        stops=frozenset(Stop(p, None) for p in stopped),
+    )
+    terms = Terms(found.controller.name, chosen.surfaces[0], chosen.id, found.version)
+    question = Question(purpose, frozenset(fields))
+    decision = decide(History((found,)), terms, state, question, frozenset(guards), found.version)
+    click.echo(explain(decision, found))
+    sys.exit(0 if decision.allowed else 1)

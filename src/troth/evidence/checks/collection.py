@@ -1,0 +1,247 @@
+"""Checks of what is collected: declared fields and nothing else, bound to what was shown, with consent where needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, func, inspect, select
+
+from troth.evidence.checks import Check, Verdict, unless, unseen
+from troth.evidence.checks.pages import probe
+from troth.evidence.inspection import Inspection
+from troth.notice.consents import CLASS, SCHEMA, TABLE
+from troth.policy.categories import CATEGORIES
+from troth.policy.model import CompiledClause
+from troth.store import tables
+from troth.store.tables import consent_records, ledger, messages, personal_records, policy_versions, subjects, terms
+
+SHELL_FIELDS = frozenset({"policy_version", "notice", "consent"})
+COLLECTED = ("intake.accepted", "intake.confirmed", "subject.joined", "product.registered")
+UNBOUND = (
+    select(func.count())
+    .select_from(personal_records.outerjoin(ledger, personal_records.c.eid == ledger.c.eid))
+    .where(ledger.c.kind.is_(None) | ledger.c.kind.not_in(COLLECTED))
+)
+RECORDS = select(func.count()).select_from(personal_records)
+OF_POINT = (
+    select(func.count())
+    .select_from(personal_records.join(terms, personal_records.c.terms_id == terms.c.id))
+    .where(terms.c.point == "")
+)
+TERMS = select(terms.c.surface, terms.c.point, terms.c.version)
+VERSIONS = select(policy_versions.c.version)
+GIVEN = select(consent_records).where(consent_records.c.state == "Given").limit(50)
+UNGIVEN = (
+    select(func.count())
+    .select_from(consent_records.outerjoin(ledger, consent_records.c.eid == ledger.c.eid))
+    .where(
+        consent_records.c.state == "Given",
+        ledger.c.kind.is_(None) | ledger.c.kind.not_in(("consent.given", "subject.joined")),
+    )
+)
+CONFIRMING = select(messages.c.template, func.count()).select_from(
+    messages.join(subjects, (messages.c.tenant == subjects.c.tenant) & (messages.c.sid == subjects.c.sid))
+)
+TO_PENDING = CONFIRMING.where(subjects.c.mode == "pending", messages.c.state == "sent").group_by(messages.c.template)
+LIVE_OF = (
+    select(personal_records.c.tenant, personal_records.c.sid)
+    .join(terms, personal_records.c.terms_id == terms.c.id)
+    .join(subjects, (personal_records.c.tenant == subjects.c.tenant) & (personal_records.c.sid == subjects.c.sid))
+    .where(subjects.c.mode == "live")
+    .distinct()
+)
+
+
+def surfaces(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """Each host has one surface; a form answers on its own hosts, and no host that nobody named collects."""
+    faults = []
+    hosts = [host for named in inspection.policy.surfaces.values() for host in named]
+    faults += [f"host {host} belongs to two surfaces" for host in sorted({h for h in hosts if hosts.count(h) > 1})]
+    for point, host in inspection.forms():
+        if inspection.get(f"/forms/{point.id}", host).status != 200:
+            faults.append(f"form {point.id} does not open on {host}")
+        if inspection.get(f"/forms/{point.id}", "unnamed.invalid").status == 200:
+            faults.append(f"form {point.id} opens on a host that no clause names")
+    stray = {row.surface for row in inspection.rows(TERMS)} - known_surfaces(inspection)
+    faults += [f"data was taken in on {surface}, which no version names" for surface in sorted(stray)]
+    return unless(faults, f"{len(inspection.policy.surfaces)} surfaces, {len(hosts)} hosts; others are refused")
+
+
+def known_surfaces(inspection: Inspection) -> set[str]:
+    """Every surface of every version."""
+    return {surface for version in inspection.versions.history.versions for surface in version.surfaces}
+
+
+def closed(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """The data map (what clauses declare) against forms, interface and tables: the difference is nothing."""
+    faults = []
+    for point, host in inspection.forms():
+        shown = {c.name for c in inspection.get(f"/forms/{point.id}", host).page.controls if c.name} - SHELL_FIELDS
+        declared = {f.name for f in point.fields}
+        faults += [f"form {point.id} asks for {name}, which is not declared" for name in sorted(shown - declared)]
+        faults += [f"form {point.id} lacks {name}" for name in sorted(declared - shown)]
+    faults += list(interface(inspection))
+    faults += list(drift(inspection))
+    declared_points = {(v.version, p) for v in inspection.versions.history.versions for p in v.points}
+    for row in inspection.rows(TERMS):
+        if (row.version, row.point) not in declared_points:
+            faults.append(f"records stand under {row.point}, which version {row.version} does not declare")
+    return unless(faults, f"{len(inspection.policy.points)} collection points: forms, interface and tables agree")
+
+
+def interface(inspection: Inspection) -> list[str]:
+    """What the published interface takes and the policy does not declare, or the other way round."""
+    document = msgspec.json.decode(inspection.get("/api/v1/openapi.json").body)
+    operation = document.get("paths", {}).get("/api/v1/submissions", {}).get("post", {})
+    schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    taken = {part["title"]: part["properties"]["values"] for part in schema.get("oneOf", []) if isinstance(part, dict)}
+    if not taken:
+        return ["the interface publishes no schema of what it takes"]
+    faults = []
+    for name, values in taken.items():
+        point = inspection.policy.points.get(name)
+        declared = {f.name for f in point.fields} if point else set()
+        if set(values.get("properties", {})) != declared or values.get("additionalProperties") is not False:
+            faults.append(f"the interface of {name} differs from its declaration")
+    return faults
+
+
+def drift(inspection: Inspection) -> list[str]:
+    """Tables and columns of D that the schema does not know: a shadow table would be one."""
+
+    def fn(connection: Connection) -> list[str]:
+        found = inspect(connection)
+        known = {name: {c.name for c in table.columns} for name, table in tables.data.tables.items()}
+        faults = []
+        for table in found.get_table_names():
+            if table.startswith("alembic"):
+                continue
+            if table not in known:
+                faults.append(f"table {table} is not part of the data map")
+                continue
+            extra = {column["name"] for column in found.get_columns(table)} - known[table]
+            faults += [f"column {table}.{column} is not part of the data map" for column in sorted(extra)]
+        return faults
+
+    return inspection.store.read(fn)
+
+
+def bound(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """Every record joins to the entry of its collection, and that names the notice and a published version."""
+    count = inspection.rows(RECORDS)[0][0]
+    entries = inspection.entries("intake.accepted")
+    if not entries:
+        return unseen("nothing has been submitted yet")
+    unbound = inspection.rows(UNBOUND)[0][0]
+    faults = [f"{unbound} records do not join to a submission"] if unbound else []
+    versions = {row.version for row in inspection.rows(VERSIONS)}
+    faults += ["a submission names no notice" for e in entries if len(str(e.facts.get("notice", ""))) != 64]
+    faults += ["a submission cites no published version" for e in entries if e.body.get("policy") not in versions]
+    for point, host in inspection.forms():
+        ticked = [c for c in inspection.get(f"/forms/{point.id}", host).page.controls if "checked" in c.attributes]
+        faults += [f"form {point.id} has a box that is ticked in advance"] if ticked else []
+    return unless(faults, f"{len(entries)} submissions bound to what was shown, {count} records joined to them")
+
+
+def consents(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """Given consents have their entries, and their records say which words were shown, in the version they were."""
+    rows = inspection.rows(GIVEN)
+    if not rows and not inspection.entries("consent.given"):
+        return unseen("no consent has been given yet")
+    ungiven = inspection.rows(UNGIVEN)[0][0]
+    faults = [f"{ungiven} consents have no entry"] if ungiven else []
+    for row in rows:
+        record: dict[str, Any] = inspection.vault.unseal(
+            row.tenant, bytes(row.sid), CLASS, bytes(row.cid), TABLE, SCHEMA, bytes(row.ct)
+        )
+        version = inspection.versions.history.version(row.version)
+        ask = version.consents.get(row.consent)
+        if ask is None or record["dpv:hasNotice"]["troth:words"] != ask.ask:
+            faults.append("a consent record has other words than its version asked")
+        if record["troth:events"][-1]["@type"] != "dpv:ConsentGiven":
+            faults.append("a consent stands as given that nobody gave")
+    return unless(faults, f"{len(rows)} consents, each with its words, its time and its entry")
+
+
+def refusal(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """A form that is looked at and left stores nothing: no cookie, no script that could send what was typed."""
+    faults = []
+    count = 0
+    for point, host in inspection.forms():
+        count += 1
+        form = inspection.get(f"/forms/{point.id}", host)
+        if form.cookies:
+            faults.append(f"form {point.id} sets a cookie before it is sent")
+        allowed = form.header("content-security-policy")
+        if "script-src 'none'" not in allowed and "default-src 'none'" not in allowed:
+            faults.append(f"form {point.id} lets scripts run that could send what was typed")
+        if "form-action 'self'" not in allowed:
+            faults.append(f"form {point.id} could be sent elsewhere")
+    return unless(faults, f"{count} forms store nothing until they are sent")
+
+
+def declared(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """The door refuses a field that no clause declares (it is tried), and the clause's own form asks for its fields."""
+    told = probe(inspection, "intake.declared")
+    return unless([told] if told else [], "an undeclared field is refused with 422 and the clause it would need")
+
+
+def double_opt_in(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """Who is live has confirmed; whoever has not was sent the question and nothing else."""
+    point = next((p for p in inspection.policy.points.values() if p.clause == clause.id), None)
+    if point is None or not inspection.entries("intake.accepted"):
+        return unseen("nobody has subscribed yet")
+    faults = stray_mail(inspection)
+    live = inspection.rows(LIVE_OF.where(terms.c.point == point.id))
+    given = inspection.rows(
+        select(consent_records.c.tenant, consent_records.c.sid)
+        .where(consent_records.c.given_ms.is_not(None))
+        .distinct()
+    )
+    confirmed = {(row.tenant, bytes(row.sid)) for row in given}
+    unproven = [row for row in live if (row.tenant, bytes(row.sid)) not in confirmed]
+    if unproven and point.consent:
+        faults.append(f"{len(unproven)} persons are live without having confirmed")
+    if not inspection.entries("intake.confirmed"):
+        return unless(faults, "") if faults else unseen("nobody has confirmed yet")
+    return unless(faults, f"{len(live)} confirmed; the others were only asked")
+
+
+def stray_mail(inspection: Inspection) -> list[str]:
+    """Messages sent to people who have not confirmed, other than the question itself."""
+    return [
+        f"{count} messages {template} went to addresses that had not confirmed"
+        for template, count in inspection.rows(TO_PENDING)
+        if not template.endswith(".confirm")
+    ]
+
+
+def registered(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """Every live registration has begun the state that its keeping refers to, and was confirmed."""
+    point = next((p for p in inspection.policy.points.values() if p.clause == clause.id), None)
+    entries = [e for e in inspection.entries("intake.confirmed") if point and e.facts.get("point") == point.id]
+    if point is None or not entries:
+        return unseen("nobody has registered and confirmed yet")
+    return unless(stray_mail(inspection), f"{len(entries)} registrations confirmed by their owners")
+
+
+def categories(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """Every field has a category, and what counts as personal is not less than the fields that are taken."""
+    fields = [(p.id, f) for p in inspection.policy.points.values() for f in p.fields]
+    faults = [f"{point}.{f.name} has no known category" for point, f in fields if f.category not in CATEGORIES]
+    faults += drift(inspection)
+    return unless(faults, f"{len(fields)} fields, each with a category; what has none counts as personal")
+
+
+CHECKS: dict[str, Check] = {
+    "scope.surface": surfaces,
+    "scope.closed": closed,
+    "notice.bind": bound,
+    "consent.record": consents,
+    "refusal.nothing": refusal,
+    "intake.declared": declared,
+    "intake.double-opt-in": double_opt_in,
+    "intake.registration": registered,
+    "category.personal": categories,
+}

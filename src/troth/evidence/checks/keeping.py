@@ -1,0 +1,163 @@
+"""Checks of how data is kept: sealed, for its time and no longer, and travelling under TLS."""
+
+from __future__ import annotations
+
+import mmap
+import stat
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sqlalchemy import func, select
+
+from troth.errors import NotFound
+from troth.evidence.checks import Check, Verdict, failed, unless, unseen
+from troth.evidence.inspection import Inspection
+from troth.policy.model import CompiledClause
+from troth.rights.retention import people_due
+from troth.store.tables import ledger, personal_records, runs, subjects, terms, tree
+from troth.use.transport import is_loopback
+from troth.world import DAY_MS
+
+SAMPLE = 20
+SHORTEST = 6  # characters: shorter values occur by chance
+NEWEST = (
+    select(personal_records.c.tenant, personal_records.c.sid)
+    .join(subjects, (personal_records.c.tenant == subjects.c.tenant) & (personal_records.c.sid == subjects.c.sid))
+    .where(subjects.c.mode.in_(("pending", "live")))
+    .order_by(personal_records.c.anchor_ms.desc())
+    .limit(SAMPLE)
+)
+LAST_RUN = select(func.max(runs.c.at_ms)).where(runs.c.kind == "retention")
+CLASSES = select(personal_records.c.class_, terms.c.version).join(terms).distinct()
+TREE = select(tree.c.size)
+ENTRIES = select(func.count()).select_from(ledger)
+
+
+def sealed(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """Values of the newest records are looked for, in plain, in the bytes of every file; keys lie apart and closed."""
+    faults = list(loose_keys(inspection))
+    values: set[bytes] = set()
+    for row in inspection.rows(NEWEST):
+        for record in inspection.store.read(partial(inspection.vault.records, tenant=row.tenant, sid=bytes(row.sid))):
+            try:
+                content = inspection.vault.open(record.tenant, record)
+            except NotFound:
+                continue  # erased meanwhile: there is nothing left that could be found
+            values |= {str(v).encode() for v in content.values() if len(str(v)) >= SHORTEST}
+            if any(str(v).encode() in record.ct for v in content.values() if len(str(v)) >= SHORTEST):
+                faults.append("a record holds a value in plain")
+    if not values:
+        return unless(faults, "") if faults else unseen("no record is held yet")
+    files = list(data_files(inspection))
+    for file in files:
+        if holds_any(file, values):
+            faults.append(f"a value stands in plain in {file.name}")
+    return unless(faults, f"{len(values)} values of the newest records: none in plain in {len(files)} files")
+
+
+def data_files(inspection: Inspection) -> Iterator[Path]:
+    """Every file under the data folder."""
+    yield from (p for p in sorted(inspection.config.folder.rglob("*")) if p.is_file() and p.suffix != ".sock")
+
+
+def holds_any(file: Path, values: set[bytes]) -> bool:
+    """Whether one of the values stands in the file's bytes."""
+    try:
+        with file.open("rb") as opened:
+            if not file.stat().st_size:
+                return False
+            with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                return any(content.find(value) >= 0 for value in values)
+    except OSError:
+        return False  # a file that went away while we looked holds nothing any more
+
+
+def loose_keys(inspection: Inspection) -> Iterator[str]:
+    """What would let somebody else read the keys, or carry them off with the data."""
+    root = inspection.config.path(inspection.config.root_key)
+    if root.exists() and stat.S_IMODE(root.stat().st_mode) & 0o077:
+        yield "the root key can be read by others"
+    data, keys = inspection.config.data_database, inspection.config.keys_database
+    if data.startswith("sqlite") and Path(urlsplit(data).path).parent == Path(urlsplit(keys).path).parent:
+        yield "keys lie in the data's folder and would be in its backups"
+
+
+def transit(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """Whatever leaves this machine is encrypted; a plain connection exists on loopback only."""
+    config = inspection.config
+    faults = []
+    if not is_loopback(config.host) and not config.tls_certificate:
+        faults.append("pages are served on a public address without TLS")
+    for name, url in (("data", config.data_url), ("keys", config.keys_url)):
+        parts = urlsplit(url)
+        far = parts.scheme.startswith("postgresql") and parts.hostname and not is_loopback(parts.hostname)
+        if far and "sslmode=verify-full" not in parts.query:
+            faults.append(f"the {name} database is reached without verifying its certificate")
+    where = "this machine only" if is_loopback(config.host) else "TLS 1.2 or newer"
+    mail = "a relay on this machine" if is_loopback(config.mail.host) else "STARTTLS with a verified certificate"
+    return unless(faults, f"pages: {where}; mail: {mail}; no setting turns verification off")
+
+
+def due(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """Nobody's data is older than its rule by more than a day: counted anew, by the rules of each version."""
+    late = people_due(inspection.store, inspection.vault, inspection.versions, inspection.now - DAY_MS)
+    if late:
+        return failed(f"{late} persons have data that is overdue")
+    last = inspection.rows(LAST_RUN)[0][0]
+    return unseen("no retention run yet") if last is None else unless([], "nothing is overdue")
+
+
+def heartbeat(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """Retention ran within the last day."""
+    last = inspection.rows(LAST_RUN)[0][0]
+    if last is None:
+        return unseen("no retention run yet")
+    hours = (inspection.now - last) // 3_600_000
+    entries = {e.at_ms for e in inspection.entries("retention.run")}
+    faults = [f"the last retention run is {hours} hours old"] if hours >= 24 else []
+    faults += [] if last in entries else ["the last retention run has no entry"]
+    return unless(faults, f"the last run was {hours} hours ago")
+
+
+def periods(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """Every use has a period, every stored record a class that its version gives a period to."""
+    policy = inspection.policy
+    faults = [f"a use in {use.clause} has no period" for use in policy.uses if use.keep not in policy.keeps]
+    faults += [f"{keep.name} has no phase" for keep in policy.keeps.values() if not keep.phases]
+    for class_, version in inspection.rows(CLASSES):
+        if class_ not in inspection.versions.history.version(version).keeps:
+            faults.append(f"records of class {class_} have no period in version {version}")
+    return unless(faults, f"{len(policy.keeps)} periods cover {len(policy.uses)} uses")
+
+
+def bases(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """Each use has exactly one of the six legal bases."""
+    from troth.policy.vocabulary import BASES
+
+    uses = inspection.policy.uses
+    faults = [f"a use in {use.clause} has no legal basis" for use in uses if use.basis not in BASES]
+    one = {(use.point, use.purpose, use.clause, use.recipient, use.channel): use.basis for use in uses}
+    return unless(faults, f"{len(uses)} uses, each with one basis ({len(set(one.values()))} kinds)")
+
+
+def recorded(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """The ledger is whole: as many entries as its head says, in the signed tree."""
+    size = inspection.rows(TREE)
+    count = inspection.rows(ENTRIES)[0][0]
+    if not size:
+        return unseen("the ledger is empty")
+    faults = [] if size[0][0] == count else [f"the head counts {size[0][0]} entries, the ledger {count}"]
+    return unless(faults, f"{count} entries under a signed head")
+
+
+CHECKS: dict[str, Check] = {
+    "vault.sealed": sealed,
+    "transit.tls": transit,
+    "retain.due": due,
+    "retain.heartbeat": heartbeat,
+    "retain.declared": periods,
+    "basis.declared": bases,
+    "evidence.ledger": recorded,
+}

@@ -1,0 +1,160 @@
+"""Checks of rights: proven before they are exercised, fulfilled in time, and complete when they say so."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import msgspec
+from sqlalchemy import select
+
+from troth.evidence.checks import Check, Verdict, unless, unseen
+from troth.evidence.inspection import Inspection
+from troth.policy.model import CompiledClause
+from troth.rights.erasure import remaining
+from troth.rights.requests import LINK_MS, SESSION_MS
+from troth.store.tables import consent_records, erasures, guards, messages, rights_requests, states, subjects, tags
+
+HOUR_MS = 3_600_000
+ERASURES = select(erasures)
+OPEN_REQUESTS = select(rights_requests).where(rights_requests.c.ended_ms.is_(None))
+OBJECTED = select(guards.c.tenant, guards.c.sid, guards.c.stops, guards.c.at_ms).where(guards.c.kind == "objected")
+SUPPRESSED = select(tags.c.scope).where(tags.c.state == "suppressed").distinct()
+SENT_TO = select(messages.c.tenant, messages.c.sid, messages.c.purpose, messages.c.ended_ms).where(
+    messages.c.state == "sent"
+)
+STATE_OF = select(subjects.c.tenant, subjects.c.sid, states.c.canonical).join(
+    states, subjects.c.state_id == states.c.id
+)
+WITHDRAWN = select(consent_records).where(consent_records.c.state == "Withdrawn")
+
+
+def access(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """Copies were made, and no request for one is past its deadline."""
+    entries = inspection.entries("access.prepared")
+    late = [row for row in inspection.rows(OPEN_REQUESTS) if row.kind == "access" and row.due_ms < inspection.now]
+    if late:
+        return unless([f"{len(late)} requests for a copy are past their deadline"], "")
+    return unless([], f"{len(entries)} copies made") if entries else unseen("nobody has asked for a copy yet")
+
+
+def erasing(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """What is said to be erased is looked for again, in rows and in keys, and the ledger says the same."""
+    rows = inspection.rows(ERASURES)
+    ordered = {e.eid for e in inspection.entries("erase.ordered")}
+    if not rows and not ordered:
+        return unseen("nobody has been erased yet")
+    faults = []
+    done = {str(e.body.get("refers")): e for e in inspection.entries("erase.done")}
+    for row in rows:
+        sid, order = bytes(row.sid), bytes(row.ordered)
+        if row.state != "gone":
+            if row.ordered_ms < inspection.now - HOUR_MS:
+                faults.append("an erasure was ordered more than an hour ago and is not done")
+            continue
+        look = inspection.vault.look(row.tenant, sid)
+        if look.keys or look.tags:
+            faults.append(f"{look.keys} keys and {look.tags} index entries of an erased person are still there")
+        left = inspection.store.read(partial(remaining, tenant=row.tenant, sid=sid))
+        if left:
+            faults.append(f"rows of an erased person are still there in {', '.join(sorted(left))}")
+        if order.hex() not in done:
+            faults.append("an erasure is said to be done and the ledger does not say so")
+    faults += ["the ledger knows an erasure that the store has forgotten"] * len(
+        set(done) - {bytes(row.ordered).hex() for row in rows}
+    )
+    gone = sum(1 for row in rows if row.state == "gone")
+    return unless(faults, f"{gone} erasures: no key, index entry or row found again")
+
+
+def objecting(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """After an objection nothing was sent for what it stops, and the suppression outlives the person's data."""
+    rows = inspection.key_rows(OBJECTED)
+    entries = inspection.entries("objection.made")
+    if not entries:
+        return unseen("nobody has objected yet")
+    faults = []
+    if len(rows) < len(entries):
+        faults.append(f"{len(entries)} objections are recorded and {len(rows)} are guarded against a restore")
+    stops = {
+        (row.tenant, bytes(row.sid), stop["purpose"]): row.at_ms
+        for row in rows
+        for stop in msgspec.json.decode(row.stops or "[]")
+    }
+    lifted = {(t, s) for t, s, _ in stops} - set(stopped_now(inspection))
+    for row in inspection.rows(SENT_TO):
+        for node in inspection.policy.ancestors(row.purpose):
+            at = stops.get((row.tenant, bytes(row.sid or b""), node))
+            if at is not None and (row.ended_ms or 0) > at and (row.tenant, bytes(row.sid)) not in lifted:
+                faults.append("a message was sent after an objection to its purpose")
+    return unless(faults, f"{len(entries)} objections; nothing was sent against them")
+
+
+def stopped_now(inspection: Inspection) -> set[tuple[str, bytes]]:
+    """Who has a stop in their state now (others lifted theirs by asking again)."""
+    rows = inspection.rows(STATE_OF)
+    return {(row.tenant, bytes(row.sid)) for row in rows if msgspec.json.decode(row.canonical).get("stops")}
+
+
+def suppressing(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """Every purpose that somebody objected to has suppressions in the key store; they hold no address."""
+    entries = inspection.entries("objection.made")
+    if not entries:
+        return unseen("nobody has objected yet")
+    scopes = {row.scope for row in inspection.key_rows(SUPPRESSED)}
+    asked = {str(e.body.get("purpose")) for e in entries}
+    lifted = {str(e.body.get("purpose")) for e in inspection.entries("consent.given")}
+    missing = sorted(asked - scopes - lifted)
+    return unless([f"no suppression for {purpose}" for purpose in missing], f"suppressed: {', '.join(sorted(scopes))}")
+
+
+def withdrawing(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """A consent that was withdrawn grants nothing any more."""
+    rows = inspection.rows(WITHDRAWN)
+    if not rows and not inspection.entries("consent.withdrawn"):
+        return unseen("nobody has withdrawn a consent yet")
+    grants = {
+        (row.tenant, bytes(row.sid), grant["purpose"])
+        for row in inspection.rows(STATE_OF)
+        for grant in msgspec.json.decode(row.canonical).get("grants", [])
+    }
+    given = inspection.rows(
+        select(consent_records.c.tenant, consent_records.c.sid, consent_records.c.consent).where(
+            consent_records.c.state == "Given"
+        )
+    )
+    again = {(row.tenant, bytes(row.sid), row.consent) for row in given}
+    faults = []
+    for row in rows:
+        ask = inspection.versions.history.version(row.version).consents.get(row.consent)
+        person = (row.tenant, bytes(row.sid))
+        if ask and (*person, ask.purpose) in grants and (*person, row.consent) not in again:
+            faults.append("a withdrawn consent still grants its purpose")
+    return unless(faults, f"{len(inspection.entries('consent.withdrawn'))} withdrawals, none of which grants anything")
+
+
+def proof(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """Before each act of a person stands a proof, and without one the centre shows nothing."""
+    proven = sorted(e.at_ms for e in inspection.entries("rights.proven"))
+    acts = [e for e in inspection.entries("access.prepared", "erase.ordered") if e.body.get("actor") == "subject"]
+    faults = []
+    for path in ("/privacy/data", "/privacy/copy.json", "/privacy/receipts"):
+        answer = inspection.get(path)
+        if answer.status == 200:
+            faults.append(f"{path} opens without proof")
+    unproven = [e for e in acts if not any(0 <= e.at_ms - at <= SESSION_MS + LINK_MS for at in proven)]
+    if unproven:
+        faults.append(f"{len(unproven)} acts of persons without a proof before them")
+    if not acts:
+        return unless(faults, "") if faults else unseen("nobody has proven who they are yet")
+    return unless(faults, f"{len(acts)} acts, each after a link to the address on file")
+
+
+CHECKS: dict[str, Check] = {
+    "right.access": access,
+    "right.portability": access,
+    "right.erase": erasing,
+    "right.object": objecting,
+    "suppress.keyed": suppressing,
+    "consent.withdraw": withdrawing,
+    "right.proof": proof,
+}

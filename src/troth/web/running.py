@@ -1,0 +1,210 @@
+"""The composition root: every part made once, with what it needs, from one configuration.
+
+Nothing above or below makes parts of its own: the server, the demonstration and the tests all begin here.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from troth.collect.confirm import Confirmation
+from troth.collect.intake import Intake
+from troth.config import Config
+from troth.errors import Conflict, StartRefused, TrothError
+from troth.evidence.clauses import Board
+from troth.evidence.mine import Receipts
+from troth.evidence.receipts import fingerprint
+from troth.evidence.tiles import PublishedLog
+from troth.notice.consents import Consents
+from troth.notice.versions import Versions
+from troth.policy.model import CompiledPolicy
+from troth.rights.access import Access
+from troth.rights.erasure import ERASE_JOB, Erasures
+from troth.rights.objection import GUARD_JOB, Objections
+from troth.rights.requests import LINK_JOB, Requests
+from troth.rights.retention import PERIOD_MS, RETAIN_JOB, RetentionRun
+from troth.store import jobs as durable
+from troth.store.jobs import Job, Registry, Worker
+from troth.store.tables import tree
+from troth.use.compose import Composer
+from troth.use.disclosures import Disclosures
+from troth.use.gate import Gate
+from troth.use.messages import Messages
+from troth.use.transport import SmtpTransport
+from troth.vault import open_vault
+from troth.vault.repair import Repair
+from troth.web import api, privacy, public, published
+from troth.web.app import build
+from troth.web.catalogue import read_catalogue
+from troth.web.inspecting import Inspector
+from troth.web.routes import Group
+from troth.world import Clock, Randomness, SystemClock, SystemRandomness
+
+log = logging.getLogger("troth")
+
+CHECKPOINT = select(tree.c.checkpoint)
+MESSAGE_JOB = "message.send"
+GROUPS: tuple[Group[Running], ...] = (public.GROUP, published.GROUP, privacy.GROUP, api.GROUP)
+REPAIR_JOB = "vault.repair"
+REPAIR_MS = 10 * 60_000
+
+
+@dataclass(frozen=True)
+class LogFacts:
+    """The published log in four facts."""
+
+    origin: str
+    key: str
+    fingerprint: str
+    size: int
+
+
+class Running:
+    """A running system: its parts by name. ``close`` ends it in the right order."""
+
+    def __init__(self, config: Config, clock: Clock, randomness: Randomness) -> None:
+        """Open stores and vault, repair, publish the configured policy; ``StartRefused`` with one clear reason."""
+        self.config = config
+        self.clock = clock
+        self.randomness = randomness
+        self.store, self.vault = open_vault(config, clock, randomness, log_name=log_name(config))
+        try:
+            self._compose()
+            self._make_ready()
+        except BaseException:
+            self.store.close()
+            raise
+
+    def _compose(self) -> None:
+        """Make every part, each with what it needs and nothing more."""
+        store, vault, clock, chance = self.store, self.vault, self.clock, self.randomness
+        self.catalogue = read_catalogue()
+        self.versions = Versions(store, clock)
+        self.consents = Consents(vault)
+        self.intake = Intake(store, vault, self.versions, self.consents, chance)
+        self.confirmation = Confirmation(store, vault, self.versions, self.consents, clock)
+        self.gate = Gate(store, vault, self.versions)
+        mail = self.config.mail
+        composer = Composer(
+            lambda key, language: self.catalogue.text(language, key),
+            base_url=self.config.url,
+            sender=mail.sender or "no-reply@localhost.localdomain",
+        )
+        transport = SmtpTransport(mail, folder=self.config.folder, demonstration=self.config.demonstration)
+        self.messages = Messages(store, vault, self.gate, self.versions, composer, transport)
+        self.requests = Requests(store, vault, self.versions, clock, chance)
+        self.access = Access(store, vault, self.versions, self.consents, self.requests)
+        self.objections = Objections(store, vault, self.versions, self.consents, clock, chance)
+        self.erasures = Erasures(store, vault, self.versions, clock, chance)
+        self.retention = RetentionRun(store, vault, self.versions, self.erasures)
+        self.receipts = Receipts(store, vault, self.versions, self.consents)
+        self.disclosures = Disclosures(store, self.gate, self.versions)
+        self.repair = Repair(store, vault.keyring)
+        self.shell = build(self, GROUPS)
+        self.inspector = Inspector(self, lambda: self.shell)
+
+    def _make_ready(self) -> None:
+        """What must be done before the port opens: repair, resolve, publish."""
+        self.versions.load()
+        self.store.policy_version = lambda: self._version_now()
+        self.publish_configured()
+        self.repair.require_keys()
+        self.repair.run(everything=True)
+        self.messages.resolve()
+
+    def _version_now(self) -> str:
+        policy = self.versions.in_force(self.versions.now())
+        return policy.version if policy else ""
+
+    def publish_configured(self) -> None:
+        """Publish the configured policy file if its version is new; ``StartRefused`` if a published one was edited."""
+        path = self.config.path(self.config.policy)
+        bindings = self.config.path(self.config.bindings) if self.config.bindings else None
+        try:
+            source = path.read_text("utf-8")
+            laid = bindings.read_text("utf-8") if bindings else None
+        except (OSError, UnicodeDecodeError) as fault:
+            raise StartRefused(f"the policy cannot be read: {type(fault).__name__} at {path.name}") from fault
+        try:
+            self.versions.publish(source, laid)
+        except Conflict as edited:
+            raise StartRefused(edited.detail, clause=edited.clause) from edited
+        except TrothError as fault:
+            raise StartRefused(fault.detail, clause=fault.clause, gaps=fault.gaps) from fault
+
+    def registry(self) -> Registry:
+        """Which handler does which durable job."""
+        registry = Registry()
+        registry.on(MESSAGE_JOB, self.messages.send)
+        registry.on(LINK_JOB, self.requests.send_link)
+        registry.on(ERASE_JOB, self.erasures.job)
+        registry.on(GUARD_JOB, self.objections.redo_guard)
+        registry.every(RETAIN_JOB, PERIOD_MS, self.retention.job)
+        registry.every(REPAIR_JOB, REPAIR_MS, self._repair)
+        return registry
+
+    def _repair(self, job: Job) -> None:
+        self.repair.run()
+
+    def work(self, most: int = 1000) -> int:
+        """Do what is due now, on this thread: for tests and commands that have no worker. How many jobs were begun."""
+        begun = 0
+        registry = self.registry()
+        while begun < most and (done := durable.run_due(self.store, registry)):
+            begun += done
+        return begun
+
+    def start_worker(self) -> Worker:
+        """A thread that does jobs as they come due."""
+        return Worker(self.store, self.registry())
+
+    # --- what the web shell asks ---
+
+    @property
+    def policy(self) -> CompiledPolicy:
+        """The version in force now; before the first takes effect, the one that will."""
+        current = self.versions.in_force(self.versions.now())
+        return current or self.versions.history.versions[0]
+
+    @property
+    def checkpoint(self) -> str:
+        """The newest checkpoint in one short line: size and root."""
+        text = self.store.read(lambda connection: connection.execute(CHECKPOINT).scalar())
+        return " ".join(text.split("\n")[1:3]) if text else ""
+
+    def faults(self) -> tuple[str, ...]:
+        """What is not as it must be now, as short names."""
+        found = []
+        if self.store.fault:
+            found.append("ledger")
+        if durable.counts(self.store).get("failed"):
+            found.append("jobs")
+        return tuple(found)
+
+    async def board(self) -> Board:
+        """The clause board as of the last minute."""
+        return await self.inspector.recent()
+
+    def log_facts(self) -> LogFacts:
+        """What one needs to check the log: its key, the key's fingerprint, its size."""
+        self.store.publish()
+        published = PublishedLog(self.config.folder / "evidence")
+        return LogFacts(published.origin, published.key, fingerprint(published.public), published.size)
+
+    def close(self) -> None:
+        """End everything; what waits to be written is written first."""
+        self.gate.close()
+        self.store.close()
+
+
+def log_name(config: Config) -> str:
+    """The ledger's name in its checkpoints: the host people reach it under."""
+    return config.url.split("://", 1)[-1]
+
+
+def start(config: Config, *, clock: Clock | None = None, randomness: Randomness | None = None) -> Running:
+    """A running system from a configuration, with the machine's clock and chance unless others are given."""
+    return Running(config, clock or SystemClock(), randomness or SystemRandomness())
