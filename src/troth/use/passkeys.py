@@ -1,0 +1,198 @@
+"""Passkeys of staff (WebAuthn level 3): one gesture, two factors, nothing that can be guessed or asked out of anybody.
+
+Nothing is stored when a ceremony begins: its challenge travels sealed, in the form, and is marked used in the same
+transaction that lets the operator in, so that an answer works once. The webauthn package is loaded when the first
+ceremony begins (15 MiB).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+
+from troth.errors import Unproven
+from troth.store.links import INSERT as INSERT_LINK
+from troth.store.links import token_hash
+from troth.store.transaction import DataTx
+from troth.world import Clock, Randomness
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row
+
+CEREMONY_MS = 5 * 60_000
+CHALLENGE_BYTES = 32
+USED = "challenge"  # the kind of link that remembers a used challenge until it would have expired anyway
+
+
+class SecretBox(Protocol):
+    """Seals small secrets of the system's own under a key that the vault holds."""
+
+    def seal(self, content: bytes, about: bytes) -> bytes:
+        """``content`` sealed; it opens only with the same ``about``."""
+        ...
+
+    def open(self, sealed: bytes, about: bytes) -> bytes:
+        """What was sealed; ``Damaged`` where it or ``about`` is not what it was."""
+        ...
+
+
+class Ceremony(msgspec.Struct, frozen=True):
+    """What a ceremony remembers between its question and its answer."""
+
+    kind: Literal["register", "sign-in"]
+    challenge: bytes
+    expires_ms: int
+    operator: bytes = b""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the browser is asked (JSON for ``navigator.credentials``), and the sealed ceremony that goes with it."""
+
+    options: str
+    sealed: str
+
+
+@dataclass(frozen=True)
+class NewPasskey:
+    """A registered credential."""
+
+    credential: bytes
+    public_key: bytes
+    sign_count: int
+
+
+class Passkeys:
+    """Ceremonies for one origin, which is where people reach this system."""
+
+    def __init__(self, url: str, issuer: str, box: SecretBox, clock: Clock, randomness: Randomness) -> None:
+        parts = urlsplit(url)
+        self.origin = f"{parts.scheme}://{parts.netloc}"
+        self.rp_id = parts.hostname or ""
+        self.issuer = issuer
+        self.box = box
+        self.clock = clock
+        self.randomness = randomness
+
+    def ask_to_register(self, operator: bytes, name: str) -> Question:
+        """Begin adding a passkey for an operator."""
+        import webauthn
+        from webauthn.helpers import structs
+
+        ceremony = self._begin("register", operator)
+        options = webauthn.generate_registration_options(
+            rp_id=self.rp_id,
+            rp_name=self.issuer,
+            user_id=operator,
+            user_name=name,
+            challenge=ceremony.challenge,
+            authenticator_selection=structs.AuthenticatorSelectionCriteria(
+                resident_key=structs.ResidentKeyRequirement.REQUIRED,
+                user_verification=structs.UserVerificationRequirement.REQUIRED,
+            ),
+        )
+        return Question(webauthn.options_to_json(options), self._seal(ceremony))
+
+    def ask_to_sign_in(self) -> Question:
+        """Begin a sign-in: the browser offers its passkeys for us, no name is asked."""
+        import webauthn
+        from webauthn.helpers import structs
+
+        ceremony = self._begin("sign-in", b"")
+        options = webauthn.generate_authentication_options(
+            rp_id=self.rp_id,
+            challenge=ceremony.challenge,
+            user_verification=structs.UserVerificationRequirement.REQUIRED,
+        )
+        return Question(webauthn.options_to_json(options), self._seal(ceremony))
+
+    def registered(self, sealed: str, answer: str, operator: bytes) -> tuple[Ceremony, NewPasskey]:
+        """Check the browser's answer to ``ask_to_register``; ``Unproven`` where anything does not fit."""
+        import webauthn
+        from webauthn.helpers.exceptions import WebAuthnException
+
+        ceremony = self._open(sealed, "register")
+        if ceremony.operator != operator:
+            raise refused()
+        try:
+            found = webauthn.verify_registration_response(
+                credential=answer,
+                expected_challenge=ceremony.challenge,
+                expected_rp_id=self.rp_id,
+                expected_origin=self.origin,
+                require_user_verification=True,
+            )
+        except (WebAuthnException, ValueError, TypeError, KeyError) as fault:
+            raise refused() from fault
+        return ceremony, NewPasskey(found.credential_id, found.credential_public_key, found.sign_count)
+
+    def credential_of(self, answer: str) -> bytes:
+        """The id of the credential that answers, to look it up by; ``Unproven`` where there is none."""
+        from webauthn.helpers import base64url_to_bytes
+
+        try:
+            named: dict[str, Any] = msgspec.json.decode(answer)
+            return base64url_to_bytes(named["rawId"])
+        except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError) as fault:
+            raise refused() from fault
+
+    def signed_in(self, sealed: str, answer: str, stored: Row[Any]) -> tuple[Ceremony, int]:
+        """Check the answer to ``ask_to_sign_in`` against the stored credential; the ceremony and the new count."""
+        import webauthn
+        from webauthn.helpers.exceptions import WebAuthnException
+
+        ceremony = self._open(sealed, "sign-in")
+        try:
+            found = webauthn.verify_authentication_response(
+                credential=answer,
+                expected_challenge=ceremony.challenge,
+                expected_rp_id=self.rp_id,
+                expected_origin=self.origin,
+                credential_public_key=stored.public_key,
+                credential_current_sign_count=stored.sign_count,
+                require_user_verification=True,
+            )
+        except (WebAuthnException, ValueError, TypeError, KeyError) as fault:
+            raise refused() from fault
+        return ceremony, found.new_sign_count
+
+    def use_up(self, tx: DataTx, ceremony: Ceremony, tenant: str) -> None:
+        """Mark the challenge used in the transaction of its effect; IntegrityError where it was used before."""
+        tx.execute(
+            INSERT_LINK,
+            {
+                "hash": token_hash(ceremony.challenge.hex()),
+                "kind": USED,
+                "tenant": tenant,
+                "sid": None,
+                "ref": "",
+                "created_ms": tx.now,
+                "expires_ms": ceremony.expires_ms,
+            },
+        )
+
+    def _begin(self, kind: Literal["register", "sign-in"], operator: bytes) -> Ceremony:
+        challenge = self.randomness.bytes(CHALLENGE_BYTES)
+        return Ceremony(kind, challenge, self.clock.now() + CEREMONY_MS, operator)
+
+    def _seal(self, ceremony: Ceremony) -> str:
+        return self.box.seal(msgspec.msgpack.encode(ceremony), USED.encode()).hex()
+
+    def _open(self, sealed: str, kind: str) -> Ceremony:
+        from troth.errors import Damaged
+
+        try:
+            ceremony = msgspec.msgpack.decode(self.box.open(bytes.fromhex(sealed), USED.encode()), type=Ceremony)
+        except (Damaged, ValueError, msgspec.DecodeError) as fault:
+            raise refused() from fault
+        if ceremony.kind != kind or ceremony.expires_ms <= self.clock.now():
+            raise refused()
+        return ceremony
+
+
+def refused() -> Unproven:
+    """The one answer to whatever does not fit."""
+    return Unproven("the passkey was not accepted: please try again", clause="protect.password")

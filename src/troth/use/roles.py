@@ -1,0 +1,37 @@
+"""What staff may do: four roles, and the table of scopes that each has. There is no role that may do everything."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+Role = Literal["support", "officer", "administrator", "auditor"]
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+
+SCOPES: Final[dict[str, frozenset[str]]] = {
+    # answers people, on an open question of theirs
+    "support": frozenset({"requests.read", "subjects.find", "approvals.ask"}),
+    # the privacy officer: rights procedures, the policy, approvals
+    "officer": frozenset(
+        {
+            "requests.read",
+            "requests.handle",
+            "subjects.find",
+            "policy.publish",
+            "evidence.read",
+            "approvals.ask",
+            "approvals.give",
+            "operators.read",
+        }
+    ),
+    # the system and its staff, never the data
+    "administrator": frozenset(
+        {"system.run", "operators.read", "operators.manage", "products.manage", "approvals.ask", "approvals.give"}
+    ),
+    # looks at everything that is evidence, changes nothing
+    "auditor": frozenset({"evidence.read", "operators.read", "approvals.read"}),
+}
+
+
+def may(role: str, scope: str) -> bool:
+    """True where the role has the scope; "" is what every signed-in operator has."""
+    return not scope or scope in SCOPES.get(role, frozenset())
