@@ -39,8 +39,13 @@ def compiled(policy: Path, bindings: Path | None) -> CompiledPolicy:
 @click.argument("policy", type=FILE)
 @click.option("--bindings", type=FILE, help="Declarations laid over a text that somebody else owns.")
 @click.option("--json", "as_json", is_flag=True, help="The diagnostics as JSON, for tools.")
-def check(policy: Path, bindings: Path | None, as_json: bool) -> None:
+@click.option("--pin", is_flag=True, help="First pin the bindings to the text as it is now; read the notes.")
+def check(policy: Path, bindings: Path | None, as_json: bool, pin: bool) -> None:
     """Compile POLICY and show every diagnostic at once. Exit 0 without errors, else 1."""
+    if pin:
+        if bindings is None:
+            raise click.UsageError("--pin writes hashes into a bindings file: name it with --bindings")
+        pin_again(policy, bindings)
     compilation = read(policy, bindings)
     counts = {s: sum(d.severity == s for d in compilation.diagnostics) for s in ("error", "warning")}
     if as_json:
@@ -50,6 +55,16 @@ def check(policy: Path, bindings: Path | None, as_json: bool) -> None:
             click.echo(diagnostic.render() + "\n")
         summary(compilation.policy, counts, policy.name)
     sys.exit(1 if counts["error"] or compilation.policy is None else 0)
+
+
+def pin_again(text: Path, bindings: Path) -> None:
+    """Write the hashes of the text as it is now into the bindings file, and say what a person should read again."""
+    from troth.policy.bindings import pin
+
+    pinned, notes = pin(text.read_text("utf-8"), bindings.read_text("utf-8"))
+    bindings.write_text(pinned, "utf-8")
+    for note in notes:
+        click.echo(f"{bindings.name}: {note}", err=True)
 
 
 def summary(policy: CompiledPolicy | None, counts: dict[str, int], name: str) -> None:
