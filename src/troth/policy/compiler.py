@@ -11,7 +11,6 @@ import datetime as dt
 import hashlib
 from collections.abc import Sequence
 
-import msgspec
 from msgspec.structs import replace
 
 from troth.policy import figures as figure_lines
@@ -120,7 +119,7 @@ def _compile(document: Document, source: str, sha256: str) -> Compilation:
         policy = _meaning(document, source, sha256, front, clauses, lints, report)
     if policy is not None and not report.failed:
         run_examples(policy, report, document.examples[0].file if document.examples else document.filename)
-    policy = None if policy is None or report.failed else _plain(_opened(policy, clauses))
+    policy = None if policy is None or report.failed else _opened(policy, clauses)
     return Compilation(policy, report.found(), sha256, document)
 
 
@@ -189,11 +188,6 @@ def _meaning(
     lint(document, policy, clauses, known, lints)
     prose = {name: replace(c, prose=interpolate(policy, c.prose, (name,))) for name, c in compiled.items()}
     return replace(policy, clauses=prose)
-
-
-def _plain(policy: CompiledPolicy) -> CompiledPolicy:
-    """The same policy made of plain strings: words that know their place in the file have done their work."""
-    return msgspec.convert(msgspec.to_builtins(policy, enc_hook=str), CompiledPolicy)
 
 
 def _opened(policy: CompiledPolicy, clauses: Sequence[ReadClause]) -> CompiledPolicy:

@@ -15,7 +15,7 @@ from troth.policy.model import Position, Value
 BlockKind = Literal["heading", "paragraph", "item", "row", "quote", "html", "code"]
 
 
-class ScalarNode(Value, frozen=True):
+class ScalarNode(Value, frozen=True, gc=False):
     """A YAML scalar as raw text: ``NO`` stays ``NO`` and ``010`` stays ``010``; the schema types it."""
 
     text: str
@@ -28,14 +28,14 @@ class ScalarNode(Value, frozen=True):
         return not self.quoted and self.text in ("", "~", "null", "Null", "NULL")
 
 
-class SequenceNode(Value, frozen=True):
+class SequenceNode(Value, frozen=True, gc=False):
     """A YAML list."""
 
     items: tuple[Node, ...]
     at: Position
 
 
-class MappingNode(Value, frozen=True):
+class MappingNode(Value, frozen=True, gc=False):
     """A YAML mapping in the order of the file. Keys are unique: the reader reports duplicates and keeps the first."""
 
     entries: tuple[tuple[ScalarNode, Node], ...]
@@ -62,7 +62,7 @@ class MappingNode(Value, frozen=True):
 Node: TypeAlias = ScalarNode | SequenceNode | MappingNode
 
 
-class Block(Value, frozen=True):
+class Block(Value, frozen=True, gc=False):
     """A piece of prose that a clause can bind: a paragraph, a list item's paragraph, a table row, a heading …
 
     ``text`` is what a reader sees: markup gone, white space folded to single spaces, Unicode NFC. ``source`` is
@@ -82,7 +82,7 @@ class Block(Value, frozen=True):
     places: tuple[int, ...] = ()
 
 
-class Span(Value, frozen=True, order=True):
+class Span(Value, frozen=True, order=True, gc=False):
     """Words of a block: ``document.blocks[block].text[start:end]``."""
 
     block: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -192,21 +193,34 @@ class _Checker:
         for clause in self.clauses:
             for block in dict.fromkeys(span.block for span in clause.block.spans):
                 by_block.setdefault(block, []).append(clause)
-        anywhere = {p for clause in self.clauses for p in declared_periods(clause.body)}
-        anywhere.add((self.policy.notice_period.months, self.policy.notice_period.ms))
         for block, here in by_block.items():
             text = self.document.blocks[block].text
             if not any(c.isdigit() for c in text) and not _numeral(text):
                 continue
             spans = [span for clause in here for span in clause.block.spans if span.block == block]
-            allowed = {p for clause in here for p in self._periods(clause)}
-            numbers = {n for clause in here for n in declared_counts(clause.body)}
-            for figure in periods(text):
+            said, counted = tuple(periods(text)), tuple(counts(text))
+            allowed = {p for clause in here for p in self._periods(clause)} if said else set()
+            numbers = {n for clause in here for n in declared_counts(clause.body)} if counted else set()
+            for figure in said:
                 if (figure.months, figure.ms) not in allowed:
-                    self._mismatch(here, spans, figure, (figure.months, figure.ms) in anywhere)
-            for figure in counts(text):
+                    self._mismatch(here, spans, figure, (figure.months, figure.ms) in self._anywhere)
+            for figure in counted:
                 if figure.count not in numbers:
                     self._mismatch(here, spans, figure, True)
+
+    @functools.cached_property
+    def _anywhere(self) -> frozenset[tuple[int, int]]:
+        """All periods of the policy."""
+        notice = (self.policy.notice_period.months, self.policy.notice_period.ms)
+        return frozenset([notice, *(p for clause in self.clauses for p in declared_periods(clause.body))])
+
+    @functools.cached_property
+    def _keeps_of(self) -> dict[str, set[str]]:
+        """The retention classes that a clause's uses name."""
+        found: dict[str, set[str]] = {}
+        for use in self.policy.uses:
+            found.setdefault(use.clause, set()).add(use.keep)
+        return found
 
     def _periods(self, clause: ReadClause) -> set[tuple[int, int]]:
         """The periods of a clause, and of the retention classes and states it refers to."""
@@ -214,8 +228,7 @@ class _Checker:
         changes = clause.requires.changes if clause.requires else None
         if changes and changes.advance_notice == "notice_period":
             found.add((self.policy.notice_period.months, self.policy.notice_period.ms))
-        names = {use.keep for use in self.policy.uses if use.clause == clause.id}
-        for name in names:
+        for name in self._keeps_of.get(clause.id, ()):
             keep = self.policy.keeps.get(name)
             for phase in keep.phases if keep else ():
                 if phase.for_:

@@ -33,14 +33,14 @@ class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all model values: immutable, compared by content."""
 
 
-class Position(Value, order=True, frozen=True):
+class Position(Value, order=True, frozen=True, gc=False):
     """A place in a source file, counted from 1."""
 
     line: int
     column: int
 
 
-class Duration(Value, frozen=True):
+class Duration(Value, frozen=True, gc=False):
     """A period as written: calendar months and exact days are different things (LANGUAGE 4)."""
 
     text: str

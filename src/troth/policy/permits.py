@@ -41,17 +41,17 @@ DEFAULT_BITS = Bits(128)
 
 
 class Permissions:
-    """All that the clauses permit. ``open_*`` leave out what stands in clauses that nothing enforces."""
+    """All that the clauses permit: ``uses`` in the order of the file with their places, ``at`` by collection point."""
 
     def __init__(self, definitions: Definitions, clauses: Sequence[ReadClause], lints: Lints) -> None:
         self.known = definitions
         self.lints = lints
         self.points: dict[str, Point] = {}
         self.uses: list[tuple[ReadClause, Position, Use]] = []
+        self.at: dict[str, list[Use]] = {}
         self.consents: dict[str, ConsentAsk] = {}
         self.cookies: dict[str, CookieRule] = {}
         self.recipients: dict[str, Recipient] = {}
-        self._all: dict[str, tuple[ReadClause, Position, CollectBody]] = {}
         permitting = [(clause, clause.permits) for clause in clauses if clause.permits is not None]
         for clause, body in permitting:
             if body.collect:
@@ -101,12 +101,11 @@ class Permissions:
             confirm="double" if confirm == "double" else "single",
         )
         self.points[point.id] = point
-        self._all[point.id] = (clause, body.at, body)
         for use in body.uses:
             self._row(clause, point, use)
         if body.consent:
             self._consent(clause, body.consent, point)
-        used = {name for _, _, use in self.uses if use.point == point.id for name in use.fields}
+        used = {name for use in self.at.get(point.id, ()) for name in use.fields}
         for name in body.fields:
             if name not in used and body.uses:
                 message = f'nothing uses the field "{name}": what serves no purpose may not be asked'
@@ -181,8 +180,8 @@ class Permissions:
     def _classes(self, point: Point, fields: frozenset[str]) -> list[tuple[str, frozenset[str]]]:
         """The retention classes under which these fields of the point are kept, each with its fields."""
         found: dict[str, frozenset[str]] = {}
-        for _, _, use in self.uses:
-            if use.point == point.id and use.clause == point.clause and use.fields & fields:
+        for use in self.at.get(point.id, ()):
+            if use.clause == point.clause and use.fields & fields:
                 found[use.keep] = found.get(use.keep, frozenset()) | (use.fields & fields)
         return list(found.items())
 
@@ -232,7 +231,7 @@ class Permissions:
         """A processor acts on the controller's basis; a figure over many persons says nothing of one."""
         if share.role != "processor" and not isinstance(share.as_, Summary):
             return None
-        same = (u.basis for _, _, u in self.uses if u.point == point.id and u.purpose == share.purpose)
+        same = (use.basis for use in self.at.get(point.id, ()) if use.purpose == share.purpose)
         return next(same, "legitimate_interest" if isinstance(share.as_, Summary) else None)
 
     # --- atoms ---
@@ -273,6 +272,7 @@ class Permissions:
             carries_over=use.carries_over,
         )
         self.uses.append((clause, at, atom))
+        self.at.setdefault(point.id, []).append(atom)
 
     def _no_basis(self, clause: ReadClause, at: Position, purpose: Name) -> None:
         message = f'the use for "{purpose}" names no legal basis'
@@ -337,10 +337,8 @@ class Permissions:
 
     def _fill(self) -> None:
         """Complete what refers to each other: the uses of points, the categories of consents."""
-        by_point: dict[str, list[Use]] = {}
         by_purpose: dict[str, set[str]] = {}
         for _, _, use in self.uses:
-            by_point.setdefault(use.point, []).append(use)
             if use.basis == "consent":
                 by_purpose.setdefault(use.purpose, set()).update(use.categories)
         for name, ask in self.consents.items():
@@ -349,7 +347,7 @@ class Permissions:
                 self.consents[name] = _replace(ask, categories=categories)
         for name, point in self.points.items():
             consent = self.consents.get(point.consent.id) if point.consent else None
-            uses = tuple(dict.fromkeys(by_point.get(name, ())))
+            uses = tuple(dict.fromkeys(self.at.get(name, ())))
             self.points[name] = _replace(point, uses=uses, consent=consent)
 
 

@@ -229,7 +229,7 @@ def _choice(words: tuple[str, ...]) -> Reader:
         if scalar is None:
             return FAILED
         if scalar.text in known:
-            return Word(scalar.text, scalar.at)
+            return scalar.text
         message = f'"{_short(scalar.text)}" is not known here: {listing(words)} is expected'
         context.error("NOT_A_CHOICE", node.at, message, did_you_mean(scalar.text, words))
         return FAILED

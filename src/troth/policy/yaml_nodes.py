@@ -8,6 +8,7 @@ one document. Never raises: bad input gives diagnostics and, as far as it goes, 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import yaml
 
@@ -17,6 +18,8 @@ from troth.policy.model import Position
 
 DEEPEST = 24  # levels; the deepest body has 9
 LONGEST = 2_000_000  # characters of one YAML text
+# A text without these holds no anchor, alias, tag or complex key, and nests no deeper than its indentation shows.
+_SUSPECT = re.compile(r"[&*!?]|-[ \t]+-|^[ \t]{24}", re.MULTILINE)
 _UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -29,22 +32,27 @@ class _Composer:
         self.line = first_line
         self.column = first_column
 
-    def at(self, mark: yaml.Mark | None) -> Position:
+    def at(self, mark: Any) -> Position:
         return Position(self.line, self.column) if mark is None else self.place(mark.line, mark.column)
 
     def place(self, line: int, column: int) -> Position:
         return Position(self.line + line, self.column + column)
 
     def convert(self, node: yaml.Node, depth: int = 0) -> Node | None:
-        at = self.at(node.start_mark)
-        if depth > DEEPEST:
-            self.report.error("TOO_DEEP", self.file, at, f"nested more than {DEEPEST} levels")
-            return None
+        mark = node.start_mark
+        at = (
+            Position(self.line, self.column)
+            if mark is None
+            else Position(self.line + mark.line, self.column + mark.column)
+        )
         if isinstance(node, yaml.ScalarNode):
             return ScalarNode(node.value, at, bool(node.style))
+        if depth >= DEEPEST:
+            self.report.error("TOO_DEEP", self.file, at, f"nested more than {DEEPEST} levels")
+            return None
         if isinstance(node, yaml.SequenceNode):
-            items = (self.convert(item, depth + 1) for item in node.value)
-            return SequenceNode(tuple(item for item in items if item is not None), at)
+            items = [self.convert(item, depth + 1) for item in node.value]
+            return SequenceNode(tuple([item for item in items if item is not None]), at)
         entries: dict[str, tuple[ScalarNode, Node]] = {}
         for key, value in node.value:
             name = self.convert(key, depth + 1)
@@ -79,7 +87,8 @@ def compose(text: str, report: Report, file: str, *, first_line: int = 1, first_
         at = composer.place(line, bad.start() - (before.rfind("\n") + 1))
         report.error("BAD_CHARACTER", file, at, f"the character U+{ord(bad.group()):04X} cannot stand here")
         return None
-    if not _acceptable(text, composer):
+    plain = _SUSPECT.search(text) is None and text.count("[") + text.count("{") <= DEEPEST
+    if not plain and not _acceptable(text, composer):
         return None
     try:
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
