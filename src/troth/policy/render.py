@@ -36,7 +36,6 @@ class Labels(Value, frozen=True):
     instance: str = "For instance"
     given: str = "given"
     not_enforced: str = "Not kept by a machine yet"
-    text_only: str = "Text only"
     annex: str = "What the sentences above leave open"
     annex_lead: str = "These also hold. Each says why no sentence stands for it."
     clause: str = "Clause {id}"
