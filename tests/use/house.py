@@ -12,6 +12,7 @@ from sqlalchemy import select
 from troth.config import Config
 from troth.notice.versions import Versions
 from troth.policy.model import (
+    CompiledClause,
     CompiledPolicy,
     Controller,
     Duration,
@@ -22,6 +23,7 @@ from troth.policy.model import (
     Never,
     Phase,
     Point,
+    Position,
     Purpose,
     Recipient,
     State,
@@ -94,6 +96,12 @@ USES = (
 )
 
 
+CLAUSES = (
+    *dict.fromkeys(each.clause for each in USES),
+    *("purpose.basis", "retain.while-used", "retain.periods", "collect.account.reference", "share.prior-approval"),
+)
+
+
 def point(name: str, fields: str, surfaces: Iterable[str] = (SITE,), identifier: str = "email") -> Point:
     """A collection point with these fields."""
     return Point(
@@ -133,7 +141,7 @@ def policy(version: str = VERSION, effective_ms: int = 0, **changes: Any) -> Com
         source="",
         notice_period=DAYS_30,
         surfaces={SITE: ("www.example.org",), "product:desktop": ()},
-        clauses={},
+        clauses={each: CompiledClause(each, "permits", {}, "Words.", Position(1, 1), ()) for each in CLAUSES},
         purposes=by_id(
             (
                 purpose("service"),
@@ -175,7 +183,12 @@ def policy(version: str = VERSION, effective_ms: int = 0, **changes: Any) -> Com
         ),
         states=by_id(
             (
-                StateRule("account.active", "retain.while-used", ("registration.confirmed",), ("account.closed",)),
+                StateRule(
+                    "account.active",
+                    "retain.while-used",
+                    ("registration.confirmed", "product.reported"),
+                    ("account.closed",),
+                ),
                 StateRule("newsletter.active", "retain.periods", ("newsletter.confirmed",), ("newsletter.withdrawn",)),
             ),
             "name",

@@ -297,7 +297,7 @@ def _who(house: House, eid: str) -> list[bytes]:
     with house.store.data.new_reader() as raw:
         sql = house.store.data.sql("SELECT day, ct FROM read_blocks WHERE eid = ?")
         day, sealed = raw.execute(sql, (bytes.fromhex(eid),)).fetchone()
-    return [read[1] for read in opened(house.vault.open_block(b"", day, bytes(sealed)))]
+    return [read[1] for read in opened(house.vault.open_block(bytes.fromhex(eid), day, bytes(sealed)))]
 
 
 def test_who_was_read_stands_sealed_beside_the_ledger(house: House) -> None:

@@ -9,10 +9,10 @@ nothing is read. Clauses: ``purpose.*``, ``share.nothing-else``. Mechanisms: ``g
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
@@ -39,7 +39,8 @@ from troth.use.verdicts import (
 )
 from troth.vault import Vault
 from troth.vault.retention import phase_until
-from troth.world import DAY_MS
+
+T = TypeVar("T")
 
 OPEN_MODES = frozenset({"live", "restricted"})
 DUE = -1  # the phase of a record that is past its keeping
@@ -75,6 +76,18 @@ class Prepared(NamedTuple):
     read: Read
 
 
+class Weighed(NamedTuple):
+    """What may be taken: the rows with the fields of each, and the read as it will be recorded."""
+
+    taking: list[tuple[Sequence[Any], Taken]]
+    read: Read
+
+    @property
+    def clauses(self) -> tuple[str, ...]:
+        """The clauses that carry it."""
+        return tuple(dict.fromkeys(clause for _, taken in self.taking for clause in taken.clauses))
+
+
 class Gate:
     """Opens personal data for a purpose, or refuses. One for all tenants; safe from any thread and event loop."""
 
@@ -83,7 +96,7 @@ class Gate:
         self.vault = vault
         self.versions = versions
         self.denials = Denials()
-        self.reads = Reads(store, self._seal)
+        self.reads = Reads(store, vault.seal_block)
         self.terms = InternedTerms(store.data)
         self.states = InternedStates(store.data)
         self.history = History(())
@@ -92,9 +105,8 @@ class Gate:
         self._plans: dict[Ask, Plan] = {}
         self._phases: dict[Keeping, tuple[int, int, int]] = {}
         self._one = one_person(store.data)
-        self._pool = (
-            ThreadPoolExecutor(READERS, thread_name_prefix="gate") if store.data.dialect == "postgresql" else None
-        )
+        self.inline = store.data.dialect == "sqlite"
+        self._pool = None if self.inline else ThreadPoolExecutor(READERS, thread_name_prefix="gate")
 
     def open(
         self,
@@ -113,6 +125,12 @@ class Gate:
         """
         asked = Ask(purpose, frozenset(), recipient, channel, form, frozenset(evidence))
         return Opening(self, asked, actor, proving)
+
+    async def off_loop(self, work: Callable[[], T]) -> T:
+        """Do reading work where it does not hold up the event loop: inline on SQLite, which answers in microseconds."""
+        if self._pool is None:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def close(self) -> None:
         """Write the refusals that are counted and not written yet."""
@@ -189,23 +207,25 @@ class Gate:
         """The content of a row's record."""
         return self.vault.open_row(tenant, row[0], row[8], row[6], row[9], row[11], row[3])
 
-    def _seal(self, content: bytes) -> tuple[int, bytes]:
-        """Who was read, under the read log's key of today."""
-        day = self.store.clock.now() // DAY_MS
-        return day, self.vault.seal_block(b"", day, content)
-
     # --- refusals ---
 
     def refusal(self, opening: Opening, tenant: str, sid: bytes | None, refused: Refused) -> tuple[Denied, Refusal]:
         """The exception and what is counted, both without any name from outside."""
-        assert self._policy is not None
-        told = declared_only(self._policy, refused)
-        purpose = opening.ask.purpose if opening.ask.purpose in self._policy.purposes else UNDECLARED
+        told = self.told(refused)
+        purpose = self.purpose_told(opening.ask.purpose)
         clause = told.clauses[0]
         denied = Denied(
             f"clause {clause} does not permit this for {purpose}: {', '.join(told.gaps)}", clause=clause, gaps=told.gaps
         )
         return denied, Refusal(tenant, sid, purpose, clause, told.gaps, opening.actor)
+
+    def told(self, refused: Refused) -> Refused:
+        """A refusal as it may be told and recorded: with a clause, and without any name from outside."""
+        return declared_only(self.policy(self.store.clock.now()), refused)
+
+    def purpose_told(self, purpose: str) -> str:
+        """The purpose's name if the policy declares it; what else came from outside is not repeated."""
+        return purpose if purpose in self.policy(self.store.clock.now()).purposes else UNDECLARED
 
     def note(self, refusal: Refusal) -> Write[None] | None:
         """Count a refusal; the write that must be durable before it is answered, or None."""
@@ -267,11 +287,10 @@ class Opening:
         """As ``read``, on an event loop."""
         gate = self.gate
         gate.reads.admit()
-        if gate._pool is None:
+        if gate.inline:
             prepared = self._prepare(tenant, sid, fields)
         else:
-            loop = asyncio.get_running_loop()
-            prepared = await loop.run_in_executor(gate._pool, self._prepare, tenant, sid, fields)
+            prepared = await gate.off_loop(lambda: self._prepare(tenant, sid, fields))
         if isinstance(prepared, Refused):
             denied, write = self._deny(tenant, sid, prepared)
             if write is not None:
@@ -283,8 +302,8 @@ class Opening:
             raise self._changed() from changed
         return Answer(prepared.values, prepared.clauses, eid, prepared.read.generation)
 
-    def _prepare(self, tenant: str, sid: bytes, fields: frozenset[str]) -> Prepared | Refused:
-        """Decide, and open what the decision permits. Nothing of it may leave before its entry is durable."""
+    def weigh(self, tenant: str, sid: bytes, fields: frozenset[str]) -> Weighed | Refused:
+        """Decide about this person's records, each by its terms, state and phase of keeping; nothing is opened."""
         gate = self.gate
         now = gate.store.clock.now()
         policy = gate.policy(now)
@@ -311,35 +330,36 @@ class Opening:
                 refused.append(verdict)
         if not taking:
             return nearest(refused) or without_records(gate.history, policy, gate.states[state_id], ask)
+        taken = taking[0][1]
+        if len(taking) > 1 or taken.fields != fields:
+            missing = fields.difference(*(each.fields for _, each in taking))
+            if missing:
+                return nearest(refused) or Refused((), tuple(f"field:{name}" for name in sorted(missing)))
+        return Weighed(taking, Read(tenant, sid, generation, ask.purpose, taken.clauses[0], mode))
+
+    def _prepare(self, tenant: str, sid: bytes, fields: frozenset[str]) -> Prepared | Refused:
+        """Decide, and open what the decision permits. Nothing of it may leave before its entry is durable."""
+        weighed = self.weigh(tenant, sid, fields)
+        if isinstance(weighed, Refused):
+            return weighed
+        taking, read = weighed
         try:
-            if len(taking) == 1 and taking[0][1].fields == fields:
+            if len(taking) == 1:
                 row, taken = taking[0]
-                values = gate.open_row(tenant, row)
-                read = Read(tenant, sid, generation, ask.purpose, taken.clauses[0], mode)
+                values = self.gate.open_row(tenant, row)
                 return Prepared({name: values[name] for name in fields if name in values}, taken.clauses, read)
-            return self._together(tenant, fields, taking, refused)
+            return self._together(tenant, taking, read)
         except NotFound:  # an erasure destroyed the key after the snapshot
             return Refused(taking[0][1].clauses, ("generation",))
 
-    def _together(
-        self,
-        tenant: str,
-        fields: frozenset[str],
-        taking: list[tuple[Sequence[Any], Taken]],
-        refused: list[Refused],
-    ) -> Prepared | Refused:
-        """The same for several records: every field must be covered, and the newest record's value counts."""
-        missing = fields.difference(*(taken.fields for _, taken in taking))
-        if missing:
-            return nearest(refused) or Refused((), tuple(f"field:{name}" for name in sorted(missing)))
+    def _together(self, tenant: str, taking: list[tuple[Sequence[Any], Taken]], read: Read) -> Prepared:
+        """Values of several records: of a field that several hold, the newest one's counts."""
         values: dict[str, Any] = {}
         clauses: dict[str, None] = {}
         for row, taken in sorted(taking, key=lambda each: (each[0][10], each[0][6])):
             opened = self.gate.open_row(tenant, row)
             values |= {name: opened[name] for name in taken.fields if name in opened}
             clauses |= dict.fromkeys(taken.clauses)
-        row, taken = taking[0]
-        read = Read(tenant, row[0], row[3], self.ask.purpose, taken.clauses[0], row[2])
         return Prepared(values, tuple(clauses), read)
 
     def _deny(self, tenant: str, sid: bytes, refused: Refused) -> tuple[Denied, Write[None] | None]:
