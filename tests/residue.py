@@ -51,6 +51,13 @@ def find(folder: Path, values: Iterable[str | bytes]) -> list[Found]:
     Text is searched as a person's value (cases, alphabets, hashes); bytes as they are, in hex and in base64.
     """
     needles = spellings(values)
+    for _ in range(50):
+        with suppress(FileNotFoundError):  # a running system renames files: what was missed has another name by now
+            return _found(folder, needles)
+    raise RuntimeError(f"the files under {folder} never stand still")
+
+
+def _found(folder: Path, needles: dict[bytes, str]) -> list[Found]:
     found: list[Found] = []
     for file in files(folder):
         name = os.fsencode(file.relative_to(folder))

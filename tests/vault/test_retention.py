@@ -1,0 +1,249 @@
+"""When a record must be gone. The dates in these tables were worked out by hand, in UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, insert, select, update
+
+from tests.vault.house import NOON, TERMS, House
+from troth.policy.model import Duration, History, Keep, Phase, StateRule, Terms
+from troth.store import tables
+from troth.store.transaction import DataTx, Write
+from troth.vault import NewRecord, retention
+from troth.vault.retention import due, phase_at
+from troth.world import DAY_MS
+
+ACTIVE = "account.active"
+IDLE = {ACTIVE: StateRule(ACTIVE, "retain.while-used", ("opened",), ("closed",), Duration("24 months", months=24))}
+PLAIN = {ACTIVE: StateRule(ACTIVE, "retain.while-used", ("opened",), ("closed",))}
+RESTORE = frozenset({"restore"})
+
+
+def at(text: str) -> int:
+    """Milliseconds of a day (noon) or an instant, UTC."""
+    moment = datetime.fromisoformat(text if "T" in text else f"{text}T12:00")
+    return round(moment.replace(tzinfo=UTC).timestamp() * 1000)
+
+
+def months(count: int) -> Duration:
+    return Duration(f"{count} months", months=count)
+
+
+def days(count: int) -> Duration:
+    return Duration(f"{count} days", ms=count * DAY_MS)
+
+
+def keep(*phases: Phase) -> Keep:
+    return Keep("account", "retain.while-used", phases)
+
+
+ACCOUNT = keep(Phase(while_=ACTIVE), Phase(for_=days(30), only=RESTORE))
+
+PERIODS = [
+    # period, collected on, due on
+    (days(30), "2025-01-01", "2025-01-31"),
+    (days(30), "2024-02-01", "2024-03-02"),  # a leap year's February has 29 days
+    (days(30), "2025-02-01", "2025-03-03"),
+    (days(365), "2024-01-01", "2024-12-31"),
+    (days(365), "2025-01-01", "2026-01-01"),
+    (days(7), "2025-12-28", "2026-01-04"),
+    (months(1), "2025-01-31", "2025-02-28"),  # the month's end, where the day does not exist
+    (months(1), "2024-01-31", "2024-02-29"),
+    (months(1), "2024-02-29", "2024-03-29"),
+    (months(1), "2025-03-31", "2025-04-30"),
+    (months(1), "2025-04-30", "2025-05-30"),  # and not the 31st
+    (months(1), "2025-12-31", "2026-01-31"),
+    (months(12), "2024-02-29", "2025-02-28"),
+    (months(48), "2024-02-29", "2028-02-29"),
+    (months(12), "2025-02-28", "2026-02-28"),
+    (months(24), "2024-06-15", "2026-06-15"),
+    (months(72), "2018-05-25", "2024-05-25"),
+    (months(1200), "2000-02-29", "2100-02-28"),  # 2100 is no leap year
+    (months(13), "2025-12-31", "2027-01-31"),
+    (Duration("1 month and 1 day", months=1, ms=DAY_MS), "2025-01-31", "2025-03-01"),
+    (months(1), "2025-01-31T23:59:59.999", "2025-02-28T23:59:59.999"),
+    (days(1), "2025-03-30T01:30", "2025-03-31T01:30"),  # clocks change in Europe, not in UTC
+    (Duration("48 hours", ms=2 * DAY_MS), "2016-12-31T12:00", "2017-01-02T12:00"),  # over a leap second
+]
+
+
+@pytest.mark.parametrize(("period", "collected", "gone"), PERIODS)
+def test_a_period_ends_on_the_day_that_the_calendar_says(period: Duration, collected: str, gone: str) -> None:
+    assert due(keep(Phase(for_=period)), {}, at(collected), {}, at(collected)) == at(gone)
+
+
+CLOSED = {ACTIVE: (at("2024-01-10"), at("2025-01-31"))}
+OPEN = {ACTIVE: (at("2024-01-10"), None)}
+TWO = keep(Phase(for_=months(1)), Phase(for_=months(1)))
+
+CASES = [
+    # what, class, rules, collected, states, last use, due
+    ("an account that is used", ACCOUNT, PLAIN, "2024-01-10", OPEN, "2025-01-01", None),
+    ("an account that was closed", ACCOUNT, PLAIN, "2024-01-10", CLOSED, "2025-01-01", "2025-03-02"),
+    ("an account that never opened", ACCOUNT, PLAIN, "2024-01-10", {}, "2024-01-10", "2024-02-09"),
+    ("idle for 24 months", ACCOUNT, IDLE, "2024-01-10", OPEN, "2024-01-10", "2026-02-09"),
+    ("used once more", ACCOUNT, IDLE, "2024-01-10", OPEN, "2025-08-31", "2027-09-30"),
+    ("last used on a leap day", ACCOUNT, IDLE, "2024-01-10", OPEN, "2024-02-29", "2026-03-30"),
+    ("closed before it was idle", ACCOUNT, IDLE, "2024-01-10", CLOSED, "2025-01-01", "2025-03-02"),
+    ("idle before it was closed", ACCOUNT, IDLE, "2020-01-10", {ACTIVE: (at("2020-01-10"), at("2025-01-31"))},
+     "2020-01-10", "2022-02-09"),
+    ("collected after it was closed", ACCOUNT, PLAIN, "2025-02-10", CLOSED, "2025-01-01", "2025-03-12"),
+    ("opened later than collected", ACCOUNT, PLAIN, "2024-01-01", OPEN, "2024-01-10", None),
+    ("a state nobody defined, that holds", ACCOUNT, {}, "2024-01-10", OPEN, "2000-01-01", None),
+    ("month after month", TWO, {}, "2025-01-31", {}, "2025-01-31", "2025-03-28"),
+    ("for ever", keep(Phase(while_=ACTIVE)), PLAIN, "2024-01-10", OPEN, "2024-01-10", None),
+    ("no phase at all", keep(), PLAIN, "2024-01-10", OPEN, "2024-01-10", "2024-01-10"),
+    ("confirmed within the week, then stopped", keep(Phase(for_=days(7)), Phase(while_=ACTIVE)), PLAIN, "2024-01-10",
+     {ACTIVE: (at("2024-01-11"), at("2024-01-12"))}, "2024-01-12", "2024-01-17"),
+    ("never confirmed", keep(Phase(for_=days(7)), Phase(while_=ACTIVE)), PLAIN, "2024-01-10", {}, "2024-01-10",
+     "2024-01-17"),
+    ("while, and a while longer, in one phase", keep(Phase(while_=ACTIVE, for_=months(1))), PLAIN, "2024-01-10",
+     CLOSED, "2025-01-01", "2025-02-28"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "of", "rules", "collected", "rows", "used", "gone"), CASES, ids=[c[0] for c in CASES])
+def test_keeping_ends_as_the_clause_says(
+    what: str, of: Keep, rules: dict[str, StateRule], collected: str, rows: Any, used: str, gone: str | None
+) -> None:
+    assert due(of, rules, at(collected), rows, at(used)) == (None if gone is None else at(gone))
+
+
+PHASES = [
+    # now, phase: closed on 31 January 2025
+    ("2024-01-10", 0),
+    ("2025-01-31T11:59:59.999", 0),
+    ("2025-01-31T12:00", 1),  # a phase contains its beginning and not its end
+    ("2025-03-02T11:59:59.999", 1),
+    ("2025-03-02T12:00", "due"),
+    ("2030-01-01", "due"),
+]
+
+
+@pytest.mark.parametrize(("now", "phase"), PHASES)
+def test_the_phase_decides_what_a_record_may_still_be_used_for(now: str, phase: int | str) -> None:
+    assert phase_at(ACCOUNT, PLAIN, at("2024-01-10"), CLOSED, at("2025-01-01"), at(now)) == phase
+
+
+def test_an_account_that_never_opened_goes_straight_to_its_last_phase() -> None:
+    assert phase_at(ACCOUNT, PLAIN, at("2024-01-10"), {}, at("2024-01-10"), at("2024-01-10")) == 1
+    assert phase_at(ACCOUNT, PLAIN, at("2024-01-10"), OPEN, at("2024-01-10"), at("2099-01-01")) == 0
+    assert phase_at(keep(), PLAIN, at("2024-01-10"), {}, 0, at("2024-01-10")) == "due"
+
+
+# --- the run over the rows ---
+
+
+class Version:
+    """A version of a policy, as far as keeping is concerned."""
+
+    def __init__(self, **keeps: Keep) -> None:
+        self.version = TERMS.version
+        self.keeps = keeps
+        self.states = PLAIN
+
+
+def history(**keeps: Keep) -> History:
+    versions: Any = (Version(**keeps),)
+    return History(versions)
+
+
+def all_pages(house: House, of: History, now: int, limit: int) -> list[retention.Page]:
+    def pages(connection: Connection) -> list[retention.Page]:
+        found = [retention.page(connection, of, now, None, limit)]
+        while found[-1].next is not None:
+            found.append(retention.page(connection, of, now, found[-1].next, limit))
+        return found
+
+    return house.store.read(pages)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 500])
+def test_the_run_finds_each_record_that_is_due_once_on_any_page_size(house: House, limit: int) -> None:
+    of = history(short=keep(Phase(for_=days(1))), account=ACCOUNT)
+    people = []
+    for n in range(3):
+        records = [NewRecord("short", TERMS, {"n": n}), NewRecord("account", TERMS, {"n": n})]
+        people.append(house.admit(f"p{n}@example.org", records=records))
+    opened, closed, never = people
+
+    def states(tx: DataTx) -> None:
+        for one, until in ((opened, None), (closed, NOON)):
+            row = {"tenant": "main", "sid": one.sid, "state": ACTIVE, "since_ms": NOON, "until_ms": until}
+            tx.execute(insert(tables.subject_states), row)
+
+    house.store.write(Write(states))
+    assert [page.due for page in all_pages(house, of, NOON + DAY_MS - 1, limit) if page.due] == []
+    pages = all_pages(house, of, NOON + 30 * DAY_MS, limit)
+    found = [one for page in pages for one in page.due]
+    assert sum(page.seen for page in pages) == 6
+    assert {(one.sid, one.rid) for one in found} == {
+        *((one.sid, one.rids[0]) for one in people),
+        (closed.sid, closed.rids[1]),
+        (never.sid, never.rids[1]),
+    }
+    assert len(found) == 5
+    assert {one.due_ms for one in found if one.class_ == "account"} == {NOON + 30 * DAY_MS}
+    assert {one.clause for one in found} == {"retain.while-used"}
+    assert {one.tenant for one in found} == {"main"}
+
+
+def test_a_record_without_a_rule_is_counted_and_not_lost(house: House) -> None:
+    """Nothing is erased because a clause cannot be found: the run is not clean instead."""
+    other = Terms(TERMS.controller, TERMS.surface, TERMS.point, "1999-01-01")
+    house.admit(records=[NewRecord("short", TERMS, {}), NewRecord("odd", TERMS, {}), NewRecord("short", other, {})])
+    (page,) = all_pages(house, history(short=keep(Phase(for_=days(1)))), NOON + 9 * DAY_MS, 500)
+    assert (len(page.due), page.seen, page.unruled) == (1, 3, 2)
+
+
+def test_who_is_being_erased_is_left_to_the_erasure(house: House) -> None:
+    ann = house.admit(records=[NewRecord("short", TERMS, {})])
+    house.store.write(Write(lambda tx: house.vault.set_mode(tx, "main", ann.sid, "erasing")))
+    (page,) = all_pages(house, history(short=keep(Phase(for_=days(1)))), NOON + 9 * DAY_MS, 500)
+    assert (page.due, page.seen) == ((), 1)
+
+
+def test_a_class_whose_last_record_went_gives_up_its_key(house: House) -> None:
+    ann = house.admit(records=[NewRecord("short", TERMS, {}), NewRecord("account", TERMS, {"kept": 1})])
+    assert house.store.read(lambda c: retention.left(c, "main", ann.sid)) == {"short": 1, "account": 1}
+    records = tables.personal_records
+    house.store.write(Write(lambda tx: tx.execute(records.delete().where(records.c.class_ == "short")).rowcount))
+    assert house.store.read(lambda c: retention.left(c, "main", ann.sid)) == {"account": 1}
+    assert house.keys(lambda ktx: house.vault.destroy_class(ktx, "main", ann.sid, "short")) == 1
+    assert house.keys(lambda ktx: house.vault.destroy_class(ktx, "main", ann.sid, "short")) == 0
+    assert house.contents(ann.sid) == [{"kept": 1}]
+    assert house.vault.look("main", ann.sid).keys == 2
+
+
+def test_events_begin_and_end_the_states_that_keeping_refers_to(house: House) -> None:
+    policy: Any = Version()
+    ann = house.admit()
+    s = tables.subject_states.c
+
+    def happens(event: str) -> tuple[int, int | None] | None:
+        house.clock.advance(DAY_MS)
+        house.store.write(Write(lambda tx: house.vault.happen(tx, "main", ann.sid, event, policy)))
+        row = house.store.read(lambda c: c.execute(select(s.since_ms, s.until_ms)).one_or_none())
+        return None if row is None else (row.since_ms, row.until_ms)
+
+    assert happens("looked") is None
+    assert happens("closed") is None
+    assert happens("opened") == (NOON + 3 * DAY_MS, None)
+    assert happens("opened") == (NOON + 3 * DAY_MS, None), "it goes on since it began"
+    assert happens("closed") == (NOON + 3 * DAY_MS, NOON + 5 * DAY_MS)
+    assert happens("closed") == (NOON + 3 * DAY_MS, NOON + 5 * DAY_MS)
+    assert happens("opened") == (NOON + 7 * DAY_MS, None)
+    used = house.store.read(lambda c: c.execute(select(tables.subjects.c.last_use_ms)).scalar_one())
+    assert used == NOON + 7 * DAY_MS
+
+
+def test_a_use_never_makes_the_last_use_earlier(house: House) -> None:
+    policy: Any = Version()
+    ann = house.admit()
+    late = NOON + 99 * DAY_MS
+    house.store.write(Write(lambda tx: tx.execute(update(tables.subjects).values(last_use_ms=late)).rowcount))
+    house.store.write(Write(lambda tx: house.vault.happen(tx, "main", ann.sid, "opened", policy)))
+    assert house.store.read(lambda c: c.execute(select(tables.subjects.c.last_use_ms)).scalar_one()) == late
