@@ -11,7 +11,8 @@ import pytest
 from markupsafe import Markup
 
 import troth.web
-from troth.web.catalogue import PLURALS, Catalogue, accepted, direction, placeholders, plural_ar, read_catalogue
+from troth.policy.writing import direction
+from troth.web.catalogue import PLURALS, Catalogue, accepted, placeholders, plural_ar, read_catalogue
 from troth.web.pages import TEMPLATES
 
 CATALOGUE = read_catalogue()

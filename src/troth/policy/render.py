@@ -21,8 +21,8 @@ from troth.policy.document import ClauseBlock, Document
 from troth.policy.interpolation import NAME, date, interpolate
 from troth.policy.model import CompiledClause, CompiledPolicy, Example, Value
 from troth.policy.parse import fold, parse
+from troth.policy.writing import direction
 
-_RIGHT_TO_LEFT = frozenset({"ar", "dv", "fa", "he", "ps", "ur", "yi"})
 _ELSEWHERE = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
 _TITLES = ("heading_open", "paragraph_open", "tr_open")
 
@@ -73,11 +73,6 @@ class ClausePage(Value, frozen=True):
     examples: tuple[str, ...]
     language: str
     direction: str
-
-
-def direction(language: str) -> str:
-    """``rtl`` or ``ltr``."""
-    return "rtl" if language.split("-")[0].lower() in _RIGHT_TO_LEFT else "ltr"
 
 
 def document_of(policy: CompiledPolicy) -> Document:

@@ -22,12 +22,12 @@ from email.utils import format_datetime
 
 from troth.errors import Invalid
 from troth.policy.model import CompiledPolicy, Template
+from troth.policy.writing import direction
 from troth.use.transport import Envelope
 
 Words = Callable[[str, str], str]
 """``(key, language) -> text`` from the catalogue; KeyError where there is no such text."""
 
-RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
 ADDRESS_LENGTH = 254  # RFC 5321 4.5.3.1.3, less the angle brackets
 SUBJECT_LENGTH = 200
 PLACEHOLDER = re.compile(r"\{([a-z][a-z_]*)\}")
@@ -194,8 +194,7 @@ def _page(text: str, values: Mapping[str, str], language: str) -> str:
         return f"<p>{''.join(done)}</p>"
 
     body = "\n".join(paragraph(block) for block in re.split(r"\n{2,}", text.strip("\n")))
-    direction = "rtl" if language in RIGHT_TO_LEFT else "ltr"
     return (
-        f'<!doctype html>\n<html lang="{html.escape(language)}" dir="{direction}">\n'
+        f'<!doctype html>\n<html lang="{html.escape(language)}" dir="{direction(language)}">\n'
         f'<head><meta charset="utf-8"><title></title></head>\n<body>\n{body}\n</body>\n</html>\n'
     )

@@ -18,7 +18,6 @@ from markupsafe import Markup, escape
 
 OURS = Path(__file__).parent / "catalogue"
 FALLBACK = "en"
-RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
 PLURALS = frozenset({"zero", "one", "two", "few", "many", "other"})
 
 Entry = str | dict[str, str]
@@ -121,11 +120,6 @@ def accepted(header: str) -> list[str]:
         if language and weight > 0:
             found.append((-weight, place, language.strip().lower()))
     return [language for _, _, language in sorted(found)]
-
-
-def direction(language: str) -> str:
-    """``rtl`` for languages written from right to left, else ``ltr``."""
-    return "rtl" if language.partition("-")[0] in RIGHT_TO_LEFT else "ltr"
 
 
 def read_catalogue(*folders: Path) -> Catalogue:

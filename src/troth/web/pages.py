@@ -40,7 +40,8 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from troth.web.catalogue import Catalogue, direction
+from troth.policy.writing import direction
+from troth.web.catalogue import Catalogue
 from troth.web.routes import Caller
 from troth.web.security import CSRF_FIELD, content_policy
 from troth.web.static import Static

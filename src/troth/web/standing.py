@@ -6,7 +6,8 @@ from html import escape
 from pathlib import Path
 
 from troth.policy.model import CompiledPolicy
-from troth.policy.render import direction, render, render_clause
+from troth.policy.render import render, render_clause
+from troth.policy.writing import direction
 
 PAGE = """<!doctype html>
 <html lang="{language}" dir="{direction}">

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from troth.policy.writing import direction
+
 FOLDER = Path(__file__).parent
 """Holds one TOML file a language, with the tables ``receipt`` and ``proof``."""
-
-RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
 
 
 class Words(NamedTuple):
@@ -30,7 +30,7 @@ def read_words(language: str = "en") -> Words:
     def text(key: str, **values: object) -> str:
         return texts[key].format_map(values)
 
-    return Words(spoken, "rtl" if spoken in RIGHT_TO_LEFT else "ltr", text)
+    return Words(spoken, direction(spoken), text)
 
 
 def _flatten(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
