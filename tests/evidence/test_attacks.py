@@ -377,6 +377,16 @@ def test_an_intent_without_outcome_is_listed_as_open_with_its_age(check: Checker
     assert [intent["kind"] for intent in report.open] == ["erase.ordered", "message.queued"]
 
 
+def test_a_message_is_followed_over_every_attempt_to_its_end(check: Checker) -> None:
+    steps = ["queued", "sending", "deferred", "sending", "sent"]
+    chain = [{"kind": "message.queued"}]
+    chain += [{"kind": f"message.{step}", "refers": entry_id(number)} for number, step in enumerate(steps[1:], 1)]
+    for length in range(1, len(chain) + 1):
+        outcome, _ = entries(check, *chain[:length])
+        assert outcome.ok
+        assert [note.entry for note in outcome.notes] == ([length] if length < len(chain) else [])
+
+
 def version(name: str, previous: str = "", **members: Any) -> dict[str, Any]:
     effective = members.pop("effective", 0)
     facts = {"version": name, "sha256": sha(name.encode()).hex(), "previous": previous, "effective": effective}

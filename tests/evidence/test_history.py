@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.evidence.checkers import CHECKERS, by_library, by_standalone, standalone
 from tests.evidence.log import SECRET, START_MS, Log, block, canonical, entry_id
+from troth.evidence import entries
 from troth.evidence.entries import BadEntry, read_entry
 from troth.evidence.tiles import level_sizes, tiles_of
 from troth.evidence.verify import root_of
@@ -158,3 +159,9 @@ def test_both_writings_count_the_same_hashes_on_each_level(size: int) -> None:
     assert level_sizes(size) == {level: count for level, count in standalone.Check.counts(size).items() if size}
     if size < 10**6:
         assert {tile.name for tile in tiles_of(size)} == {tile.name for tile in standalone.tiles_of(size)}
+
+
+def test_both_writings_pair_the_same_intents_and_outcomes() -> None:
+    assert {kind: set(ends) for kind, ends in entries.OUTCOMES.items()} == standalone.OUTCOMES
+    assert standalone.MUST_ANSWER == entries.MUST_ANSWER
+    assert standalone.TOLERANCE_MS == entries.TOLERANCE_MS

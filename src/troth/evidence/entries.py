@@ -15,13 +15,15 @@ import msgspec
 TOLERANCE_MS = 60_000
 """How far times may run back: with several writers the order of commits is not the order of clock readings."""
 
+_ENDED = frozenset({"message.sent", "message.refused", "message.bounced", "message.cancelled", "message.unknown"})
+
 OUTCOMES: dict[str, frozenset[str]] = {
     "erase.ordered": frozenset({"erase.done"}),
     "epoch.destroy.ordered": frozenset({"epoch.destroyed"}),
-    "message.queued": frozenset(
-        {"message.sent", "message.refused", "message.bounced", "message.cancelled", "message.unknown"}
-    ),
-    "access.prepared": frozenset({"access.delivered", "access.expired"}),
+    "message.queued": _ENDED | {"message.sending", "message.deferred"},
+    "message.sending": _ENDED | {"message.deferred"},
+    "message.deferred": _ENDED | {"message.sending"},
+    "disclosure.intended": frozenset({"disclosure.made", "disclosure.failed", "disclosure.unknown"}),
 }
 """An intent stays open until an entry of one of these kinds refers to it."""
 

@@ -50,11 +50,14 @@ MAX_NOTE = 1_000_000
 RECEIPT_FORMAT = "troth-receipt-1"
 
 # An intent stays open until one of these entries refers to it.
+ENDED = {"message.sent", "message.refused", "message.bounced", "message.cancelled", "message.unknown"}
 OUTCOMES = {
     "erase.ordered": {"erase.done"},
     "epoch.destroy.ordered": {"epoch.destroyed"},
-    "message.queued": {"message.sent", "message.refused", "message.bounced", "message.cancelled", "message.unknown"},
-    "access.prepared": {"access.delivered", "access.expired"},
+    "message.queued": ENDED | {"message.sending", "message.deferred"},
+    "message.sending": ENDED | {"message.deferred"},
+    "message.deferred": ENDED | {"message.sending"},
+    "disclosure.intended": {"disclosure.made", "disclosure.failed", "disclosure.unknown"},
 }
 # These may not stand alone: each must refer to its intent, and an intent has at most one of them.
 MUST_ANSWER = {"erase.done": "erase.ordered", "epoch.destroyed": "epoch.destroy.ordered"}
