@@ -137,8 +137,12 @@ POLICY = CompiledPolicy(
     recipients={},
     rights={},
     cookies={
-        "centre": CookieRule("centre", "collect.cookies", "rights", True, Duration("30 minutes", ms=1_800_000)),
-        "console": CookieRule("console", "collect.cookies", "security", True, Duration("12 hours", ms=43_200_000)),
+        "troth_session": CookieRule(
+            "troth_session", "collect.cookies", "rights", True, Duration("30 minutes", ms=1_800_000)
+        ),
+        "troth_console": CookieRule(
+            "troth_console", "collect.cookies", "security", True, Duration("8 hours", ms=28_800_000)
+        ),
         "choice": CookieRule(
             "choice", "consent.refusal", "rights", True, DAYS_90, value="choice", choices=("refused", "accepted")
         ),

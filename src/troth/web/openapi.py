@@ -17,8 +17,13 @@ from troth.web.routes import Route, Schema
 REFS = "#/components/schemas/{name}"
 SECURITY = {
     "product": {"type": "http", "scheme": "bearer", "description": "A product's key"},
-    "operator": {"type": "apiKey", "in": "cookie", "name": "console", "description": "An operator's session"},
-    "person": {"type": "apiKey", "in": "cookie", "name": "centre", "description": "A person's own privacy centre"},
+    "operator": {"type": "apiKey", "in": "cookie", "name": "troth_console", "description": "An operator's session"},
+    "person": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "troth_session",
+        "description": "A person's own privacy centre",
+    },
 }
 REFUSALS = {
     400: "The request is malformed",

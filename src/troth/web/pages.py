@@ -2,8 +2,9 @@
 
 ``page(request, "name.html", **context)`` is all that a handler calls. Every template also finds: ``t(key, **values)``
 (a text), ``href(path)`` (a link that keeps the chosen language), ``site`` (``Site``), ``visit`` (``Visit``),
-``date(ms)``, ``moment(ms)``, ``ago(ms)``, ``label(field_name, category)``, ``nonce()`` (asking for it allows the
-page one script of our own) and ``csrf()`` (the hidden field of a signed-in caller's form, empty for anybody else).
+``date(ms)``, ``moment(ms)``, ``ago(ms)``, ``label(field_name, category)``, ``named(kind, id)``,
+``nonce()`` (asking for it allows the page one script of our own), ``now`` (UTC milliseconds), ``inline(file)`` and
+``csrf()`` (the hidden field of a signed-in caller's form, empty for anybody else).
 
 The templates and what they are given (types in ``troth.web.views``):
 
@@ -167,6 +168,7 @@ class Pages:
             {
                 "t": words,
                 "label": words.label,
+                "named": words.named,
                 "date": words.date,
                 "moment": words.moment,
                 "ago": lambda ms: words.ago(ms, now),
@@ -254,7 +256,7 @@ def instant(ms: int) -> dt.datetime:
     return dt.datetime.fromtimestamp(ms / 1000, tz=dt.UTC)
 
 
-def page(request: Request, name: str, *, status: int = 200, **context: Any) -> Response:
+def page(request: Request, name: str, /, *, status: int = 200, **context: Any) -> Response:
     """Render ``templates/<name>`` in the caller's language. ``context`` is what the module's docstring lists."""
     visit: Visit = request.state.visit
     html = visit.pages.render(visit, name, context)
@@ -272,7 +274,7 @@ def see_other(request: Request, path: str) -> Response:
     return Response(status_code=303, headers={"location": visit.href(path)})
 
 
-def text(request: Request, key: str, **values: object) -> str:
+def text(request: Request, key: str, /, **values: object) -> str:
     """A catalogue text in the caller's language, in plain characters."""
     visit: Visit = request.state.visit
     return visit.pages.catalogue.text(visit.language, key, **values)
