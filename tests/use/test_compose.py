@@ -230,3 +230,6 @@ def test_a_missing_word_or_value_is_an_error_not_a_gap() -> None:
         composed({})
     with pytest.raises(KeyError):
         composed({"link": "/x"}, msgspec.structs.replace(NOTE, id="unwritten"))
+    WORDS["mail.shown.subject"] = WORDS["mail.shown.body"] = "⟨mail.shown.subject⟩"
+    with pytest.raises(KeyError):
+        composed({"link": "/x"}, msgspec.structs.replace(NOTE, id="shown"))

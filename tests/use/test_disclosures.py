@@ -32,7 +32,7 @@ class Recorder:
 
 @pytest.fixture
 def way_out(house: House) -> Disclosures:
-    return Disclosures(house.store, house.vault, house.versions, house.gate)
+    return Disclosures(house.store, house.gate, house.versions)
 
 
 def register(house: House, class_: str = "processors", contract: str = "c-1", reviewed_days: int = 10) -> bytes:
@@ -122,6 +122,14 @@ def test_beyond_the_declared_classes_the_persons_written_approval_is_missing(
     register(house, "friends")
     denied = refused(house, way_out, "friends", "provide", ["email"], evidence=["approval:written"])
     assert denied.clause == "share.prior-approval" or "guard:approval:written" in denied.gaps
+
+
+def test_what_would_be_permitted_does_not_leave_without_a_way_to_send_it(house: House, way_out: Disclosures) -> None:
+    sid = house.person()
+    register(house)
+    with pytest.raises(Denied) as denied:
+        way_out.release("processors", "provide", "main", sid, ["email"])
+    assert denied.value.gaps == ("delivery",)
 
 
 @pytest.mark.parametrize(("kind", "ends"), [("refused", "failed"), ("deferred", "failed"), ("unknown", "unknown")])

@@ -95,6 +95,13 @@ class Composer:
             raise Invalid("a message links to our own pages only", clause="links.leaving")
         return url
 
+    def said(self, key: str, language: str) -> str:
+        """A text of the catalogue. KeyError where there is none, also where the catalogue shows the key in its place."""
+        text = self.words(key, language)
+        if text.startswith("⟨"):
+            raise KeyError(key)
+        return text
+
     def compose(
         self,
         policy: CompiledPolicy,
@@ -114,7 +121,7 @@ class Composer:
         language = to.language if self.languages is None or to.language in self.languages else policy.language
         recipient = sendable(to.address)
         values = self._values(policy, template, to, language, checkpoint)
-        subject = _fill(self.words(f"mail.{template.id}.subject", language), values)
+        subject = _fill(self.said(f"mail.{template.id}.subject", language), values)
         text = self._text(template, to, language)
 
         message = EmailMessage(policy=SEND_ASCII if recipient.isascii() else SEND_UTF8)
@@ -140,7 +147,7 @@ class Composer:
         if "link" in values:
             values["link"] = self.link(to.values["link"])
         name = greetable(values.get("name") or values.get("first_name") or "")
-        greeting = self.words("mail.greeting.name" if name else "mail.greeting.nobody", language)
+        greeting = self.said("mail.greeting.name" if name else "mail.greeting.nobody", language)
         values |= {
             "name": name,
             "first_name": name,
@@ -158,10 +165,10 @@ class Composer:
 
     def _text(self, template: Template, to: Addressee, language: str) -> str:
         """The words with their footer, placeholders still open."""
-        parts = [self.words(f"mail.{template.id}.body", language).replace("\r\n", "\n").strip("\n"), "--"]
+        parts = [self.said(f"mail.{template.id}.body", language).replace("\r\n", "\n").strip("\n"), "--"]
         if to.unsubscribe is not None:
-            parts.append(self.words("mail.footer.unsubscribe", language))
-        parts += [self.words("mail.footer.why", language), self.words("mail.footer.checkpoint", language)]
+            parts.append(self.said("mail.footer.unsubscribe", language))
+        parts += [self.said("mail.footer.why", language), self.said("mail.footer.checkpoint", language)]
         return "\n\n".join(parts) + "\n"
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 from sqlalchemy import Connection, bindparam, select
@@ -26,7 +26,6 @@ from troth.store.tables import ledger, recipients
 from troth.use.gate import Gate
 from troth.use.transport import Outcome
 from troth.use.verdicts import UNDECLARED, Refused
-from troth.vault import Vault
 from troth.world import DAY_MS
 
 NOTHING_ELSE = "share.nothing-else"
@@ -56,11 +55,11 @@ class Disclosed:
 class Disclosures:
     """Releases personal data to recipients. Default deny."""
 
-    def __init__(self, store: Store, vault: Vault, versions: Versions, gate: Gate) -> None:
+    def __init__(self, store: Store, gate: Gate, versions: Versions) -> None:
         self.store = store
-        self.vault = vault
-        self.versions = versions
         self.gate = gate
+        self.vault = gate.vault
+        self.versions = versions
         self._generation = store.data.sql(GENERATION)
 
     def release(
@@ -70,7 +69,7 @@ class Disclosures:
         tenant: str,
         sid: bytes,
         fields: Collection[str],
-        deliver: Deliver,
+        deliver: Deliver | None = None,
         *,
         actor: str = "system",
         evidence: Collection[str] = (),
@@ -78,7 +77,8 @@ class Disclosures:
         """Give these fields of one person to a class of recipients, as JSON with sorted keys.
 
         Raises ``Denied``, with an entry, where no clause declares the recipient, the fields or the purpose, or where
-        a guard is not met. ``deliver`` is called at most once, after the intent is durable.
+        a guard is not met. ``deliver`` is called at most once, after the intent is durable; without one, what would
+        be permitted is refused too: there is no way to send it.
         """
         policy = self.versions.current()
         register = self.store.read(lambda connection: self._register(connection, recipient))
@@ -89,6 +89,8 @@ class Disclosures:
             self._refuse(policy, recipient, purpose, actor, Refused((NOTHING_ELSE,), (f"recipient:{UNDECLARED}",)))
         if isinstance(weighed, Refused):
             self._refuse(policy, recipient, purpose, actor, self.gate.told(weighed))
+        if deliver is None:
+            self._refuse(policy, recipient, purpose, actor, Refused(weighed.clauses, ("delivery",)))
         answer = opening.read(tenant, sid, fields)
         payload = msgspec.json.encode(answer.values, order="sorted")
         secret = self.vault.opening(tenant, sid)
@@ -111,20 +113,21 @@ class Disclosures:
         intent = self.store.write(Write(body=intend))
         outcome = deliver(payload)
         kind = {"sent": "made", "unknown": "unknown"}.get(outcome.kind, "failed")
-        ended = self._end(intent, kind, answer.clauses[0], outcome.reason, secret)
+        ended = self._end(intent, kind, answer.clauses[0], recipient, outcome.reason, secret)
         return Disclosed(kind, intent, ended)
 
     def resolve(self) -> int:
         """Before the port opens: intents that a crash left without outcome are said to be unknown; how many."""
 
-        def unended(connection: Connection) -> list[tuple[bytes, str]]:
+        def unended(connection: Connection) -> list[tuple[bytes, dict[str, Any]]]:
             ended = {msgspec.json.decode(body).get("refers") for body in connection.execute(OUTCOMES).scalars()}
             rows = connection.execute(OPEN_INTENTS).all()
-            return [(eid, msgspec.json.decode(body)["clause"]) for eid, body in rows if eid.hex() not in ended]
+            return [(eid, msgspec.json.decode(body)) for eid, body in rows if eid.hex() not in ended]
 
         left = self.store.read(unended)
-        for eid, clause in left:
-            self._end(eid, "unknown", clause, "the release was cut off", None)
+        for eid, intent in left:
+            recipient = intent["facts"]["recipient"]
+            self._end(eid, "unknown", intent["clause"], recipient, "the release was cut off", None)
         return len(left)
 
     def _register(self, connection: Connection, recipient: str) -> frozenset[str]:
@@ -140,7 +143,7 @@ class Disclosures:
             met.add("review.live")
         return frozenset(met)
 
-    def _refuse(self, policy: CompiledPolicy, recipient: str, purpose: str, actor: str, refused: Refused) -> None:
+    def _refuse(self, policy: CompiledPolicy, recipient: str, purpose: str, actor: str, refused: Refused) -> NoReturn:
         clause = refused.clauses[0] if refused.clauses else NOTHING_ELSE
         facts = {
             "recipient": recipient if recipient in policy.recipients else UNDECLARED,
@@ -153,6 +156,7 @@ class Disclosures:
             f"clause {clause} does not let this leave: {', '.join(refused.gaps)}", clause=clause, gaps=refused.gaps
         )
 
-    def _end(self, intent: bytes, kind: str, clause: str, reason: str, secret: bytes | None) -> bytes:
-        draft = EntryDraft(f"disclosure.{kind}", clause, "share.deny", refers=intent, facts={"reason": reason})
+    def _end(self, intent: bytes, kind: str, clause: str, recipient: str, reason: str, secret: bytes | None) -> bytes:
+        facts = {"recipient": recipient, "reason": reason}
+        draft = EntryDraft(f"disclosure.{kind}", clause, "share.deny", refers=intent, facts=facts)
         return self.store.write(Write(body=lambda tx: tx.append(draft, secret).eid))

@@ -215,7 +215,7 @@ class Messages:
         return " ".join(str(note or "").split("\n")[:3])
 
     def _said(self, template: Template, language: str) -> str:
-        words = [self.composer.words(f"mail.{template.id}.{part}", language) for part in ("subject", "body")]
+        words = [self.composer.said(f"mail.{template.id}.{part}", language) for part in ("subject", "body")]
         return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
     # --- what is recorded ---

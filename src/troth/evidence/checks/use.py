@@ -14,7 +14,7 @@ from troth.policy.model import CompiledClause
 from troth.store.tables import approvals, links, messages
 
 READS = ("read.block", "read.scan")
-DISCLOSED = ("disclosure.sent", "disclosure.released")
+DISCLOSED = ("disclosure.made", "disclosure.unknown")
 SENT = select(messages.c.template, func.count()).where(messages.c.state == "sent").group_by(messages.c.template)
 STANDING_LINKS = select(func.count()).where(links.c.kind == "unsubscribe")
 USED_APPROVALS = select(approvals).where(approvals.c.state.in_(("approved", "used")))
@@ -38,8 +38,8 @@ def purposes(inspection: Inspection, clause: CompiledClause) -> Verdict:
 def named(entry: Cited) -> Iterable[str]:
     """The purposes that an entry of a read names."""
     found = entry.facts.get("purposes", [])
-    yield from (found if isinstance(found, list) else [])
-    if entry.body.get("purpose"):
+    yield from (pair[0] for pair in found if isinstance(found, list))  # pairs of purpose and count
+    if entry.body.get("purpose") and entry.facts.get("allowed") is not False:  # what was denied was not used
         yield str(entry.body["purpose"])
 
 
@@ -109,10 +109,21 @@ def asking(inspection: Inspection, clause: CompiledClause) -> Verdict:
     return unless([], f"{len(entries)} questions of products answered") if entries else unseen("no product asked yet")
 
 
+def approvals_of_persons(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """What was given out beyond the declared ways stands on an approval of the person's own."""
+    faults = [
+        "something was given out on an approval that is not recorded"
+        for e in inspection.entries(*DISCLOSED)
+        if e.facts.get("approval") and not inspection.entries("approval.given")
+    ]
+    return unless(faults, "") if faults else unseen("no disclosure has rested on a person's approval yet")
+
+
 CHECKS: dict[str, Check] = {
     "gate.purpose": purposes,
     "gate.never": prohibitions,
     "share.deny": sharing,
+    "share.approval": approvals_of_persons,
     "message.declared": declared_messages,
     "message.unsubscribe": unsubscribing,
     "operator.second": second_operator,
