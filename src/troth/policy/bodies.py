@@ -598,7 +598,9 @@ class FrontMatter(Body, frozen=True, kw_only=True):
     version: Annotated[Word, Pattern(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}", "letters, digits, dots"), "its identity"]
     effective: Annotated[Word, _DATE, "the day from which it binds, 00:00 UTC"]
     controller: Annotated[ControllerBody, "who is responsible"]
-    language: Annotated[Word, Pattern(r"[a-z]{2,3}(-[A-Za-z0-9]+)*", "a language tag such as en"), "its language"]
+    language: Annotated[
+        Word, Pattern(r"[a-z]{2,3}(-[A-Za-z0-9]+)*", "a language tag such as en"), "the language it is written in"
+    ]
     surfaces: Annotated[tuple[Name, ...], "where it applies: `site:www`, `product:desktop`, `service:managed`"]
     notice_period: Annotated[Duration, "how long before a reduction of rights everybody is told"]
     affiliates: Annotated[tuple[Word, ...], "companies that it binds as well"] = ()

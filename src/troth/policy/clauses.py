@@ -40,7 +40,10 @@ notice_period: 30 days
 
 
 class ReadClause(msgspec.Struct, frozen=True):
-    """A clause as read: its verb's body, its envelope, its words, and where faults in it are told."""
+    """A clause as read: its verb's body, its envelope, its words, and where faults in it are told.
+
+    ``sound`` is False where something in its body could not be read: what follows from that is not told again.
+    """
 
     id: str
     verb: str
@@ -50,6 +53,7 @@ class ReadClause(msgspec.Struct, frozen=True):
     node: Node
     prose: str
     context: Context
+    sound: bool = True
 
     @property
     def at(self) -> Position:
@@ -130,10 +134,11 @@ def _read(block: ClauseBlock, prose: str, context: Context) -> ReadClause | None
         message = f'a clause has one verb; "{verbs[0].text}" stands here already'
         context.error("TWO_VERBS", second.at, message, "write a clause of its own for it")
     if not verbs:
-        hint = next((h for key, _ in node.entries if key.text != "id" and (h := did_you_mean(key.text, VERBS))), "")
-        at = node.get("id") or node
-        message = f"the clause has no verb: {listing(VERBS)}"
-        context.error("NO_VERB", at.at, message, hint, paste="informs: {}")
+        misspelt = any(did_you_mean(key.text, VERBS) for key, _ in node.entries if key.text != "id")
+        if not misspelt:  # otherwise the unknown key was told, with the verb that was meant
+            at = node.get("id") or node
+            message = f"the clause has no verb: {listing(VERBS)}"
+            context.error("NO_VERB", at.at, message, paste="informs: {}")
     if envelope is None or not verbs:
         return None
     verb = verbs[0].text
@@ -141,13 +146,16 @@ def _read(block: ClauseBlock, prose: str, context: Context) -> ReadClause | None
     if value is None:
         return None
     kind = VERBS[verb]
+    before = context.report.errors
     body = read(value, kind, context)
     if body is None:
         return None
-    if kind is not Informs and not _says_something(body):
+    sound = context.report.errors == before
+    if sound and kind is not Informs and not _says_something(body):
+        sound = False
         message = f'"{verb}" says nothing: {listing(m.name for m in members(kind))} is expected under it'
         context.error("EMPTY", value.at, message)
-    return ReadClause(str(envelope.id), verb, body, envelope, block, value, prose, context)
+    return ReadClause(str(envelope.id), verb, body, envelope, block, value, prose, context, sound)
 
 
 def _with_verb(node: MappingNode) -> MappingNode:

@@ -117,7 +117,7 @@ def _compile(document: Document, source: str, sha256: str) -> Compilation:
     policy = None
     if front is not None:
         policy = _meaning(document, source, sha256, front, clauses, lints, report)
-    if policy is not None and not report.failed:
+    if policy is not None and all(d.code == "BAD_EXAMPLE" for d in report.found() if d.severity == "error"):
         run_examples(policy, report, document.examples[0].file if document.examples else document.filename)
     policy = None if policy is None or report.failed else _opened(policy, clauses)
     return Compilation(policy, report.found(), sha256, document)

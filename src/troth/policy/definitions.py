@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from troth.policy.bodies import FrontMatter, KeepBody, Name, PurposeBody, StateBody
 from troth.policy.categories import CATEGORIES, parent, under
@@ -94,7 +95,8 @@ class Definitions:
         above = parent(name)
         paste = f"define:\n  categories:\n    {name}: what it is" if above in self.categories else ""
         hint = did_you_mean(name, self.categories)
-        clause.error("UNKNOWN_CATEGORY", name.at, f'the category "{name}" is not known', hint=hint, paste=paste)
+        message = f'the category "{name}" is not known'
+        clause.error("UNKNOWN_CATEGORY", name.at, message, hint=hint, paste="" if hint else paste)
         return False
 
     def event(self, clause: ReadClause, name: Name) -> None:
@@ -110,7 +112,8 @@ class Definitions:
             return True
         message = f'no clause says how long "{name}" is kept'
         paste = f"requires:\n  keep:\n    {name}: {{phases: [{{for: 30 days}}]}}"
-        clause.error("UNKNOWN_KEEP", name.at, message, hint=did_you_mean(name, self.keeps), paste=paste)
+        hint = did_you_mean(name, self.keeps)
+        clause.error("UNKNOWN_KEEP", name.at, message, hint=hint, paste="" if hint else paste)
         return False
 
     def point(self, clause: ReadClause, name: Name) -> bool:
@@ -199,7 +202,8 @@ class Definitions:
             node = self._bodies[node][1].parent
         if node is not None:
             clause.error("CIRCLE", node.at, f'the purpose "{node}" is its own ancestor')
-            self._bodies = {k: v for k, v in self._bodies.items() if k not in seen}
+            owner, circular = self._bodies[str(node)]
+            self._bodies[str(node)] = (owner, replace(circular, parent=None))
 
     def _states(self, clause: ReadClause) -> None:
         bodies = clause.defines.states if clause.defines else clause.requires.states if clause.requires else {}
@@ -261,5 +265,5 @@ class Definitions:
 
 def meaning(name: str, dpv: str | None, means: str | None, direct: bool) -> str:
     """A short hash of what a purpose means; a consent counts only for the meaning it was given for."""
-    said = msgspec.json.encode([name, dpv or "", means or "", direct])
+    said = msgspec.json.encode([name, str(dpv or ""), str(means or ""), direct])
     return hashlib.sha256(said).hexdigest()[:16]

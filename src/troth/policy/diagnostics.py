@@ -86,13 +86,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 class Report:
-    """Collects findings; knows the sources, so that each carries its line. At most ``limit`` are kept."""
+    """Collects findings; knows the sources, so that each carries its line. At most ``limit`` are kept.
+
+    ``errors`` counts the errors taken down, those beyond the limit too.
+    """
 
     def __init__(self, files: Mapping[str, str], *, limit: int = 10_000) -> None:
         self._files = dict(files)
         self._lines: dict[str, list[str]] = {}
         self._limit = limit
         self._found: list[Diagnostic] = []
+        self.errors = 0
 
     def add(
         self,
@@ -106,6 +110,7 @@ class Report:
         paste: str = "",
     ) -> None:
         """Take down one finding."""
+        self.errors += severity == "error"
         if len(self._found) < self._limit:
             self._found.append(
                 Diagnostic(
@@ -131,12 +136,14 @@ class Report:
 
     def include(self, diagnostics: Iterable[Diagnostic]) -> None:
         """Take over what an earlier step found."""
-        self._found += list(diagnostics)[: max(0, self._limit - len(self._found))]
+        taken = list(diagnostics)[: max(0, self._limit - len(self._found))]
+        self._found += taken
+        self.errors += sum(d.severity == "error" for d in taken)
 
     @property
     def failed(self) -> bool:
         """True once there is an error."""
-        return any(d.severity == "error" for d in self._found)
+        return self.errors > 0
 
     def found(self) -> tuple[Diagnostic, ...]:
         """Everything taken down, in the order of places, each once."""

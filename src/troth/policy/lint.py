@@ -157,6 +157,8 @@ class _Checker:
     def categories(self, clause: ReadClause, body: CollectBody) -> None:
         """Kinds of data in the words and in the fields are the same."""
         held = [str(field.category) for field in body.fields.values()]
+        if not clause.sound or not all(category in self.known.categories for category in held):
+            return  # told already
         for categories, pattern in _NAMED:
             fields = [c for c in held if any(c == k or c.startswith(k + ".") for k in categories)]
             match = pattern.search(clause.prose)

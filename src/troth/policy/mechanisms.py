@@ -48,7 +48,7 @@ def mechanisms(clause: ReadClause) -> tuple[str, ...]:
                 clause.error("UNKNOWN_MECHANISM", name.at, message, hint=did_you_mean(name, MECHANISMS))
     else:
         found = list(dict.fromkeys(_derived(clause)))
-    if clause.verb == "informs":
+    if clause.verb == "informs" or not clause.sound:
         return tuple(found)
     if not found:
         message = "no mechanism keeps this clause: say which (by), why none does (not_enforced), or that it informs"

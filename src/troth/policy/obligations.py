@@ -190,6 +190,7 @@ class Obligations:
             self.known.category(clause, category)
         if not body.for_ and not body.categories:
             clause.error("EMPTY", body.at, "what is it never used for? name purposes or categories")
+            return
         never = Never(
             clause=clause.id,
             act="use",

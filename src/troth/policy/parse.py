@@ -83,6 +83,7 @@ def parse(text: str, filename: str = "policy.md") -> Document:
     scan = _scan(text, filename, report)
     front = _front(scan.front, report, filename)
     clauses: list[ClauseBlock] = []
+    unread: list[Span] = []
     examples: list[ExampleBlock] = []
     for fence in scan.fences:
         kind = _kind(fence, report, filename)
@@ -92,6 +93,8 @@ def parse(text: str, filename: str = "policy.md") -> Document:
         if not fence.closed:
             report.error("UNCLOSED_BLOCK", filename, at, "this block is never closed; end it with ```")
         node = compose(fence.content, report, filename, first_line=fence.line + 1, first_column=fence.column)
+        if kind == "clause" and not isinstance(node, MappingNode):
+            unread += _candidates(fence, scan.blocks)
         if kind == "example":
             if isinstance(node, MappingNode | SequenceNode):
                 last = clauses[-1].node.text("id") if clauses else None
@@ -101,6 +104,8 @@ def parse(text: str, filename: str = "policy.md") -> Document:
                 report.error("BAD_EXAMPLE", filename, at, message)
         elif isinstance(node, MappingNode):
             spans = _bind(fence, node, scan.blocks, report, filename)
+            if not spans:
+                unread += _candidates(fence, scan.blocks)
             clauses.append(ClauseBlock(node, filename, fence.line, fence.end, spans))
         elif node is not None or not fence.content.strip():
             message = "a clause is a mapping: an id and one verb"
@@ -114,6 +119,7 @@ def parse(text: str, filename: str = "policy.md") -> Document:
         clauses=tuple(clauses),
         examples=tuple(examples),
         files={filename: text},
+        ignored=tuple(unread),  # that they are unbound follows from what was told about the block
         diagnostics=report.found(),
     )
 
@@ -147,7 +153,7 @@ def _bind(fence: Fence, node: MappingNode, blocks: Sequence[Block], report: Repo
     if wanted is None:
         if fence.under_heading:
             return ()
-        return tuple(Span(i, 0, len(blocks[i].text)) for i in fence.candidates)
+        return _candidates(fence, blocks)
     spans = []
     for phrase in _phrases(wanted):
         span = find_words(phrase.text, fence.candidates, blocks)
@@ -157,6 +163,10 @@ def _bind(fence: Fence, node: MappingNode, blocks: Sequence[Block], report: Repo
         else:
             spans.append(span)
     return tuple(spans)
+
+
+def _candidates(fence: Fence, blocks: Sequence[Block]) -> tuple[Span, ...]:
+    return tuple(Span(i, 0, len(blocks[i].text)) for i in fence.candidates)
 
 
 def _phrases(wanted: Node) -> list[ScalarNode]:

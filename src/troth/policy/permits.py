@@ -41,7 +41,10 @@ DEFAULT_BITS = Bits(128)
 
 
 class Permissions:
-    """All that the clauses permit: ``uses`` in the order of the file with their places, ``at`` by collection point."""
+    """All that the clauses permit: ``uses`` in the order of the file with their places, ``at`` by collection point.
+
+    ``unfounded`` are the rows that name no basis; they were told.
+    """
 
     def __init__(self, definitions: Definitions, clauses: Sequence[ReadClause], lints: Lints) -> None:
         self.known = definitions
@@ -49,6 +52,7 @@ class Permissions:
         self.points: dict[str, Point] = {}
         self.uses: list[tuple[ReadClause, Position, Use]] = []
         self.at: dict[str, list[Use]] = {}
+        self.unfounded: set[tuple[str, Position]] = set()
         self.consents: dict[str, ConsentAsk] = {}
         self.cookies: dict[str, CookieRule] = {}
         self.recipients: dict[str, Recipient] = {}
@@ -105,12 +109,12 @@ class Permissions:
             self._row(clause, point, use)
         if body.consent:
             self._consent(clause, body.consent, point)
-        used = {name for use in self.at.get(point.id, ()) for name in use.fields}
+        used = {name for use in body.uses for name in use.fields or body.fields}
         for name in body.fields:
             if name not in used and body.uses:
                 message = f'nothing uses the field "{name}": what serves no purpose may not be asked'
                 clause.error("UNUSED_FIELD", name.at, message, hint="name it in the fields of a use, or leave it out")
-        if not body.uses:
+        if not body.uses and clause.sound:
             message = f'the point "{body.point}" has no use: what may be done with its data, on which basis?'
             paste = "uses:\n  - {purpose: account, basis: contract, keep: account}"
             clause.error("NO_USE", body.at, message, paste=paste)
@@ -210,10 +214,14 @@ class Permissions:
         )
         if purpose is None:
             return
+        based = {point.id: share.basis or self._basis_of(point, share) for point, _ in touched}
         for point, fields in touched:
-            basis = share.basis or self._basis_of(point, share)
+            basis = based[point.id]
+            if basis is None and share.role == "processor" and any(based.values()):
+                continue  # a processor serves the controller's purpose: where that is not pursued nothing goes out
             if basis is None:
                 self._no_basis(clause, share.at, share.purpose)
+                self.unfounded.add((clause.id, share.at))
                 basis = "consent"
             for keep, kept in self._classes(point, fields):
                 body = UseBody(
@@ -251,6 +259,7 @@ class Permissions:
         if basis is None:
             self._no_basis(clause, use.at, use.purpose)
             basis = "consent"  # the basis that gives a person most: without a grant nothing is done
+            self.unfounded.add((clause.id, at))
         if purpose is None:
             return
         categories = frozenset(f.category for f in point.fields if f.name in fields)

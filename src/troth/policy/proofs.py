@@ -59,7 +59,7 @@ class _Prover:
             key = (clause.id, use.purpose, use.channel)
             if use.basis != "consent" or not clause.open or (use.purpose, use.channel) in asked or key in told:
                 continue
-            if self.lints.old_text:
+            if (clause.id, at) in self.permissions.unfounded:
                 continue
             told.add(key)
             over = f" over {use.channel}" if use.channel else ""
