@@ -33,3 +33,9 @@ def seed_text() -> str:
 def plain_words(text: str) -> list[str]:
     """The words of a text as people would compare them: lower case, without punctuation."""
     return re.findall(r"\w+", unicodedata.normalize("NFKC", text).replace("’", "'").lower())
+
+
+def all_texts() -> list[str]:
+    """Every text of that policy that is there, older versions too."""
+    folder = seed_file().parent
+    return [file.read_text(encoding="utf-8") for file in sorted(folder.rglob("*")) if file.suffix in (".txt", ".md")]
