@@ -96,7 +96,7 @@ class Composer:
         return url
 
     def said(self, key: str, language: str) -> str:
-        """A text of the catalogue. KeyError where there is none, also where the catalogue shows the key in its place."""
+        """A text of the catalogue; KeyError where there is none (a catalogue may show the key in its place)."""
         text = self.words(key, language)
         if text.startswith("⟨"):
             raise KeyError(key)

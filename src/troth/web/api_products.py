@@ -1,0 +1,106 @@
+"""``/api/v1`` for the vendor's own products: say that an account exists, and ask before using its data.
+
+A product proves itself by its key in the Authorization header. Clause: ``purpose.provide``. Mechanism:
+``product.ask``. The client that products embed is ``troth.client``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from troth.errors import Forbidden, Invalid, Unproven
+from troth.use.products import MOST_FIELDS, Asked, Decided, Product, Registered
+from troth.web.bodies import json_answer, read_json
+from troth.web.routes import Caller, Group, Route, Schema
+
+if TYPE_CHECKING:
+    from troth.web.running import Running
+
+REFERENCE: Schema = {"type": "string", "minLength": 1, "maxLength": 200}
+QUESTION: Schema = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["reference", "purpose", "fields"],
+    "properties": {
+        "reference": REFERENCE,
+        "purpose": {"type": "string", "minLength": 1, "maxLength": 200},
+        "fields": {"type": "array", "minItems": 1, "maxItems": MOST_FIELDS, "items": {"type": "string"}},
+        "channel": {"type": ["string", "null"], "maxLength": 100},
+    },
+}
+
+
+class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is said of an account: whether it is in use, or has ended."""
+
+    active: bool = True
+
+
+async def product(request: Request, system: Running, detail: str) -> Caller:
+    """The product behind the key in ``Authorization: Bearer …``; ``Forbidden`` where it lacks the route's scope."""
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not key:
+        raise Unproven("send the product's key as Authorization: Bearer …")
+    found = await run_in_threadpool(system.products.prove, key.strip())
+    if detail and detail not in found.scopes:
+        raise Forbidden("this product's key does not cover this")
+    request.state.product = found
+    return Caller("product", found.id, found.actor, name=found.name, scopes=found.scopes)
+
+
+async def put_subject(request: Request, system: Running) -> Response:
+    """Say that an account exists and is in use, or that it has ended."""
+    asking: Product = request.state.product
+    body = await read_json(request, Account)
+    reference = str(request.path_params["reference"])
+    if "\ufffd" in reference:  # what the server puts where the path was not UTF-8: two references would become one
+        raise Invalid("the reference is not valid UTF-8", gaps=("/reference: is not valid UTF-8",))
+    done = await run_in_threadpool(system.products.register, asking, reference, active=body.active)
+    return json_answer(done, 201 if done.created else 200)
+
+
+async def post_decision(request: Request, system: Running) -> Response:
+    """Answer a question; its ledger entry is durable before the answer leaves."""
+    asking: Product = request.state.product
+    asked = await read_json(request, Asked)
+    if not asked.fields or len(asked.fields) > MOST_FIELDS:
+        raise Invalid("the fields do not fit", gaps=(f"/fields: between 1 and {MOST_FIELDS}",))
+    return json_answer(await system.products.adecide(asking, asked))
+
+
+GROUP: Group[Running] = Group(
+    "products",
+    [
+        Route(
+            "PUT",
+            "/api/v1/subjects/{reference:path}",
+            put_subject,
+            "purpose.provide",
+            "product:subjects",
+            "api",
+            summary="Say that an account exists and is in use, or has ended",
+            request=Account,
+            response=Registered,
+            statuses={200: "It was known", 201: "It is new here"},
+            params={"reference": REFERENCE},
+        ),
+        Route(
+            "POST",
+            "/api/v1/decisions",
+            post_decision,
+            "purpose.provide",
+            "product:decisions",
+            "api",
+            summary="Ask whether fields of an account may be used for a purpose",
+            request=lambda policy: QUESTION,
+            response=Decided,
+            statuses={200: "The answer, allowed or not"},
+        ),
+    ],
+    guards={"product": product},
+)
