@@ -102,8 +102,10 @@ class Server:
 
     def database(self) -> str:
         """The URL of a database without rows: a new one, or one that was given back. Its tables may be there."""
-        if self._free:
-            return self._free.pop()
+        return self._free.pop() if self._free else self.new_database()
+
+    def new_database(self) -> str:
+        """The URL of a database without tables."""
         name = f"t{next(_NAMES)}"
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE template0".encode())

@@ -1,7 +1,7 @@
 """Writes a migration step from what ``tables.py`` says and the steps before it do not.
 
-    python -m tests.migration.write data "count what a bucket holds"
-    python -m tests.migration.write keys --first        # before the first release: write step 0001 anew
+python -m tests.migration.write data "count what a bucket holds"
+python -m tests.migration.write keys --first        # before the first release: write step 0001 anew
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 
 from alembic.autogenerate import produce_migrations, render_python_code
 from alembic.migration import MigrationContext
-from sqlalchemy import CheckConstraint
 
 from troth.store import migrate
 from troth.store.engine import Role, open_database
@@ -32,22 +31,9 @@ def rendered(role: Role, *, first: bool) -> str:
                 context = MigrationContext.configure(connection, opts=options)
                 operations = produce_migrations(context, migrate.METADATA[role]).upgrade_ops
                 assert operations is not None
-                code = render_python_code(operations, render_as_batch=not first, migration_context=context)
-                return with_checks(code, role) if first else code
+                return render_python_code(operations, render_as_batch=not first, migration_context=context)
         finally:
             database.close()
-
-
-def with_checks(code: str, role: Role) -> str:
-    """Alembic renders every constraint of a new table but its checks."""
-    for table in migrate.METADATA[role].tables.values():
-        for check in [*table.constraints, *(one for column in table.columns for one in column.constraints)]:
-            if isinstance(check, CheckConstraint):
-                key = f"name=op.f('{table.primary_key.name}'))"
-                text = f"sa.CheckConstraint({str(check.sqltext)!r}, name=op.f({check.name!r}))"
-                assert key in code
-                code = code.replace(key, f"{key},\n    {text}")
-    return code
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from troth.errors import StartRefused
 from troth.store.engine import Database
 from troth.store.merkle import Frontier, leaf_hash
 
@@ -142,8 +143,14 @@ class Head:
 
 
 def read_head(raw: Any) -> Head | None:
-    """The ``tree`` row on a driver connection; None in a database that never held an entry."""
+    """The ``tree`` row on a driver connection; None in a database that never held an entry.
+
+    Raises ``StartRefused`` if the row's parts do not belong together.
+    """
     row = raw.execute("SELECT size, frontier, at_ms, batch FROM tree WHERE one = 1").fetchone()
     if row is None:
         return None
-    return Head(Frontier.from_bytes(row[0], bytes(row[1])), row[2], bytes(row[3]))
+    try:
+        return Head(Frontier.from_bytes(row[0], bytes(row[1])), row[2], bytes(row[3]))
+    except ValueError as fault:
+        raise StartRefused(f"the tree row was changed: {fault}") from fault

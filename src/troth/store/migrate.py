@@ -11,7 +11,7 @@ from sqlalchemy import Connection, MetaData, inspect
 
 from troth.errors import StartRefused
 from troth.store import tables
-from troth.store.engine import Database, Role
+from troth.store.engine import Database, Role, driver
 
 HEADS: dict[Role, str] = {"data": "0001", "keys": "0001"}
 """The newest version of each database's tables (a test compares them with the folders of steps)."""
@@ -73,10 +73,8 @@ def upgrade(database: Database, steps: Path, head: str) -> None:
         return script._upgrade_revs(head, revision)  # type: ignore[arg-type]  # what alembic hands to this callback
 
     lite = database.dialect == "sqlite"
-    connection = database.writing()
-    if lite:  # a no-op inside a transaction, so before it
-        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
-        connection.rollback()
+    if lite:  # on the driver's connection: it does nothing inside a transaction, and SQLAlchemy would begin one
+        driver(database.writing()).execute("PRAGMA foreign_keys=OFF")
     try:
         with database.transaction() as connection:
             environment = EnvironmentContext(Config(), script, fn=plan, destination_rev=head)

@@ -13,7 +13,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, update
 
 from troth.config import Config
-from troth.errors import StartRefused, TrothError, Unavailable
+from troth.errors import StartRefused, Unavailable
 from troth.store import tables
 from troth.store.batch import Executor
 from troth.store.checkpoint import Signer
@@ -182,7 +182,7 @@ class Store:
         try:
             if self.writer.fault is None:
                 self.publisher.publish()
-        except (OSError, TrothError) as problem:
+        except Exception as problem:  # whatever it is, the rest is closed; the next start publishes
             log.error("the log could not be published at the end: %s", type(problem).__name__)
         self.writer.close()
         for database in (self.keys, self.data):

@@ -11,6 +11,7 @@ The order for a reader: ``admit`` (refuses before anything is read), read and op
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeAlias
@@ -23,9 +24,10 @@ from troth.store.item import Item
 from troth.store.ledger import EntryDraft
 from troth.store.open import Store
 from troth.store.transaction import DataTx, Lane, Write
+from troth.world import DAY_MS
 
-Seal: TypeAlias = Callable[[bytes], tuple[int, bytes]]
-"""Seals bytes under the key of a day: gives the day (days since 1970) and the sealed bytes."""
+Seal: TypeAlias = Callable[[bytes, int, bytes], bytes]
+"""Seals a block: the entry's id, the day (days since 1970) under whose key it goes, and the bytes."""
 
 MECHANISM = "gate.purpose"
 _ENCODE = msgspec.msgpack.Encoder().encode
@@ -87,9 +89,10 @@ def as_read(database: Database) -> Check:
 class _Tick:
     """The reads of one tick of one loop, and who waits for each."""
 
-    __slots__ = ("reads", "waiters")
+    __slots__ = ("loop", "reads", "waiters")
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self.reads: list[Read] = []
         self.waiters: list[asyncio.Future[bytes]] = []
 
@@ -107,15 +110,21 @@ class _Tick:
                 waiter.set_result(eid)
 
 
+class _Here(threading.local):
+    """The tick that gathers on this thread."""
+
+    tick: _Tick | None = None
+
+
 class Reads:
-    """Records reads in blocks. ``note`` belongs to one event loop's thread; ``record`` to any other thread."""
+    """Records reads in blocks: ``note`` on an event loop, ``record`` anywhere else. Safe from any thread."""
 
     def __init__(self, store: Store, seal: Seal, check: Check | None = None) -> None:
         self._store = store
         self._seal = seal
         self._check = check or as_read(store.data)
         self._insert = store.data.sql(_BLOCK)
-        self._tick: _Tick | None = None
+        self._here = _Here()
 
     def admit(self) -> None:
         """To be called before anything is read: ``Busy`` or ``Unavailable`` if a read could not be recorded now."""
@@ -127,11 +136,12 @@ class Reads:
         It raises ``Conflict`` if the person was erased, restricted or changed since the read (no answer may leave),
         ``Busy`` or ``Unavailable`` if the read could not be recorded.
         """
-        tick = self._tick
+        here = self._here
+        tick = here.tick
         loop = asyncio.get_running_loop()
-        if tick is None:
-            tick = self._tick = _Tick()
-            loop.call_soon(self._close_tick, loop)
+        if tick is None or tick.loop is not loop:  # a loop that ended may have left its last tick behind
+            tick = here.tick = _Tick(loop)
+            loop.call_soon(self._close, tick)
         waiter: asyncio.Future[bytes] = loop.create_future()
         tick.reads.append(read)
         tick.waiters.append(waiter)
@@ -148,11 +158,10 @@ class Reads:
             raise changed()
         return eid
 
-    def _close_tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        tick, self._tick = self._tick, None
-        assert tick is not None
+    def _close(self, tick: _Tick) -> None:
+        self._here.tick = None
         item = Item(Write(self._body(tick.reads, "read.block"), lane=Lane.READ))
-        item.loop, item.settle = loop, tick.settle
+        item.loop, item.settle = tick.loop, tick.settle
         try:
             self._store.writer.put(item)
         except Exception as refusal:
@@ -165,7 +174,8 @@ class Reads:
             kept = [read for at, read in enumerate(reads) if at not in refused] if refused else reads
             if refused and not kept:
                 return b"", refused
-            day, sealed = self._seal(_ENCODE([(r[0], r[1], r[3], r[4]) for r in kept]))
+            eid, day = self._store.randomness.bytes(16), tx.now // DAY_MS
+            sealed = self._seal(eid, day, _ENCODE([(r[0], r[1], r[3], r[4]) for r in kept]))
             purposes: dict[str, int] = {}
             clauses: dict[str, int] = {}
             for read in kept:
@@ -178,9 +188,9 @@ class Reads:
                 "aux": sha256(sealed).hexdigest(),
             }
             first = max(clauses, key=lambda clause: clauses[clause], default="scope.closed-list")  # an empty scan
-            entry = tx.append(EntryDraft(kind, first, MECHANISM, facts=facts))
-            driver(tx.connection).execute(self._insert, (entry.eid, day, sealed))
-            return entry.eid, refused
+            tx.append(EntryDraft(kind, first, MECHANISM, facts=facts), eid=eid)
+            driver(tx.connection).execute(self._insert, (eid, day, sealed))
+            return eid, refused
 
         return body
 

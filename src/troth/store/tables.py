@@ -167,7 +167,8 @@ secrets = Table(
 heads = Table(
     "heads",  # one row: the highest published head of the log, so that a rolled-back D is noticed
     keys,
-    Column("one", Integer, CheckConstraint("one = 1", name="one"), primary_key=True),
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    CheckConstraint("one = 1", name="one"),
     Column("size", Ms, nullable=False),
     Column("root", LargeBinary(32), nullable=False),
     Column("counter", Ms, nullable=False),
@@ -288,7 +289,8 @@ read_blocks = Table(
 tree = Table(
     "tree",
     data,
-    Column("one", Integer, CheckConstraint("one = 1", name="one"), primary_key=True),
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    CheckConstraint("one = 1", name="one"),
     Column("size", Ms, nullable=False),
     Column("frontier", LargeBinary, nullable=False),
     Column("root", LargeBinary(32), nullable=False),

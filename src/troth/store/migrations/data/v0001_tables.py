@@ -224,15 +224,15 @@ def upgrade() -> None:
     )
     op.create_table(
         "tree",
-        sa.Column("one", sa.Integer(), nullable=False),
+        sa.Column("one", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("frontier", sa.LargeBinary(), nullable=False),
         sa.Column("root", sa.LargeBinary(length=32), nullable=False),
         sa.Column("checkpoint", sa.Text(), nullable=False),
         sa.Column("batch", sa.LargeBinary(length=16), nullable=False),
         sa.Column("at_ms", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("one", name=op.f("pk_tree")),
         sa.CheckConstraint("one = 1", name=op.f("ck_tree_one")),
+        sa.PrimaryKeyConstraint("one", name=op.f("pk_tree")),
     )
     op.create_table(
         "passkeys",

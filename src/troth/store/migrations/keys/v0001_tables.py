@@ -76,13 +76,13 @@ def upgrade() -> None:
     )
     op.create_table(
         "heads",
-        sa.Column("one", sa.Integer(), nullable=False),
+        sa.Column("one", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("root", sa.LargeBinary(length=32), nullable=False),
         sa.Column("counter", sa.BigInteger(), nullable=False),
         sa.Column("data_epoch", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("one", name=op.f("pk_heads")),
         sa.CheckConstraint("one = 1", name=op.f("ck_heads_one")),
+        sa.PrimaryKeyConstraint("one", name=op.f("pk_heads")),
     )
     op.create_table(
         "secrets",
