@@ -88,7 +88,7 @@ OPEN_ORDER = select(erasures).where(
 ORDER = select(erasures).where(erasures.c.ordered == bindparam("of_order"))
 UNREADABLE = (
     update(erasures)
-    .where(erasures.c.ordered == bindparam("of_order"))
+    .where(erasures.c.ordered == bindparam("of_order"), erasures.c.state == "ordered")
     .values(state="unreadable", unreadable_ms=bindparam("at"))
 )
 GONE = (
@@ -270,6 +270,8 @@ class Erasures:
         key = {"of_tenant": tenant, "of_sid": sid}
 
         def body(tx: DataTx) -> None:
+            if tx.execute(ORDER, {"of_order": order}).mappings().one()["state"] == "gone":
+                return  # the job and the request that ordered it work side by side: whoever is last finds it done
             tx.execute(ORPHAN_LINKS, key)
             counts["links"] = links.drop(tx, tenant, sid)
             for name, statement in LAST_DELETES.items():

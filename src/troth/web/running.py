@@ -33,10 +33,11 @@ from troth.use.compose import Composer
 from troth.use.disclosures import Disclosures
 from troth.use.gate import Gate
 from troth.use.messages import Messages
+from troth.use.products import Products
 from troth.use.transport import SmtpTransport
 from troth.vault import open_vault
 from troth.vault.repair import Repair
-from troth.web import api, privacy, public, published
+from troth.web import api, api_products, privacy, public, published
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
 from troth.web.inspecting import Inspector
@@ -47,7 +48,7 @@ log = logging.getLogger("troth")
 
 CHECKPOINT = select(tree.c.checkpoint)
 MESSAGE_JOB = "message.send"
-GROUPS: tuple[Group[Running], ...] = (public.GROUP, published.GROUP, privacy.GROUP, api.GROUP)
+GROUPS: tuple[Group[Running], ...] = (public.GROUP, published.GROUP, privacy.GROUP, api.GROUP, api_products.GROUP)
 REPAIR_JOB = "vault.repair"
 REPAIR_MS = 10 * 60_000
 
@@ -89,7 +90,7 @@ class Running:
         self.gate = Gate(store, vault, self.versions)
         mail = self.config.mail
         composer = Composer(
-            lambda key, language: self.catalogue.text(language, key),
+            lambda key, language: self.catalogue.raw(language, key),
             base_url=self.config.url,
             sender=mail.sender or "no-reply@localhost.localdomain",
         )
@@ -102,6 +103,7 @@ class Running:
         self.retention = RetentionRun(store, vault, self.versions, self.erasures)
         self.receipts = Receipts(store, vault, self.versions, self.consents)
         self.disclosures = Disclosures(store, self.gate, self.versions)
+        self.products = Products(store, vault, self.versions, self.gate)
         self.repair = Repair(store, vault.keyring)
         self.shell = build(self, GROUPS)
         self.inspector = Inspector(self, lambda: self.shell)

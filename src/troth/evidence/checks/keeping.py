@@ -39,14 +39,22 @@ def sealed(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """Values of the newest records are looked for, in plain, in the bytes of every file; keys lie apart and closed."""
     faults = list(loose_keys(inspection))
     values: set[bytes] = set()
+    spelled_out = {  # choices stand in the policy's own text
+        choice.encode()
+        for version in inspection.versions.history.versions
+        for point in version.points.values()
+        for field in point.fields
+        for choice in field.choices
+    }
     for row in inspection.rows(NEWEST):
         for record in inspection.store.read(partial(inspection.vault.records, tenant=row.tenant, sid=bytes(row.sid))):
             try:
                 content = inspection.vault.open(record.tenant, record)
             except NotFound:
                 continue  # erased meanwhile: there is nothing left that could be found
-            values |= {str(v).encode() for v in content.values() if len(str(v)) >= SHORTEST}
-            if any(str(v).encode() in record.ct for v in content.values() if len(str(v)) >= SHORTEST):
+            own = {str(v).encode() for v in content.values() if len(str(v)) >= SHORTEST} - spelled_out
+            values |= own
+            if any(value in record.ct for value in own):
                 faults.append("a record holds a value in plain")
     if not values:
         return unless(faults, "") if faults else unseen("no record is held yet")

@@ -83,14 +83,17 @@ def declared_messages(inspection: Inspection, clause: CompiledClause) -> Verdict
 
 
 def unsubscribing(inspection: Inspection, clause: CompiledClause) -> Verdict:
-    """Each marketing message that went out has a link that stands, and its words carry it."""
-    marketing = {t.id for t in inspection.policy.templates.values() if t.kind == "marketing"}
-    count = sum(n for name, n in inspection.rows(SENT) if name in marketing)
-    if not count:
+    """Each marketing message that went out carried its link, and the link still stands, even after an erasure."""
+    sending = [e for e in inspection.entries("message.sending") if e.facts.get("class") == "marketing"]
+    went = {str(e.body.get("refers")) for e in inspection.entries("message.sent")}
+    out = [e for e in sending if str(e.body.get("refers")) in went]
+    if not out:
         return unseen("no marketing message has been sent yet")
+    faults = ["a marketing message went out without an unsubscribe link" for e in out if not e.facts.get("unsubscribe")]
     standing = inspection.rows(STANDING_LINKS)[0][0]
-    missing = f"{count} marketing messages were sent and {standing} unsubscribe links stand"
-    return unless([missing] if standing < count else [], f"{count} marketing messages, {standing} links that stop them")
+    if standing < len(out):
+        faults.append(f"{len(out)} marketing messages were sent and {standing} unsubscribe links stand")
+    return unless(faults, f"{len(out)} marketing messages, each with a link that stops them")
 
 
 def second_operator(inspection: Inspection, clause: CompiledClause) -> Verdict:

@@ -1,0 +1,67 @@
+"""Setting up a data folder: the policy, the configuration, the root key; and the demonstration's own set-up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from troth.cli.postbox import Postbox
+from troth.config import Config, Mail
+from troth.vault.provider import FileProvider
+from troth.web.running import Running, start
+from troth.world import SystemRandomness
+
+
+@contextlib.contextmanager
+def postbox() -> Iterator[Postbox]:
+    """An SMTP server on loopback, in a thread of its own."""
+    box = Postbox()
+    loop = asyncio.new_event_loop()
+    ready = threading.Event()
+
+    def run() -> None:
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(box.start())
+        ready.set()
+        loop.run_forever()
+        loop.run_until_complete(box.stop())
+        loop.close()
+
+    thread = threading.Thread(target=run, name="postbox", daemon=True)
+    thread.start()
+    ready.wait()
+    try:
+        yield box
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+
+@contextlib.contextmanager
+def demonstration(folder: Path, port: int, policy: Path, bindings: Path | None) -> Iterator[tuple[Running, Postbox]]:
+    """A running system that can send mail to its own postbox only, and says on every page what it is."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    shutil.copyfile(policy, folder / "policy.md")
+    if bindings:
+        shutil.copyfile(bindings, folder / "bindings.yaml")
+    root = folder / "keys" / "root.key"
+    if not root.exists():
+        FileProvider.create(root, SystemRandomness())
+    with postbox() as box:
+        config = Config(
+            data_folder=str(folder),
+            bindings="bindings.yaml" if bindings else "",
+            port=port,
+            base_url="" if port else "http://127.0.0.1",
+            demonstration=True,
+            mail=Mail(port=box.port, sender="privacy@example.com"),
+        )
+        system = start(config)
+        try:
+            yield system, box
+        finally:
+            system.close()
