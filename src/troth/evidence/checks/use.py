@@ -85,8 +85,8 @@ def declared_messages(inspection: Inspection, clause: CompiledClause) -> Verdict
 def unsubscribing(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """Each marketing message that went out carried its link, and the link still stands, even after an erasure."""
     sending = [e for e in inspection.entries("message.sending") if e.facts.get("class") == "marketing"]
-    went = {str(e.body.get("refers")) for e in inspection.entries("message.sent")}
-    out = [e for e in sending if str(e.body.get("refers")) in went]
+    went = {str(e.facts.get("message")) for e in inspection.entries("message.sent")}
+    out = [e for e in sending if str(e.facts.get("message")) in went]
     if not out:
         return unseen("no marketing message has been sent yet")
     faults = ["a marketing message went out without an unsubscribe link" for e in out if not e.facts.get("unsubscribe")]
