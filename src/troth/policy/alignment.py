@@ -71,6 +71,7 @@ def read_sentences(blocks: Sequence[Block]) -> tuple[Sentence, ...]:
         for index, block in enumerate(blocks)
         if block.kind in _COUNTED
         for start, end in sentences(block.text)
+        if words(block.text, start, end)
     )
 
 
@@ -193,7 +194,7 @@ def part(blocks: Sequence[Block], whole: Sentence, pinned_words: int, pin: Pin, 
             if digest(blocks, candidate) == pin.sha256:
                 return candidate, True
     begin = min(first - 1, max(0, len(tokens) - 1))
-    end = min(begin + count, len(tokens))
+    end = max(begin + 1, min(begin + count, len(tokens)))
     if not tokens:
         return span, False
     return Span(span.block, tokens[begin][0], tokens[end - 1][1]), False

@@ -144,7 +144,8 @@ class _Laying:
     def spans(self, name: ScalarNode) -> list[Span]:
         """The words a name stands for in the text as it is now."""
         match = _NAME.fullmatch(name.text)
-        if match is None or match[1] not in self.counts or (match[2] and name.text not in self.parts):
+        backwards = match is not None and match[2] and not 1 <= int(match[2]) <= int(match[3])
+        if match is None or backwards or match[1] not in self.counts or (match[2] and name.text not in self.parts):
             known = [*self.counts, *self.parts]
             hint = did_you_mean(name.text, known) or "pin the text first: troth check TEXT --bindings FILE --pin"
             self.report.error("UNKNOWN_SPAN", self.name, name.at, f'"{name.text[:60]}" is not pinned', hint=hint)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from troth.policy.bindings import bind, numbered, pin
 from troth.policy.diagnostics import Diagnostic
@@ -193,6 +195,30 @@ def test_a_bad_bindings_file_is_a_diagnostic_in_that_file(bindings: str, code: s
     found = [d for d in laid("Hello.", bindings).diagnostics if d.file == "ours.yaml"]
     assert code in [d.code for d in found]
     assert all(isinstance(d, Diagnostic) and d.line >= 1 and d.column >= 1 for d in found)
+
+
+PIECES = st.sampled_from(
+    [
+        *["s1", "s2/1-3", "s2/9-2", "s1/0-0", ": ", "\n", "- id: a.b\n", "  binds: [s1]\n", "clauses:\n", "text:\n"],
+        *["  s1: 3 " + "a" * 64 + "\n", "  s2/1-3: 3 " + "b" * 64 + "\n", "ignored: [s1]\n", "front: {}\n"],
+        *["# ", "…", "\u0000", "{", "]"],
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=14).map("".join), st.lists(PIECES, max_size=6).map("".join))
+@settings(max_examples=300, deadline=None)
+def test_no_file_and_no_text_breaks_it(bindings: str, text: str) -> None:
+    document = bind(text, "t", bindings)
+    for clause in document.clauses:
+        assert document.prose(clause) is not None
+    assert all(d.line >= 1 and d.column >= 1 and d.render() for d in document.diagnostics)
+    pin(text, bindings)
+    numbered(text, bindings)
+
+
+def test_a_line_without_words_is_no_sentence() -> None:
+    assert codes(TEXT + "\n…\n") == []
 
 
 def test_pinning_again_changes_nothing() -> None:
