@@ -64,16 +64,28 @@ Checker = Callable[..., Outcome]
 
 
 def by_library(
-    files: Mapping[str, bytes], *, trusted: str | None = None, witnesses: Named = (), receipts: Named = ()
+    files: Mapping[str, bytes],
+    *,
+    trusted: str | None = None,
+    witnesses: Named = (),
+    receipts: Named = (),
+    hashes_only: bool = False,
 ) -> Outcome:
-    report = verify(Files(files, files.__getitem__), trusted=trusted, witnesses=witnesses, receipts=receipts)
+    laid = Files(files, files.__getitem__)
+    report = verify(laid, trusted=trusted, witnesses=witnesses, receipts=receipts, hashes_only=hashes_only)
     return outcome(report.ok, report.findings, report.done)
 
 
 def by_standalone(
-    files: Mapping[str, bytes], *, trusted: str | None = None, witnesses: Named = (), receipts: Named = ()
+    files: Mapping[str, bytes],
+    *,
+    trusted: str | None = None,
+    witnesses: Named = (),
+    receipts: Named = (),
+    hashes_only: bool = False,
 ) -> Outcome:
-    report = standalone.Check(files, files.__getitem__).run(trusted, receipts, witnesses)
+    check = standalone.Check(files, files.__getitem__, hashes_only=hashes_only)
+    report = check.run(trusted, receipts, witnesses)
     return outcome(report.ok, report.findings, report.done)
 
 

@@ -154,6 +154,64 @@ def test_every_older_checkpoint_of_the_same_history_is_consistent(check: Checker
     assert check(log.files(), witnesses=kept).ok
 
 
+def head_line(log: Log, size: int) -> str:
+    """Size and root, as a footer shows them."""
+    return f"{size} {base64.b64encode(log.root(size)).decode()}"
+
+
+def test_a_mail_or_a_page_that_somebody_kept_is_a_witness_too(check: Checker, log: Log) -> None:
+    mail = f"Dear reader,\n\nNewest checkpoint of our ledger: {log.name} {head_line(log, 250)}\n".encode()
+    page = f"<p>Newest checkpoint: <bdi><code>{head_line(log, 100)}</code></bdi></p>".encode()
+    kept = [("letter.eml", mail), ("policy.html", page)]
+    assert check(log.files(), witnesses=kept).ok
+    outcome = check(log.files(200), witnesses=kept)
+    assert [(fault.file, fault.message[:8]) for fault in outcome.faults] == [("letter.eml", "ROLLBACK")]
+    assert "not signed" in outcome.faults[0].message
+    other = resigned(log, [*log.bodies[:50], log.bodies[51], log.bodies[50], *log.bodies[52:]])
+    outcome = check(other.files(), witnesses=kept)
+    assert [(fault.file, fault.message[:10]) for fault in outcome.faults] == [
+        ("letter.eml", "SPLIT VIEW"),
+        ("policy.html", "SPLIT VIEW"),
+    ]
+
+
+def test_a_text_without_any_checkpoint_is_no_witness(check: Checker, log: Log) -> None:
+    outcome = check(log.files(), witnesses=[("letter.eml", b"Dear reader, all is well.")])
+    assert outcome.steps == {"witnesses"}
+    damaged = head_line(log, 9)[:-2] + chr(ord(head_line(log, 9)[-2]) + 1) + "="
+    assert check(log.files(), witnesses=[("letter.eml", damaged.encode())]).steps == {"witnesses"}
+
+
+# --- what everybody may have: the hashes without the entries ---
+
+
+def hashes(log: Log) -> dict[str, bytes]:
+    return {name: data for name, data in log.files().items() if not name.startswith("tile/entries/")}
+
+
+def test_the_hashes_alone_prove_receipts_and_consistency_and_say_what_was_not_looked_at(
+    check: Checker, log: Log
+) -> None:
+    receipts, kept = [("r", block(log.receipt(3, 200)))], [("w", log.checkpoint(100))]
+    outcome = check(hashes(log), hashes_only=True, receipts=receipts, witnesses=kept)
+    assert outcome.ok
+    assert outcome.done == {"key", "checkpoint", "files", "tree", "witnesses", "receipts"}
+    assert any("not looked at" in note.message for note in outcome.notes)
+
+
+def test_missing_entries_are_a_fault_unless_one_asked_for_hashes_only(check: Checker, log: Log) -> None:
+    outcome = check(hashes(log))
+    assert outcome.steps == {"files"}
+    assert not outcome.done & {"content", "order", "pairs", "policy"}
+
+
+def test_a_flip_in_the_hashes_alone_is_found(check: Checker, log: Log) -> None:
+    for name, data in hashes(log).items():
+        if name.startswith("tile/"):
+            outcome = check(hashes(log) | {name: data[:-1] + bytes([data[-1] ^ 1])}, hashes_only=True)
+            assert not outcome.ok, name
+
+
 # --- tiles and bundles ---
 
 

@@ -4,10 +4,13 @@
 Needs Python 3.11 and the package ``cryptography``; imports nothing else, reads nothing but the files named, and
 opens no connection. It is a second writing, on purpose: nothing here is shared with the code that wrote the log.
 
-    python standalone.py FOLDER [--key VKEY] [--receipt FILE ...] [--witness CHECKPOINT ...] [--json]
+    python standalone.py FOLDER [--key VKEY] [--receipt FILE ...] [--witness CHECKPOINT ...] [--hashes-only] [--json]
 
 FOLDER is the published evidence (``checkpoint``, ``log.pub``, ``tile/...``). Without FOLDER, receipts are checked
-against ``--key`` alone. The steps, in order; a step whose ground has gone is said to be not done, never skipped:
+against ``--key`` alone. A witness is a checkpoint that you kept, or any text (a mail, a page) with a line of it:
+size and root. ``--hashes-only`` is for a folder without the entries, as it is published to everybody.
+
+The steps, in order; a step whose ground has gone is said to be not done, never skipped:
 
     1 key         log.pub is a well-formed key, and the one you trust if you name it with --key
     2 checkpoint  the checkpoint is signed by that key: so many entries, this root (C2SP tlog-checkpoint)
@@ -47,6 +50,7 @@ WIDTH = 256  # hashes in a full tile (C2SP tlog-tiles)
 HASH = 32
 TOLERANCE_MS = 60_000  # several writers may commit in another order than they read the clock
 MAX_NOTE = 1_000_000
+UNSIGNED = " (what you kept is not signed: it convinces you, and nobody else)"
 RECEIPT_FORMAT = "troth-receipt-1"
 
 # An intent stays open until one of these entries refers to it.
@@ -68,6 +72,7 @@ KIND = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)*")
 ACTOR = re.compile(r"system|subject|visitor|(operator|product):[0-9a-f]+")
 NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 TILE = re.compile(r"tile/(entries|0|[1-9][0-9]?)/((?:x[0-9]{3}/)*[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
+HEAD_LINE = re.compile(r"(?<![0-9])(0|[1-9][0-9]{0,17}) ([A-Za-z0-9+/]{43}=)")
 SUBJECT_MEMBER = re.compile(rb',"subject":"([0-9a-f]{64})","v":1\}\Z')
 
 
@@ -227,11 +232,12 @@ def parse_key(text: str) -> Key:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A signed head: this log had so many entries, with this root."""
+    """A head: this log had so many entries, with this root. Unsigned ones convince only whoever kept them."""
 
     origin: str
     size: int
     root: bytes
+    signed: bool = True
 
 
 def parse_checkpoint(raw: bytes, key: Key) -> Checkpoint:
@@ -272,6 +278,18 @@ def parse_checkpoint(raw: bytes, key: Key) -> Checkpoint:
     if len(root) != HASH:
         raise Bad("its root is not 32 bytes")
     return Checkpoint(lines[0], int(lines[1]), root)
+
+
+def parse_witness(raw: bytes, key: Key, origin: str) -> list[Checkpoint]:
+    """The heads in what somebody kept: a signed checkpoint, or lines of size and root in any text."""
+    try:
+        return [parse_checkpoint(raw, key)]
+    except Bad:
+        text = raw.decode("utf-8", "replace")
+        heads = [Checkpoint(origin, int(m[1]), strict_base64(m[2]), False) for m in HEAD_LINE.finditer(text)]
+        if not heads:
+            raise
+        return heads
 
 
 # --- C2SP tlog-tiles: files ---
@@ -550,7 +568,14 @@ def check_receipt(raw: bytes, name: str, key: Key, report: Report) -> tuple[Rece
 class Check:
     """One check of one folder: the steps share what the earlier ones established."""
 
-    def __init__(self, names: Collection[str], read: Callable[[str], bytes], tolerance_ms: int = TOLERANCE_MS) -> None:
+    def __init__(
+        self,
+        names: Collection[str],
+        read: Callable[[str], bytes],
+        tolerance_ms: int = TOLERANCE_MS,
+        hashes_only: bool = False,
+    ) -> None:
+        self.hashes_only = hashes_only
         self.names = set(names)
         self.read = read
         self.tolerance_ms = tolerance_ms
@@ -559,6 +584,7 @@ class Check:
         self.head: Checkpoint | None = None
         self.files: dict[tuple[int, int], dict[int, str]] = {}  # (level, number) -> width -> name
         self.leaves: list[bytes] = []  # established by the step "tree"
+        self.readable = False  # whether every entry is there, as the tree has it
 
     def run(
         self,
@@ -575,7 +601,8 @@ class Check:
             self.check_files(self.head)
             self.check_tree(self.head)
             if not self.report.faulty("tree"):
-                self.check_entries(self.head)
+                if self.readable:
+                    self.check_entries(self.head)
                 self.check_witnesses(self.head, witnesses)
         if self.key:
             self.check_receipts(self.key, self.head, receipts)
@@ -628,8 +655,10 @@ class Check:
                 if tile.number * WIDTH + tile.width > counts.get(tile.level, 0):
                     report.note("files", "it reaches beyond the checkpoint: written, but not yet signed", file=name)
         for tile in tiles_of(head.size):
-            if not self.holder(tile):
+            if not self.holder(tile) and not (self.hashes_only and tile.level == -1):
                 report.fault("files", "it is missing", file=tile.name)
+        if self.hashes_only:
+            report.note("content", "not looked at, as you asked: the entries are not here")
         report.done["files"] = f"{len(self.names)} files"
 
     @staticmethod
@@ -659,7 +688,9 @@ class Check:
         self.compare_tiles(truth)
         if not report.faulty("tree"):
             self.leaves = truth
-            report.done["tree"] = f"{head.size} entries and all tiles add up to the signed root"
+            self.readable = all(from_entries) and not self.hashes_only
+            what = "entries" if self.readable else "leaf hashes"
+            report.done["tree"] = f"{head.size} {what} and all tiles add up to the signed root"
 
     def split(self, name: str, first: int, width: int) -> Iterator[tuple[int, int, bytes]]:
         """(entry number, offset, entry) of a bundle's entries; where its framing ends is a fault, told once."""
@@ -769,7 +800,7 @@ class Check:
         seen: list[tuple[str, Checkpoint]] = []
         for name, raw in witnesses:
             try:
-                seen.append((name, parse_checkpoint(raw, self.key)))
+                seen += [(name, old) for old in parse_witness(raw, self.key, head.origin)]
             except Bad as fault:
                 self.report.fault("witnesses", str(fault), file=name)
         self.compare_heads(head, seen, "witnesses")
@@ -784,9 +815,10 @@ class Check:
                 self.report.fault(step, f"it is a checkpoint of another log: {old.origin}", file=name)
             elif old.size > head.size:
                 message = f"ROLLBACK: it shows {old.size} entries, this log has only {head.size}"
-                self.report.fault(step, message, file=name)
+                self.report.fault(step, message + ("" if old.signed else UNSIGNED), file=name)
             elif known[old.size] != old.root:
-                message = f"SPLIT VIEW: at {old.size} entries it shows another root. The same key signed two histories"
+                message = f"SPLIT VIEW: at {old.size} entries it shows another root"
+                message += ". The same key signed two histories" if old.signed else UNSIGNED
                 self.report.fault(step, message, file=name)
 
     def check_receipts(self, key: Key, head: Checkpoint | None, receipts: list[tuple[str, bytes]]) -> None:
@@ -933,6 +965,7 @@ def check_folder(
     receipts: Iterable[tuple[str, bytes]] = (),
     witnesses: Iterable[tuple[str, bytes]] = (),
     tolerance_ms: int = TOLERANCE_MS,
+    hashes_only: bool = False,
 ) -> Report:
     """Check the evidence in a folder."""
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()]
@@ -943,7 +976,7 @@ def check_folder(
         except OSError:
             return b""  # what cannot be read does not hold: the step that needed it says so
 
-    return Check(names, read, tolerance_ms).run(trusted, receipts, witnesses)
+    return Check(names, read, tolerance_ms, hashes_only).run(trusted, receipts, witnesses)
 
 
 def check_receipts_alone(trusted: str, receipts: Iterable[tuple[str, bytes]]) -> Report:
@@ -987,6 +1020,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--key", help="the key that you trust: its one line, or a file that holds it")
     parser.add_argument("--receipt", nargs="+", action="extend", type=Path, default=[], help="receipts, HTML or JSON")
     parser.add_argument("--witness", nargs="+", action="extend", type=Path, default=[], help="checkpoints you kept")
+    parser.add_argument("--hashes-only", action="store_true", help="the folder has no entries: steps 5 to 8 fall away")
     parser.add_argument("--tolerance", type=int, default=TOLERANCE_MS, help="how far times may run back, in ms")
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     given = parser.parse_args(arguments)
@@ -997,7 +1031,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.folder is not None:
             if not given.folder.is_dir():
                 parser.error(f"{given.folder} is not a folder")
-            report = check_folder(given.folder, trusted, receipts, witnesses, given.tolerance)
+            report = check_folder(given.folder, trusted, receipts, witnesses, given.tolerance, given.hashes_only)
         elif trusted and receipts and not witnesses:
             report = check_receipts_alone(trusted, receipts)
         else:
@@ -1010,7 +1044,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         optional = {"witnesses"} if not witnesses else set()
         optional |= {"receipts"} if not receipts else set()
-        optional |= set(STEPS[1:9]) if given.folder is None else set()
+        optional |= set(STEPS[1:9]) if given.folder is None else set(STEPS[4:8]) if given.hashes_only else set()
         print("\n".join(lines(report, set(STEPS) - optional)))
     return 0 if report.ok else 1
 
