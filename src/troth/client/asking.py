@@ -128,6 +128,12 @@ class Troth:
             raise http.client.HTTPException("an answer too large to be one")
         return response.status, answer
 
+    def __enter__(self) -> Troth:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close this thread's connection."""
         kept: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
@@ -140,11 +146,8 @@ def allowed(
     reference: str, purpose: str, fields: Iterable[str], *, url: str, key: str, channel: str | None = None
 ) -> bool:
     """One question without keeping a connection; see ``Troth.allowed``. Whatever goes wrong on the way is a no."""
-    troth = Troth(url, key)
-    try:
+    with Troth(url, key) as troth:
         return troth.allowed(reference, purpose, fields, channel=channel)
-    finally:
-        troth.close()
 
 
 def _is_loopback(host: str) -> bool:
