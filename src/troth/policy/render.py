@@ -24,7 +24,7 @@ from troth.policy.parse import fold, parse
 from troth.policy.writing import direction
 
 _ELSEWHERE = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//", re.IGNORECASE)
-_TITLES = ("heading_open", "paragraph_open", "tr_open")
+_BEGINNINGS = ("heading_open", "paragraph_open", "tr_open")
 
 
 class Labels(Value, frozen=True):
@@ -203,40 +203,37 @@ class _Rendering:
 
     def _dress(self, tokens: Sequence[Token]) -> list[Token]:
         """The tokens with anchors in them, figures after them, and without the declarations."""
+        shown = [t for t in tokens if t.type != "front_matter" and not (t.type == "fence" and _declared(t))]
         out: list[Token] = []
-        pending: list[int] = []  # blocks that are open or whose lines wait for their container to end
-        depth = 0
-        dated = False
+        pending: list[int] = []  # blocks whose lines come next; those of a table wait for its end
+        in_table = False
         current = -1
-        for i, token in enumerate(tokens):
-            if token.type in ("front_matter",) or (token.type == "fence" and _declared(token)):
-                continue
-            if token.type in _TITLES and token.map:
+        # the date stands in the first block: right under the title, or above what comes before the title
+        dated = bool(shown) and shown[0].type != "heading_open" and any(t.type == "heading_open" for t in shown)
+        if dated:
+            out.append(_html(self._date() + "\n"))
+        for i, token in enumerate(shown):
+            if token.type in _BEGINNINGS and token.map:
                 current = self.blocks.get(token.map[0] + 1, -1)
-            if token.type in ("table_open", "bullet_list_open", "ordered_list_open"):
-                depth += token.type == "table_open"
+            if token.type in ("table_open", "table_close"):
+                in_table = token.type == "table_open"
             if token.type == "heading_open":
-                self._heading(token, tokens[i + 1])
+                self._heading(token, shown[i + 1])
             if token.type == "inline":
                 self._inline(token, current)
             if token.type == "heading_close":
                 token.tag = f"h{self.headings[-1].level}"
-            if token.type == "paragraph_open":
+            if token.type in ("paragraph_open", "paragraph_close"):
                 token.hidden = False  # a tight list's items take figures too
-            if token.type == "paragraph_close":
-                token.hidden = False
             out.append(token)
-            if token.type == "table_close":
-                depth -= 1
             if token.type == "heading_close" and not dated:
                 out.append(_html(self._date() + "\n"))
                 dated = True
             if token.type in ("paragraph_close", "heading_close", "tr_close") and current >= 0:
                 pending.append(current)
                 current = -1
-            if pending and not depth:
-                for index in pending:
-                    out += [_html(line) for line in self._after(index)]
+            if not in_table:
+                out += [_html(line) for index in pending for line in self._after(index)]
                 pending = []
         return out
 

@@ -100,6 +100,12 @@ def test_a_text_without_a_title_gets_one_and_the_date() -> None:
     assert re.search(r"<h1>Small &amp; Sons Ltd</h1>\s*<p class=\"in-force\">", html)
 
 
+def test_what_stands_before_the_title_does_not_push_the_date_down() -> None:
+    html = render(compiled(HEAD + "> A note.\n\n# Ours\n\nWe keep your name for 90 days.\n" + KEEP)).html
+    assert html.index("</time>") < html.index("A note.") < html.index("<h1")
+    assert html.count("<time") == 1
+
+
 def test_every_clause_has_one_anchor_and_a_link_to_its_page(example: CompiledPolicy) -> None:
     reader = read(render(example, clause_href="/policy/clauses/{id}").html)
     assert len(reader.ids) == len(set(reader.ids))
