@@ -29,7 +29,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 def finish(stage: Stage, as_json: bool) -> bool:
     """Retention, verification, the board. True if the evidence holds and no clause fails."""
-    from troth.cli.evidence import print_board
+    from troth.cli.evidence import json_row, print_board
     from troth.evidence.verify import verify_folder
 
     system, show = stage.system, stage.show
@@ -47,14 +47,6 @@ def finish(stage: Stage, as_json: bool) -> bool:
     else:
         print_board(board)
     return report.ok and not any(row.status == "FAIL" for row in board.rows)
-
-
-def json_row(row: object) -> dict[str, object]:
-    """A row of the board for tools: clause, status, entries, reason."""
-    import msgspec
-
-    found = msgspec.to_builtins(row)
-    return {name: found[name] for name in ("clause", "status", "entries", "reason")}
 
 
 @contextlib.contextmanager

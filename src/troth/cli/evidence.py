@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from troth.cli.opened import DATA, ask
+
 if TYPE_CHECKING:
+    from troth.evidence.board import BoardRow
     from troth.evidence.clauses import Board
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -69,23 +72,40 @@ def verify(
 
 
 @click.command()
-@click.option("--data", type=FOLDER, required=True, help="The data folder.")
-@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Write the pack here.")
+@DATA
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the pack here: a new folder or .zip.")
 @click.option("--json", "as_json", is_flag=True, help="The board as JSON on the standard output.")
 def prove(data: Path, output: Path | None, as_json: bool) -> None:
-    """Compute the clause board of a system that is not being served, and write the evidence pack."""
-    from troth.cli.demo import json_row
-    from troth.cli.opened import opened
+    """Compute the clause board and write the evidence down. Exit 0 unless a clause fails."""
+    from troth.evidence.board import BoardRow
+    from troth.evidence.clauses import Board
     from troth.evidence.prove import prove as prove_to
 
-    with opened(data) as system:
-        board = system.inspector.now()
-        system.store.publish()
-        if output:
-            pack = prove_to(board.rows, system.config.folder / "evidence", output, made_ms=board.at_ms)
-            click.echo(f"written to {pack.path}", err=as_json)
-        if as_json:
-            click.echo(json.dumps([json_row(row) for row in board.rows], indent=1))
-        else:
-            print_board(board)
+    answer = ask(data, "board")
+    board = Board(msgspec.convert(answer["rows"], tuple[BoardRow, ...]), answer["at"], answer["version"])
+    if output:
+        pack = prove_to(board.rows, data / "evidence", output, made_ms=board.at_ms)
+        click.echo(f"written to {pack.path}", err=as_json)
+    if as_json:
+        click.echo(json.dumps([json_row(row) for row in board.rows], indent=1))
+    else:
+        print_board(board)
     sys.exit(1 if any(row.status == "FAIL" for row in board.rows) else 0)
+
+
+def json_row(row: BoardRow) -> dict[str, object]:
+    """A row of the board for tools: clause, status, entries, reason."""
+    return {"clause": row.clause, "status": row.status, "entries": row.entries, "reason": row.reason}
+
+
+@click.command()
+@click.argument("name")
+@click.option("--policy", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A policy file.")
+@click.option("--bindings", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--data", type=FOLDER, envvar="TROTH_DATA", help="A data folder: adds how the clause stands.")
+def clause(name: str, policy: Path | None, bindings: Path | None, data: Path | None) -> None:
+    """One clause: its sentence, declaration, mechanisms, and the code and tests that keep them."""
+    from troth.cli.clause import lines
+
+    for line in lines(name, policy, bindings, data):
+        click.echo(line)

@@ -52,8 +52,12 @@ def judge(inspection: Inspection, clause: CompiledClause) -> BoardRow:
     for status in ("FAIL", "NOT EXERCISED"):
         reasons = [v.reason for v in verdicts if v.status == status]
         if reasons or not verdicts:
-            return BoardRow(clause.id, status, count, "; ".join(reasons) or "no mechanism keeps it", last)
-    return BoardRow(clause.id, "PASS", count, "; ".join(v.reason for v in verdicts), last or inspection.now)
+            return BoardRow(
+                clause.id, status, count, "; ".join(dict.fromkeys(reasons)) or "no mechanism keeps it", last
+            )
+    return BoardRow(
+        clause.id, "PASS", count, "; ".join(dict.fromkeys(v.reason for v in verdicts)), last or inspection.now
+    )
 
 
 def verdict(inspection: Inspection, clause: CompiledClause, mechanism: str) -> Verdict:

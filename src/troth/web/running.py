@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select
 
@@ -29,17 +30,23 @@ from troth.rights.retention import PERIOD_MS, RETAIN_JOB, RetentionRun
 from troth.store import jobs as durable
 from troth.store.jobs import Job, Registry, Worker
 from troth.store.tables import tree
+from troth.use.approvals import Act, Approvals
 from troth.use.compose import Composer
 from troth.use.disclosures import Disclosures
 from troth.use.gate import Gate
 from troth.use.messages import Messages
+from troth.use.operators import Operators
+from troth.use.passkeys import Passkeys
 from troth.use.products import Products
+from troth.use.sign_in import SignIn
 from troth.use.transport import SmtpTransport
 from troth.vault import open_vault
+from troth.vault.box import Box
 from troth.vault.repair import Repair
 from troth.web import api, api_products, privacy, public, published
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
+from troth.web.console import rooms as console
 from troth.web.inspecting import Inspector
 from troth.web.routes import Group
 from troth.world import Clock, Randomness, SystemClock, SystemRandomness
@@ -49,6 +56,7 @@ log = logging.getLogger("troth")
 CHECKPOINT = select(tree.c.checkpoint)
 MESSAGE_JOB = "message.send"
 GROUPS: tuple[Group[Running], ...] = (public.GROUP, published.GROUP, privacy.GROUP, api.GROUP, api_products.GROUP)
+ACTS: tuple[Act, ...] = ()  # what needs a second operator; whoever brings such an act adds it here
 REPAIR_JOB = "vault.repair"
 REPAIR_MS = 10 * 60_000
 
@@ -104,8 +112,14 @@ class Running:
         self.receipts = Receipts(store, vault, self.versions, self.consents)
         self.disclosures = Disclosures(store, self.gate, self.versions)
         self.products = Products(store, vault, self.versions, self.gate)
+        self.operators = Operators(store, tenant=self.config.tenant)
+        box = Box(vault.secret("operators"), chance)
+        passkeys = Passkeys(self.config.url, log_name(self.config), box, clock, chance)
+        self.sign_in = SignIn(self.operators, box, passkeys)
+        self.approvals = Approvals(store, {act.name: act for act in ACTS})
         self.repair = Repair(store, vault.keyring)
-        self.shell = build(self, GROUPS)
+        staff: Group[Any] = console.group()  # knows of a system only what staff need
+        self.shell = build(self, [*GROUPS, staff])
         self.inspector = Inspector(self, lambda: self.shell)
 
     def _make_ready(self) -> None:

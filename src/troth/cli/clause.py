@@ -1,0 +1,67 @@
+"""``troth clause``: everything that belongs to one clause, joined by its id and its mechanisms' names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import yaml
+
+from troth.cli.init import example
+from troth.cli.opened import ask
+from troth.cli.policy import compiled
+from troth.policy import compile as compile_policy
+from troth.policy.diagnostics import did_you_mean
+from troth.policy.model import CompiledPolicy
+from troth.policy.vocabulary import MECHANISMS
+
+SOURCE = Path(__file__).resolve().parents[1]
+TESTS = SOURCE.parents[1] / "tests"
+SHOWN = 5
+
+
+def lines(name: str, policy: Path | None, bindings: Path | None, data: Path | None) -> Iterator[str]:
+    """What there is to say about a clause, line by line."""
+    found = the_policy(policy, bindings, data)
+    clause = found.clauses.get(name)
+    if clause is None:
+        raise click.ClickException(f"there is no clause {name}{did_you_mean(name, found.clauses)}")
+    yield f"{clause.id} ({clause.verb}), line {clause.position.line} of {found.policy} {found.version}"
+    yield ""
+    yield f"  {clause.prose or '(no sentence: ' + str(clause.supplement) + ')'}"
+    yield ""
+    yield from ("  " + line for line in yaml.safe_dump(clause.body, allow_unicode=True, sort_keys=False).splitlines())
+    if clause.figures:
+        yield f"In figures: {' · '.join(clause.figures)}"
+    if clause.not_enforced:
+        yield f"Not enforced: {clause.not_enforced}"
+    for mechanism in clause.mechanisms:
+        yield f"{mechanism}: {MECHANISMS.get(mechanism, '')}"
+        yield from (f"  code  {place}" for place in places(SOURCE, mechanism))
+        yield from (f"  test  {place}" for place in places(TESTS, mechanism))
+    yield from (f"  test  {place}" for place in places(TESTS, clause.id))
+    if data:
+        row = next(r for r in ask(data, "board")["rows"] if r["clause"] == name)
+        yield f"Stands: {row['status']}, {row['entries']} entries: {row['reason']}"
+
+
+def the_policy(policy: Path | None, bindings: Path | None, data: Path | None) -> CompiledPolicy:
+    """The named policy, the data folder's, or the example."""
+    if policy or data:
+        return compiled(policy or (data or Path()) / "policy.md", bindings)
+    made = compile_policy(example(), filename="policy.md").policy
+    assert made is not None, "the example policy compiles: a test holds it to that"
+    return made
+
+
+def places(folder: Path, name: str) -> list[str]:
+    """Where a name stands as a literal, as ``file:line``; the first few."""
+    found = []
+    for file in sorted(folder.rglob("*.py")) if folder.is_dir() else []:
+        if file.name == "vocabulary.py":
+            continue
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
+            if f'"{name}"' in line or f"``{name}``" in line:
+                found.append(f"{file.relative_to(folder.parent)}:{number}")
+    return found[:SHOWN]

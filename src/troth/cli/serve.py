@@ -1,0 +1,99 @@
+"""``troth serve``, ``doctor``, ``operator``, ``product``: running a system and letting others in."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from troth.cli.opened import DATA, ask
+from troth.config import Config, read_config
+from troth.errors import StartRefused, TrothError
+
+
+@click.command()
+@DATA
+@click.option("--host", help="Where to listen; anything but loopback needs a TLS certificate.")
+@click.option("--port", type=int, help="Where to listen.")
+def serve(data: Path, host: str | None, port: int | None) -> None:
+    """Serve the system in the data folder: pages, interface, mail and retention, in one process."""
+    from troth.web.control import perform
+    from troth.web.running import start
+    from troth.web.serve import listen, server
+
+    config = overridden(read_config(data), host, port)
+    bound = listen(config)  # refuses a public address without TLS before anything is opened
+    system = start(config)
+    system.store.listen(lambda request: perform(system, request))
+    worker = system.start_worker()
+    address = bound.getsockname()
+    click.echo(f"Troth serves {system.policy.policy} {system.policy.version} on {config.url} (port {address[1]})")
+    try:
+        server(system.shell, config).run([bound])
+    finally:
+        worker.close()
+        system.close()
+
+
+def overridden(config: Config, host: str | None, port: int | None) -> Config:
+    """The configuration with what the command line says."""
+    changes: dict[str, object] = {}
+    if host is not None:
+        changes["host"] = host
+    if port is not None:
+        changes["port"] = port
+    return msgspec.structs.replace(config, **changes)
+
+
+@click.command()
+@DATA
+def doctor(data: Path) -> None:
+    """Look for what is not as it must be, and say what to do about each. Exit 0 if nothing is found."""
+    import sqlite3
+    import ssl
+
+    from troth.cli.policy import compiled
+    from troth.web.serve import check_address
+
+    config = read_config(data)
+    click.echo(f"SQLite {sqlite3.sqlite_version}, {ssl.OPENSSL_VERSION}, Python {sys.version.split()[0]}")
+    found = 0
+    for name, look in (
+        (
+            "policy",
+            lambda: compiled(config.path(config.policy), config.path(config.bindings) if config.bindings else None),
+        ),
+        ("address", lambda: check_address(config)),
+        ("system", lambda: ask(data, "state")),
+    ):
+        try:
+            answer = look()
+            faults = answer.get("faults", []) if isinstance(answer, dict) else []
+            click.echo(f"{name}: " + (", ".join(faults) if faults else "as it must be"))
+            found += len(faults)
+        except (TrothError, OSError) as fault:
+            found += 1
+            click.echo(f"{name}: {fault}")
+    sys.exit(1 if found else 0)
+
+
+@click.command()
+@DATA
+@click.option("--name", default="admin", show_default=True, help="The login name.")
+def operator(data: Path, name: str) -> None:
+    """The first operator's single-use link. Later operators are invited in the console."""
+    click.echo(ask(data, "operator.invite", name=name)["link"])
+
+
+@click.command()
+@click.argument("name")
+@DATA
+@click.option("--surface", help="The surface of the policy that this product is.")
+def product(name: str, data: Path, surface: str | None) -> None:
+    """Give the product NAME a key to ask before it uses data. The key is shown once."""
+    click.echo(ask(data, "product.create", name=name, surface=surface)["key"])
+
+
+__all__ = ["StartRefused", "doctor", "operator", "product", "serve"]

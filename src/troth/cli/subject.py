@@ -1,0 +1,50 @@
+"""``troth subject``: a right exercised for a person who asked by another road, such as a letter."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from troth.cli.opened import DATA, ask
+
+
+@click.group()
+def subject() -> None:
+    """Exercise a right for a person who asked by letter or telephone, once you know who they are."""
+
+
+@subject.command()
+@click.argument("email")
+@DATA
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the copy here.")
+def access(email: str, data: Path, output: Path | None) -> None:
+    """Everything held about the person with this address, as JSON."""
+    copy = ask(data, "subject.access", email=email)["copy"]
+    if output is None:
+        click.echo(copy)
+        return
+    output.touch(mode=0o600)
+    output.write_text(copy, "utf-8")
+    click.echo(f"written to {output.name}, readable by you alone")
+
+
+@subject.command(name="object")
+@click.argument("email")
+@click.argument("purpose")
+@DATA
+def object_(email: str, purpose: str, data: Path) -> None:
+    """Stop PURPOSE, and all purposes below it, for this person."""
+    done = ask(data, "subject.object", email=email, purpose=purpose)
+    click.echo(f"{done['purpose']} is stopped; entry {done['entry']}")
+
+
+@subject.command()
+@click.argument("email")
+@DATA
+@click.confirmation_option(prompt="This cannot be undone. Erase this person?")
+def erase(email: str, data: Path) -> None:
+    """Erase this person: keys, index and rows, looked for again. The certificate goes to the address on file."""
+    certificate = ask(data, "subject.erase", email=email)
+    click.echo(json.dumps(certificate, indent=1))

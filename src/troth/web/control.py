@@ -1,0 +1,101 @@
+"""What commands ask of a running system, whether they open it themselves or find it being served.
+
+A request is plain JSON with ``do`` and its arguments; the answer is plain JSON, or ``error`` with what the exception
+says. Requests come over a socket that only the folder's owner can open (STORAGE A10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from troth.errors import Invalid, NotFound
+from troth.rights.access import as_json
+
+if TYPE_CHECKING:
+    from troth.web.running import Running
+
+Arguments = dict[str, Any]
+Answer = dict[str, Any]
+Act = Callable[["Running", Arguments], Answer]
+
+
+def person(system: Running, asked: Arguments) -> bytes:
+    """The person an operator names by their address; ``NotFound`` if nobody has it."""
+    sid = system.vault.find(system.config.tenant, "email", str(asked.get("email", "")))
+    if sid is None:
+        raise NotFound("nobody is held under this address", clause="rights.access")
+    return sid
+
+
+def access(system: Running, asked: Arguments) -> Answer:
+    """The copy of a person who asked by another road (a letter, the telephone)."""
+    copy = system.access.copy(system.config.tenant, person(system, asked), actor="system")
+    return {"copy": as_json(copy).decode()}
+
+
+def objecting(system: Running, asked: Arguments) -> Answer:
+    """Record an objection that came by another road."""
+    done = system.objections.object(
+        system.config.tenant, person(system, asked), str(asked.get("purpose", "")), via="operator", actor="system"
+    )
+    return {"entry": done.entry, "purpose": done.purpose}
+
+
+def erase(system: Running, asked: Arguments) -> Answer:
+    """Erase a person who asked by another road; the certificate goes to the address on file."""
+    certificate = system.erasures.erase(system.config.tenant, person(system, asked), actor="system")
+    found: Answer = msgspec.to_builtins(certificate)
+    return found
+
+
+def board(system: Running, asked: Arguments) -> Answer:
+    """The clause board, computed now."""
+    found = system.inspector.now()
+    system.store.publish()
+    return {"rows": msgspec.to_builtins(found.rows), "at": found.at_ms, "version": found.version}
+
+
+def invite(system: Running, asked: Arguments) -> Answer:
+    """The first operator's link; later ones are invited in the console, by somebody who can be named."""
+    token = system.operators.first(str(asked.get("name", "admin")))
+    return {"link": f"{system.config.url}/console/invitation/{token}"}
+
+
+def product(system: Running, asked: Arguments) -> Answer:
+    """A key for a product, told once."""
+    made, key = system.products.create(system.config.tenant, str(asked.get("name", "")), surface=asked.get("surface"))
+    return {"product": made.id.hex(), "key": key, "surface": made.surface}
+
+
+def retention(system: Running, asked: Arguments) -> Answer:
+    """Run retention now."""
+    found: Answer = msgspec.to_builtins(system.retention.run())
+    return found
+
+
+def state(system: Running, asked: Arguments) -> Answer:
+    """What is not as it must be, and how much there is."""
+    return {"faults": list(system.faults()), "entries": system.store.size, "version": system.policy.version}
+
+
+ACTS: dict[str, Act] = {
+    "subject.access": access,
+    "subject.object": objecting,
+    "subject.erase": erase,
+    "board": board,
+    "operator.invite": invite,
+    "product.create": product,
+    "retention.run": retention,
+    "state": state,
+}
+
+
+def perform(system: Running, request: Arguments) -> Answer:
+    """Do what is asked. Raises what the act raises, and ``Invalid`` for an unknown one."""
+    act = ACTS.get(str(request.get("do", "")))
+    if act is None:
+        raise Invalid(f"there is no such request; there are {', '.join(sorted(ACTS))}")
+    return act(system, request)
