@@ -24,6 +24,7 @@ from troth.store.reads import Read, Reads
 from troth.use.denials import Denials, Due, Refusal
 from troth.use.interned import InternedStates, InternedTerms
 from troth.use.rows import one_person, spans_of
+from troth.use.scan import Scan, declared, scan
 from troth.use.verdicts import (
     NOT_CONCERNED,
     UNDECLARED,
@@ -301,6 +302,23 @@ class Opening:
         except Conflict as changed:
             raise self._changed() from changed
         return Answer(prepared.values, prepared.clauses, eid, prepared.read.generation)
+
+    def scan(self, tenant: str, fields: Collection[str]) -> Scan:
+        """These fields of everybody of whom they may all be taken: one entry, durable when this returns.
+
+        Persons of whom they may not are left out. Raises ``Denied`` where the policy has no such use at all, ``Busy``
+        or ``Unavailable`` before anything was read.
+        """
+        self.gate.reads.admit()
+        ask = self.ask._replace(fields=frozenset(fields))
+        refused = declared(self, ask)
+        if refused is not None:
+            denied, refusal = self.gate.refusal(self, tenant, None, refused)
+            write = self.gate.note(refusal)
+            if write is not None:
+                self.gate.store.write(write)
+            raise denied
+        return scan(self, tenant, ask)
 
     def weigh(self, tenant: str, sid: bytes, fields: frozenset[str]) -> Weighed | Refused:
         """Decide about this person's records, each by its terms, state and phase of keeping; nothing is opened."""

@@ -22,7 +22,7 @@ _RECORDS = "JOIN personal_records r ON r.tenant = s.tenant AND r.sid = s.sid"
 ONE = "SELECT {columns} FROM subjects s LEFT {records} WHERE s.tenant = ? AND s.sid = ?"
 PAGE = (
     "SELECT {columns} FROM (SELECT * FROM subjects WHERE tenant = ? AND sid > ? AND mode IN ('live', 'restricted')"
-    " ORDER BY sid LIMIT ?) s {records} ORDER BY s.sid, r.rid"
+    " ORDER BY sid LIMIT ?) s LEFT {records} ORDER BY s.sid, r.rid"
 )
 
 
