@@ -102,7 +102,7 @@ class Visit:
     @property
     def path(self) -> str:
         """The page's own path."""
-        return str(self.request.url.path)
+        return str(self.request.scope["path"])
 
     def new_nonce(self) -> str:
         """The nonce of this answer's one script; once asked for, the page's policy carries it."""

@@ -85,15 +85,15 @@ def check_length(request: Request, most: int) -> None:
 
 
 def origin_of(url: str) -> str:
-    """``scheme://host[:port]`` of a URL, lower-case, without the scheme's own port."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
-    if ":" in host:
-        host = f"[{host}]"
+    """``scheme://host[:port]`` of a URL, lower-case, without the scheme's own port; "" where it is none."""
     try:
+        parts = urlsplit(url)
         port = parts.port
     except ValueError:
         return ""
+    host = (parts.hostname or "").lower()
+    if ":" in host:
+        host = f"[{host}]"
     usual = {"http": 80, "https": 443}.get(parts.scheme)
     return f"{parts.scheme}://{host}" + (f":{port}" if port and port != usual else "")
 
@@ -112,8 +112,8 @@ def check_origin(request: Request, config: Config) -> None:
     origin = request.headers.get("origin")
     if origin is None:
         return
-    ours = {origin_of(config.url), origin_of(f"{request.url.scheme}://{request.headers.get('host', '')}")}
-    if origin_of(origin) not in ours:
+    ours = {origin_of(config.url), origin_of(f"{request.scope['scheme']}://{request.headers.get('host', '')}")}
+    if origin_of(origin) not in ours - {""}:
         raise CrossSite("this form was sent from another site: open our page and send it from there")
 
 
@@ -137,7 +137,7 @@ def client_address(request: Request, trusted: tuple[str, ...]) -> str:
 
 def is_tls(request: Request, trusted: tuple[str, ...]) -> bool:
     """True where the caller came over TLS: to us, or to a trusted proxy in front."""
-    if request.url.scheme == "https":
+    if request.scope["scheme"] == "https":
         return True
     peer = request.client.host if request.client else ""
     return peer in trusted and request.headers.get("x-forwarded-proto", "") == "https"

@@ -65,6 +65,14 @@ class Static:
             raise NotFound("there is no such file")
         return Response(asset.content, 200, {"cache-control": FOREVER}, asset.media)
 
+    async def icon(self, request: Request, system: System) -> Response:
+        """The mark, for browsers that ask without being told where it is."""
+        asset = self.assets["mark.svg"]
+        return Response(asset.content, 200, {"cache-control": "public, max-age=86400"}, asset.media)
+
     def routes(self) -> list[Route[System]]:
-        """One route for all files."""
-        return [Route("GET", "/static/{name}", self.serve, "scope.readable", kind="file")]
+        """One route for all files, and the mark."""
+        return [
+            Route("GET", "/static/{name}", self.serve, "scope.readable", kind="file"),
+            Route("GET", "/favicon.ico", self.icon, "scope.readable", kind="file"),
+        ]

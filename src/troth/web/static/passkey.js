@@ -28,6 +28,7 @@ function answer(found) {
 for (const form of document.querySelectorAll("form[data-ceremony]")) {
   if (!window.PublicKeyCredential) break;
   form.hidden = false;
+  form.parentElement.querySelector(".without-script").hidden = true;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const fault = form.querySelector("[role=alert]");
