@@ -106,7 +106,7 @@ def _use(random: Random, number: int) -> Use:
 
 def _twin(random: Random, use: Use, number: int) -> Use:
     """Another permit for nearly the same: what one of them asks for, the other may not."""
-    kind = random.randint(0, 5)
+    kind = random.randint(0, 6)
     if kind == 0:
         use = replace(use, guards=_some(random, GUARDS, most=2))
     elif kind == 1:
@@ -117,13 +117,15 @@ def _twin(random: Random, use: Use, number: int) -> Use:
         use = replace(use, form=random.choice(FORMS))
     elif kind == 4:
         use = replace(use, basis=random.choice(BASES))
+    elif use.basis == "consent":  # the same consent over any channel and over one
+        use = replace(use, channel=random.choice(CHANNELS) if use.channel is None else None)
     return replace(use, clause=f"use.{number}", fields=use.fields | _some(random, FIELDS), carries_over=kind % 2 == 0)
 
 
 def _uses(random: Random) -> tuple[Use, ...]:
     found = [_use(random, 0)]
     for number in range(1, random.randint(1, 6)):
-        found.append(_twin(random, found[-1], number) if random.random() < 0.35 else _use(random, number))
+        found.append(_twin(random, found[-1], number) if random.random() < 0.5 else _use(random, number))
     return tuple(found)
 
 
@@ -258,7 +260,7 @@ def draw_next(random: Random, old: CompiledPolicy, version: str) -> CompiledPoli
     if random.random() < 0.7:
         new = replace(new, uses=tuple(u for n, use in enumerate(old.uses) for u in _changed(random, use, n))[:8])
     kind = random.randint(0, 9)
-    if kind == 0:
+    if kind in (0, 6, 7):
         new = replace(new, purposes=_purposes(random))
     elif kind == 1:
         new = replace(new, points={**old.points, POINTS[0]: _point(random, POINTS[0])})
@@ -286,7 +288,7 @@ def draw_state(random: Random, history: History) -> State:
     if random.random() < 0.3:
         grants.add(Grant(random.choice(PURPOSES), random.choice((None, *CHANNELS)), "promotion/1"))
     stops = set()
-    if random.random() < 0.35:
+    if random.random() < 0.5:
         stops.add(Stop(random.choice(PURPOSES), random.choice((None, None, *CHANNELS))))
     mode: Mode = random.choice(MODES) if random.random() < 0.2 else "normal"
     bound = random.choice(["", *(version.version for version in history.versions)])
@@ -332,9 +334,13 @@ def cases(world: World, number: int) -> list[Case]:
     return [draw_case(random, world.history, random.choice(world.states)) for _ in range(number)]
 
 
-@st.composite
-def worlds(draw: st.DrawFn) -> World:
-    random = draw(st.randoms(use_true_random=False))
+def world(seed: int) -> World:
+    """The world of this seed."""
+    random = Random(seed)
     history = draw_history(random)
-    states = tuple(draw_state(random, history) for _ in range(4))
-    return World(history, states, draw(st.integers(0, 2**32)))
+    return World(history, tuple(draw_state(random, history) for _ in range(4)), seed)
+
+
+def worlds() -> st.SearchStrategy[World]:
+    """Worlds by their seeds: Hypothesis's own draws favour the small and the equal, and found half as many faults."""
+    return st.integers(0, 2**64 - 1).map(world)

@@ -95,11 +95,11 @@ def _misfits(part: Part, question: Question) -> list[str]:
         gaps.append(f"channel:{question.channel or use.channel}")
     if not question.fields:
         gaps.append("fields")
-    struck: dict[str, str] = {}
-    for field, clause in sorted(part.struck, reverse=True):
-        struck[field] = clause
-    missing = sorted(question.fields - use.fields)
-    gaps += dict.fromkeys(f"never:{struck[field]}" if field in struck else f"field:{field}" for field in missing)
+    for field in sorted(question.fields - use.fields):
+        nevers = sorted(clause for taken, clause in part.struck if taken == field)
+        gaps += (f"never:{clause}" for clause in nevers if f"never:{clause}" not in gaps)
+        if not nevers:
+            gaps.append(f"field:{field}")
     if revelation(question.form) > revelation(use.form):
         gaps.append(f"form:{question.form.kind}")
     return gaps

@@ -2,7 +2,7 @@
 
 A record starts with what the version of its collection permits. Each later version leaves the part that both permit,
 at once and for old data too; what a version adds reaches old data only if it says so (``carries_over``) and the person
-is bound by that version. Prohibitions, phases of keeping and declared recipients are applied version by version, each version
+is bound by that version. Prohibitions, phases of keeping and declared recipients are applied version by version, each
 judging its own uses, so that no version can undo what an earlier one promised.
 
 A use that is lost on the way stays in the result with its ``faults``, so that a denial can say what was lost.
@@ -148,18 +148,16 @@ def _lawful(policy: CompiledPolicy, part: Part, categories: Mapping[str, str]) -
     it excepts. It covers the purposes below those it names, and a category that contains or is contained in its own.
     """
     alternatives = [part]
-    for never in policy.nevers:
+    for never in sorted(policy.nevers, key=lambda never: (never.clause, never.unless or "")):
         if not _concerns(policy, never, part.use):
             continue
+        hit = frozenset(field for field in part.use.fields if _prohibits(never, categories.get(field)))
+        struck = {(field, never.clause) for field in hit}
         left = []
         for old in alternatives:
-            hit = frozenset(field for field in old.use.fields if _prohibits(never, categories.get(field)))
-            if not hit:
-                left.append(old)
-                continue
-            struck = old.struck | {(field, never.clause) for field in hit}
-            left.append(replace(old, use=replace(old.use, fields=old.use.fields - hit), struck=struck))
-            if never.unless is not None:
+            rest = replace(old.use, fields=old.use.fields - hit)
+            left.append(replace(old, use=rest, struck=old.struck | struck))
+            if never.unless is not None and not hit.isdisjoint(old.use.fields):
                 whole = replace(old.use, guards=old.use.guards | {never.unless})
                 left.append(replace(old, use=whole, clauses=_merged(old.clauses, (never.clause,))))
         alternatives = _widest(left)
@@ -255,6 +253,7 @@ def _below(part: Part, other: Part) -> bool:
         and revelation(a.form) <= revelation(b.form)
         and a.survives <= b.survives
         and b.direct <= a.direct
+        and a.carries_over <= b.carries_over
         and other.asks <= part.asks
         and other.faults <= part.faults
     )
