@@ -89,6 +89,7 @@ SAMPLES: dict[str, tuple[str, Sample]] = {
     "privacy-receipts": ("privacy/receipts.html", always(receipts=vendor.RECEIPTS)),
     "board": ("evidence/board.html", always(board=vendor.BOARD)),
     "board-green": ("evidence/board.html", always(board=vendor.GREEN_BOARD)),
+    "verify": ("evidence/verify.html", always(log=vendor.LOG)),
     "error": ("error.html", always(problem=REFUSAL)),
 }
 

@@ -238,6 +238,13 @@ BOARD = BoardView(
     verify="/evidence/verify",
 )
 
+LOG = {
+    "origin": "example.org/log",
+    "key": "example.org/log+7bXqTzWc+AbCdEfGhIjKlMnOpQrStUvWxYz0123456789AbCdEfGhIjKl",
+    "fingerprint": "7b1f 03aa 91c4 55d0 2e6f 8a10 4c3b 99e2",
+    "size": 4096,
+}
+
 GREEN_BOARD = BoardView(
     tuple(row for row in BOARD.rows if row.colour == "green"), NOON, BOARD.checkpoint, "/evidence/verify"
 )

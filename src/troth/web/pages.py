@@ -21,7 +21,8 @@ The templates and what they are given (types in ``troth.web.views``):
 - ``privacy/copy.html``: ``person`` (the copy to keep: no link, no form).
 - ``privacy/object.html``: ``action``, ``purposes: Sequence[Choice]``. ``privacy/erase.html``: ``action``,
   ``consequences: Sequence[str]`` (catalogue keys). ``privacy/receipts.html``: ``receipts: Sequence[ReceiptView]``.
-- ``evidence/board.html``: ``board: BoardView``.
+- ``evidence/board.html``: ``board: BoardView``. ``evidence/verify.html``: ``log`` with ``origin``, ``key``,
+  ``fingerprint``, ``size``.
 - ``error.html``: ``problem: Problem``.
 - ``console/…``: see ``troth.web.console``.
 """
