@@ -114,6 +114,16 @@ def test_what_it_cannot_do_exits_2_with_one_clear_line(verifier: Path, arguments
     assert "Traceback" not in ran.stderr
 
 
+def test_the_hashes_alone_can_be_checked(verifier: Path, folder: Path, log: Log, tmp_path: Path) -> None:
+    shutil.rmtree(folder / "tile/entries")
+    assert run(verifier, folder).returncode == 1
+    (tmp_path / "letter.eml").write_bytes(log.checkpoint(50))
+    ran = run(verifier, folder, "--hashes-only", "--witness", "letter.eml")
+    assert ran.returncode == 0, ran.stdout
+    assert "leaf hashes and all tiles add up" in ran.stdout
+    assert "not looked at, as you asked" in ran.stdout
+
+
 def test_an_empty_folder_is_no_evidence(verifier: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     ran = run(verifier, tmp_path / "empty")

@@ -118,7 +118,7 @@ def test_the_stores_own_log_holds_for_both_verifiers(shop: Shop) -> None:
     told = standalone.check_folder(shop.folder / "evidence", report_key(shop))
     assert told.ok, told.findings
     assert (told.size, told.root) == (report.size, report.root)
-    assert [finding.message for finding in told.findings] == [finding.message for finding in report.findings]
+    assert (told.kinds, told.done["policy"]) == (report.kinds, report.done["policy"])
 
 
 def report_key(shop: Shop) -> str:
@@ -208,7 +208,7 @@ def test_a_row_changed_behind_the_stores_back_is_named(lite: Shop, statement: st
 
 
 def test_a_flipped_bit_in_a_stored_row_is_named_wherever_in_the_file_it_is(lite: Shop) -> None:
-    """In the database's file itself, under the store: 100 positions inside the rows' bodies, 0 missed."""
+    """In the database's file itself, under the store: 60 positions inside the rows' bodies, 0 missed."""
     store = lite.open()
     bodies = store.read(lambda connection: connection.execute(select(ledger.c.body)).scalars().all())
     lite.close()
@@ -218,7 +218,7 @@ def test_a_flipped_bit_in_a_stored_row_is_named_wherever_in_the_file_it_is(lite:
     kept = {name: evidence.read(name) for name in evidence.names}
     assert verify(Files(kept, kept.__getitem__), databases=Databases(read)).ok
     whole, chance = file.read_bytes(), random.Random(3)
-    for _ in range(100):
+    for _ in range(60):
         seq = chance.randrange(len(bodies))
         at = whole.index(bodies[seq]) + chance.randrange(len(bodies[seq]))
         with open(file, "r+b") as stream:

@@ -75,10 +75,13 @@ class Report(msgspec.Struct):
     def fault(
         self, step: Step, message: str, *, file: str = "", entry: int | None = None, offset: int | None = None
     ) -> None:
-        """Add a fault, unless it was told already."""
-        finding = Finding(step, "fault", message, file, entry, offset)
-        if finding not in self.findings:
-            self.findings.append(finding)
+        """Add a fault."""
+        self.findings.append(Finding(step, "fault", message, file, entry, offset))
+
+    def fault_once(self, step: Step, message: str, *, file: str) -> None:
+        """Add a fault of a file that is read more than once, unless it was told already."""
+        if Finding(step, "fault", message, file) not in self.findings:
+            self.fault(step, message, file=file)
 
     def note(self, step: Step, message: str, *, file: str = "", entry: int | None = None) -> None:
         """Add something the reader should know and that is no fault."""

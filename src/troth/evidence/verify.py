@@ -271,7 +271,7 @@ class _Verification:
                 if number < tile.width:
                     found.append((holder.name, tile.first + number, offset, body))
         except Framing as fault:
-            self.report.fault("tree", str(fault), file=holder.name)
+            self.report.fault_once("tree", str(fault), file=holder.name)
         return found
 
     def hash_entries(self, size: int) -> list[bytes]:
@@ -306,7 +306,7 @@ class _Verification:
                         message = f"this is not the entry that was signed here{moved}"
                         self.report.fault("tree", message, file=tile.name, entry=seq, offset=offset)
             except Framing as fault:
-                self.report.fault("tree", str(fault), file=tile.name)
+                self.report.fault_once("tree", str(fault), file=tile.name)
 
     def compare_tiles(self, tiles: list[Tile], truth: list[bytes]) -> None:
         """Recompute every tile from the leaves and compare its bytes."""
