@@ -103,7 +103,7 @@ class ReadClause(msgspec.Struct, frozen=True):
 def read_front(document: Document, report: Report) -> FrontMatter | None:
     """The settings at the head, or None where they are missing or unusable."""
     if document.front is None:
-        if not any(d.code == "BAD_FRONT_MATTER" or d.file == document.front_file for d in report.found()):
+        if not any(d.severity == "error" and d.file == document.front_file for d in report.found()):
             message = "the front matter is missing: the policy's name, version, effective date and controller"
             report.error("NO_FRONT_MATTER", document.front_file, Position(1, 1), message, paste=_FRONT)
         return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import re
 from collections.abc import Sequence
 
 from msgspec.structs import replace
@@ -30,6 +31,8 @@ from troth.policy.obligations import Obligations
 from troth.policy.parse import parse
 from troth.policy.permits import Permissions
 from troth.policy.proofs import prove
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Compilation(Value, frozen=True):
@@ -68,6 +71,9 @@ def compile_policy(
 ) -> Compilation:
     """Compile a literate policy, or somebody else's text under its bindings. Never raises."""
     sha256 = source_hash(source, bindings)
+    faults = _surrogates(source, filename) + (_surrogates(bindings, bindings_name) if bindings is not None else ())
+    if faults:
+        return Compilation(None, faults, sha256)
     try:
         document = parse(source, filename) if bindings is None else bind(source, filename, bindings, bindings_name)
         return _compile(document, source, sha256)
@@ -106,6 +112,16 @@ def _undecodable(data: bytes, filename: str) -> tuple[Diagnostic, ...]:
         message = f"the byte 0x{data[fault.start]:02X} is not UTF-8; save the file as UTF-8"
         return (Diagnostic(filename, line, column, "error", "ENCODING", message),)
     return ()
+
+
+def _surrogates(text: str, filename: str) -> tuple[Diagnostic, ...]:
+    """Text that was never UTF-8: half of a pair, as broken decoders leave it."""
+    match = _SURROGATE.search(text)
+    if match is None:
+        return ()
+    before = text[: match.start()]
+    at = (before.count("\n") + 1, match.start() - (before.rfind("\n") + 1) + 1)
+    return (Diagnostic(filename, *at, "error", "ENCODING", f"U+{ord(match[0]):04X} cannot stand in a text"),)
 
 
 def _compile(document: Document, source: str, sha256: str) -> Compilation:

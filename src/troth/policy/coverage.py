@@ -5,6 +5,7 @@ A sentence may carry several clauses, so the unit is the word. Headings and code
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 
@@ -127,10 +128,15 @@ def check(document: Document, report: Report) -> Coverage:
     return counted
 
 
+@functools.lru_cache(maxsize=2)
+def _lines(text: str) -> list[str]:
+    return text.split("\n")
+
+
 def place(document: Document, block: int, offset: int) -> Position:
     """Line and column in the file where the folded text of a block has this offset: the word that begins there."""
     found = document.blocks[block]
-    lines = document.text.split("\n")[found.line - 1 : max(found.end - 1, found.line)]
+    lines = _lines(document.text)[found.line - 1 : max(found.end - 1, found.line)]
     source = "\n".join(lines)
     at = 0
     for word in _RUN.finditer(found.text):
@@ -156,7 +162,7 @@ def _sentence(
     block: int, text: str, start: int, end: int, spans: list[tuple[int, int]], promise: bool
 ) -> SentenceCoverage:
     tokens = words(text, start, end)
-    held = [any(a < e and s < b for a, b in spans) for s, e in tokens]
+    held = _held(tokens, spans)
     if any(held):
         held = _join(text, tokens, held)
     runs: list[Unbound] = []
@@ -171,6 +177,19 @@ def _sentence(
             runs.pop()
         runs.append(Unbound(block, begun, last, text[begun:last]))
     return SentenceCoverage(block, start, end, len(tokens), sum(held), promise, tuple(runs))
+
+
+def _held(tokens: tuple[tuple[int, int], ...], spans: list[tuple[int, int]]) -> list[bool]:
+    """Which of the words touch one of the spans; both in order, each looked at once."""
+    ordered = sorted(spans)
+    held = []
+    i = reach = 0
+    for start, end in tokens:
+        while i < len(ordered) and ordered[i][0] < end:
+            reach = max(reach, ordered[i][1])
+            i += 1
+        held.append(reach > start)
+    return held
 
 
 def _join(text: str, tokens: tuple[tuple[int, int], ...], held: list[bool]) -> list[bool]:

@@ -45,8 +45,7 @@ class Definitions:
                 self.events.setdefault(f"{point}.{happening}", f"{happening}: {point}")
         for clause in clauses:
             self._define(clause)
-        for clause, body in list(self._bodies.values()):
-            self._parent(clause, body)
+        self._parents()
         for clause in clauses:
             self._states(clause)
         for clause in clauses:
@@ -190,17 +189,27 @@ class Definitions:
         message = f'the front matter does not name the surface "{name}"'
         clause.error("UNKNOWN_SURFACE", name.at, message, hint=did_you_mean(name, self.surfaces))
 
-    def _parent(self, clause: ReadClause, body: PurposeBody) -> None:
-        seen: set[str] = set()
-        node: Name | None = body.parent
-        while node is not None and node not in seen:
-            seen.add(str(node))
-            if node not in self._bodies:
-                if node not in PURPOSES:
-                    self.purpose(clause, node)
-                return
-            node = self._bodies[node][1].parent
-        if node is not None:
+    def _parents(self) -> None:
+        """Follow each purpose upwards, each once: a parent that is not known and a circle are told."""
+        ended: set[str] = set()
+        for name, (clause, body) in list(self._bodies.items()):
+            way = [name]
+            node = body.parent
+            while node is not None and node not in ended and node not in way[-1:] and len(way) <= len(self._bodies):
+                if node not in self._bodies:
+                    if node not in PURPOSES:
+                        self.purpose(self._bodies[way[-1]][0], node)
+                    node = None
+                    break
+                way.append(str(node))
+                clause, body = self._bodies[node]
+                node = body.parent
+            if node is not None and node not in ended:
+                self._circle(clause, node)
+            ended.update(way)
+
+    def _circle(self, clause: ReadClause, node: Name) -> None:
+        if node in self._bodies:
             clause.error("CIRCLE", node.at, f'the purpose "{node}" is its own ancestor')
             owner, circular = self._bodies[str(node)]
             self._bodies[str(node)] = (owner, replace(circular, parent=None))

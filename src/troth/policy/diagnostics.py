@@ -18,6 +18,9 @@ Severity = Literal["error", "warning", "info"]
 
 _ORDER: dict[str, int] = {"error": 0, "warning": 1, "info": 2}
 
+# A misspelt word is compared with so many known ones at most: a hostile file may declare thousands.
+_COMPARED = 300
+
 # A line of source shown to a person is cut here: hostile input may hold megabytes in one line.
 _SHOWN = 160
 
@@ -81,7 +84,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``did you mean "…"?`` with the nearest known word, or the empty string where none is near."""
     if not word or len(word) > 80:
         return ""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    fitting = [other for other in known if abs(len(other) - len(word)) <= max(3, len(word) // 3)]
+    near = difflib.get_close_matches(word, fitting[:_COMPARED], n=1, cutoff=0.6)
     return f'did you mean "{near[0]}"?' if near else ""
 
 

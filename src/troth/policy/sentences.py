@@ -17,7 +17,8 @@ _ABBREVIATIONS = frozenset(
 )
 _END = re.compile(r"[.!?…。！？؟]+[\"'”’»)\]]*(?=\s)")
 _NEXT = re.compile(r"\s+[\"'“‘«(\[{]*(\S)")
-_WORD = re.compile(r"\S*\w\S*")
+_RUN = re.compile(r"\S+")  # one pattern for "holds a letter" would take quadratic time where none does
+_LETTER = re.compile(r"\w")
 
 
 def sentences(text: str) -> tuple[tuple[int, int], ...]:
@@ -40,4 +41,5 @@ def sentences(text: str) -> tuple[tuple[int, int], ...]:
 
 def words(text: str, start: int = 0, end: int | None = None) -> tuple[tuple[int, int], ...]:
     """The words between two offsets, as (start, end); a word holds at least one letter or digit."""
-    return tuple(m.span() for m in _WORD.finditer(text, start, len(text) if end is None else end))
+    runs = _RUN.finditer(text, start, len(text) if end is None else end)
+    return tuple(run.span() for run in runs if _LETTER.search(run[0]))
