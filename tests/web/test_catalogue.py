@@ -25,16 +25,25 @@ def templates() -> list[Path]:
 
 
 class Literals(HTMLParser):
-    """Collects the words that stand in a template's own text and in attributes that are read out."""
+    """Collects the words that stand in a template's own text and in attributes that are read out.
+
+    What stands in ``code`` is a command or a file's name, the same in every language.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
+        self.code = 0
 
     def handle_data(self, data: str) -> None:
-        self.found += re.findall(r"[^\W\d_]+", data)
+        if not self.code:
+            self.found += re.findall(r"[^\W\d_]+", data)
+
+    def handle_endtag(self, tag: str) -> None:
+        self.code -= tag == "code"
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.code += tag == "code"
         for name, value in attributes:
             if name in SPOKEN_ATTRIBUTES and tag != "meta":
                 self.found += [word for word in re.findall(r"[^\W\d_]+", value or "") if word not in ("yes",)]
