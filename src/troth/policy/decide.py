@@ -66,9 +66,7 @@ def decide(
     of messages. Never raises: what is unknown is denied.
     """
     nearest: tuple[int, tuple[str, ...], Part] | None = None
-    for part in parts(history, terms, state, version):
-        if part.use.purpose != question.purpose:
-            continue
+    for part in parts(history, terms, state, version, question.purpose):
         gaps = (
             *_misfits(part, question),
             *_choices(part, state, history, version, question.channel),

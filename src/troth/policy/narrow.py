@@ -71,16 +71,17 @@ def lineage(history: History, purpose: str, version: str) -> tuple[str, ...]:
     return tuple(nodes)
 
 
-def parts(history: History, terms: Terms, state: State, version: str) -> tuple[Part, ...]:
+def parts(history: History, terms: Terms, state: State, version: str, purpose: str | None = None) -> tuple[Part, ...]:
     """Every use of the data collected under ``terms`` while ``version`` is in force, lost ones with their faults.
 
-    Of the person's ``state`` only ``bound`` counts here. The order does not depend on the order of clauses.
+    Only those for exactly ``purpose``, if it is given. Of ``state`` only ``bound`` counts here. The order does not
+    depend on the order of clauses.
     """
     names = [known.version for known in history.versions]
     bound = names.index(state.bound) if state.bound in names else -1
     found: list[Part] = []
     for later, policy in enumerate(chain(history, terms, version)):
-        own = _declared(policy, terms)
+        own = _declared(policy, terms, purpose)
         if later == 0:
             found = own
             continue
@@ -93,7 +94,7 @@ def parts(history: History, terms: Terms, state: State, version: str) -> tuple[P
     return tuple(_widest(found))
 
 
-def _declared(policy: CompiledPolicy, terms: Terms) -> list[Part]:
+def _declared(policy: CompiledPolicy, terms: Terms, purpose: str | None) -> list[Part]:
     """What this version by itself permits with data from the terms' point and surface, in their phase of keeping."""
     point = policy.points.get(terms.point)
     if point is None or (point.surfaces and terms.surface not in point.surfaces):
@@ -101,7 +102,7 @@ def _declared(policy: CompiledPolicy, terms: Terms) -> list[Part]:
     categories = {field.name: field.category for field in point.fields}
     found = []
     for use in policy.uses:
-        if use.point == terms.point:
+        if use.point == terms.point and purpose in (None, use.purpose):
             found += _lawful(policy, _received(policy, _begin(policy, use, terms.phase), categories), categories)
     return _widest(found)
 
@@ -234,8 +235,11 @@ def _stronger(old: Basis, new: Basis) -> Basis | None:
 
 def _widest(found: Iterable[Part]) -> list[Part]:
     """Without those that another covers in every respect, so that long histories stay small; in a fixed order."""
+    several = list(found)
+    if len(several) < 2:
+        return several
     kept: list[Part] = []
-    for part in sorted(found, key=order):
+    for part in sorted(several, key=order):
         if not any(_below(part, other) for other in kept):
             kept = [other for other in kept if not _below(other, part)]
             kept.append(part)
