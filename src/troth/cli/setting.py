@@ -41,6 +41,18 @@ def postbox() -> Iterator[Postbox]:
         thread.join()
 
 
+def demonstration_config(folder: Path, port: int, mail_port: int) -> Config:
+    """The configuration of a demonstration in ``folder``: loopback only, mail to ``mail_port`` only."""
+    return Config(
+        data_folder=str(folder),
+        bindings="bindings.yaml" if (folder / "bindings.yaml").exists() else "",
+        port=port,
+        base_url="" if port else "http://127.0.0.1",
+        demonstration=True,
+        mail=Mail(port=mail_port, sender="privacy@example.com"),
+    )
+
+
 @contextlib.contextmanager
 def demonstration(folder: Path, port: int, policy: Path, bindings: Path | None) -> Iterator[tuple[Running, Postbox]]:
     """A running system that can send mail to its own postbox only, and says on every page what it is."""
@@ -52,15 +64,7 @@ def demonstration(folder: Path, port: int, policy: Path, bindings: Path | None) 
     if not root.exists():
         FileProvider.create(root, SystemRandomness())
     with postbox() as box:
-        config = Config(
-            data_folder=str(folder),
-            bindings="bindings.yaml" if bindings else "",
-            port=port,
-            base_url="" if port else "http://127.0.0.1",
-            demonstration=True,
-            mail=Mail(port=box.port, sender="privacy@example.com"),
-        )
-        system = start(config)
+        system = start(demonstration_config(folder, port, box.port))
         try:
             yield system, box
         finally:

@@ -55,17 +55,19 @@ def compare_databases(
 
     ``newest`` reads the size of the checkpoint that is published now: the log may have grown meanwhile.
     """
+    name = "D"
     try:
-        _compare(databases, public, leaves, report, newest)
+        _compare_data(databases.data, public, leaves, report)
+        name = "K"
+        if databases.keys is not None:
+            _compare_head(databases.keys, leaves, report, newest)
     except (SQLAlchemyError, ValueError, TypeError, OverflowError) as fault:
-        told = f"a database cannot be read to its end ({type(fault).__name__}): it is damaged or out of reach"
-        report.fault("database", told, file="D")
+        told = f"the database cannot be read to its end ({type(fault).__name__}): it is damaged or out of reach"
+        report.fault("database", told, file=name)
 
 
-def _compare(
-    databases: Databases, public: bytes, leaves: Sequence[bytes], report: Report, newest: Callable[[], int]
-) -> None:
-    tree = databases.data(lambda connection: connection.execute(_TREE).mappings().one_or_none())
+def _compare_data(read: Read, public: bytes, leaves: Sequence[bytes], report: Report) -> None:
+    tree = read(lambda connection: connection.execute(_TREE).mappings().one_or_none())
     if tree is None:
         if leaves:
             report.fault("database", "D has no head at all, but a log was published", file="D tree")
@@ -74,7 +76,7 @@ def _compare(
     if size < len(leaves):
         told = f"ROLLBACK: D holds {size} entries, but {len(leaves)} were published"
         report.fault("database", told, file="D tree")
-    frontier = _compare_rows(databases.data, size, leaves, report)
+    frontier = _compare_rows(read, size, leaves, report)
     if frontier is not None:
         if (frontier.root(), frontier.to_bytes()) != (_bytes(tree["root"]), _bytes(tree["frontier"])):
             report.fault("database", "the head's root and frontier are not those of the ledger's rows", file="D tree")
@@ -85,12 +87,10 @@ def _compare(
         else:
             if (signed_size, signed_root) != (size, frontier.root()):
                 report.fault("database", "its checkpoint speaks of another tree than its rows make", file="D tree")
-    outside = databases.data(lambda connection: connection.execute(_OUTSIDE, {"end": size}).scalars().first())
-    grown = databases.data(lambda connection: connection.execute(_TREE).mappings().one())["size"]
+    outside = read(lambda connection: connection.execute(_OUTSIDE, {"end": size}).scalars().first())
+    grown = read(lambda connection: connection.execute(_TREE).mappings().one())["size"]
     if outside is not None and not 0 <= outside < grown:
         report.fault("database", "a row lies outside the log", file="D ledger", entry=outside)
-    if databases.keys is not None:
-        _compare_head(databases.keys, leaves, report, newest)
     report.done["database"] = f"{size} rows compared, {size - len(leaves)} of them not yet published"
 
 

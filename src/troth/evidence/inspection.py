@@ -202,7 +202,7 @@ class Inspection:
     @cached_property
     def cited(self) -> dict[str, tuple[int, int]]:
         """Clause -> (how many entries cite it, the time of the newest)."""
-        rows = self.store.read(lambda c: c.execute(COUNTS).tuples().all())
+        rows = self.store.read(lambda c: c.execute(COUNTS).all())
         return {clause: (count, last) for clause, count, last in rows}
 
     def rows(self, statement: Any, parameters: Mapping[str, Any] | None = None) -> list[Any]:
