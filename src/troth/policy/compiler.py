@@ -18,7 +18,7 @@ from troth.policy import figures as figure_lines
 from troth.policy.bindings import bind
 from troth.policy.bodies import FrontMatter
 from troth.policy.clauses import ReadClause, read_clauses, read_front
-from troth.policy.definitions import UNSTATED, Definitions
+from troth.policy.definitions import AS_GOOD_AS_EVER, UNSTATED, Definitions
 from troth.policy.diagnostics import Diagnostic, Report
 from troth.policy.document import Document
 from troth.policy.examples import read_examples, run_examples
@@ -26,7 +26,7 @@ from troth.policy.interpolation import interpolate
 from troth.policy.lint import lint
 from troth.policy.lints import Lints
 from troth.policy.mechanisms import mechanisms
-from troth.policy.model import CompiledClause, CompiledPolicy, Controller, Keep, Value
+from troth.policy.model import CompiledClause, CompiledPolicy, Controller, Keep, Phase, Value
 from troth.policy.obligations import Obligations
 from troth.policy.parse import parse
 from troth.policy.permits import Permissions
@@ -231,7 +231,7 @@ def _keeps(known: Definitions, permissions: Permissions, clauses: Sequence[ReadC
     keeps = dict(known.keeps)
     unstated = next((clause.id for clause, _, use in permissions.uses if use.keep == UNSTATED), None)
     if unstated is not None and UNSTATED not in keeps:
-        keeps[UNSTATED] = Keep(UNSTATED, unstated, ())
+        keeps[UNSTATED] = Keep(UNSTATED, unstated, (Phase(for_=AS_GOOD_AS_EVER),))
     return keeps
 
 

@@ -19,8 +19,9 @@ from troth.policy.diagnostics import did_you_mean
 from troth.policy.model import Duration, Keep, Phase, Purpose, StateRule
 from troth.policy.vocabulary import EVENTS, GUARDS, PURPOSES
 
-#: The retention class of a use whose text names no period (``historical``): one phase that never ends.
+#: The retention class of a use whose text names no period (``historical``): kept until somebody has it erased.
 UNSTATED = "unstated"
+AS_GOOD_AS_EVER = Duration("no period stated", months=1200)
 
 
 class Definitions:
