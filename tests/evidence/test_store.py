@@ -19,6 +19,7 @@ from troth.evidence.compare import Databases, Read
 from troth.evidence.receipt_page import receipt_page
 from troth.evidence.receipts import block, make_receipt, parse_receipt, receipt_fault
 from troth.evidence.report import Report
+from troth.evidence.stored import stored
 from troth.evidence.tiles import Files, PublishedLog, snapshot
 from troth.evidence.verify import verify, verify_folder
 from troth.store import DataTx, Entry, EntryDraft, Store, Write
@@ -76,6 +77,43 @@ def lite(tmp_path: Path) -> Iterator[Shop]:
     shop.close()
 
 
+def command(shop: Shop, *options: str) -> tuple[int, str]:
+    """`troth verify` on the data folder."""
+    from click.testing import CliRunner
+
+    from troth.cli.evidence import verify as verify_command
+
+    ran = CliRunner().invoke(verify_command, [str(shop.folder), *options])
+    return ran.exit_code, ran.output
+
+
+def test_the_command_compares_the_databases_beside_a_running_server_and_changes_nothing(lite: Shop) -> None:
+    lite.open().write(consent(0))
+    lite.open().publish()
+    assert command(lite) == (0, "The evidence holds.\n")
+    lite.close()
+    before = {file: file.read_bytes() for file in lite.folder.rglob("*.db")}
+    assert command(lite)[0] == 0
+    assert {file: file.read_bytes() for file in lite.folder.rglob("*.db")} == before
+
+
+def test_the_command_names_an_edited_row(lite: Shop) -> None:
+    behind_its_back(lite, "data/data.db", "UPDATE ledger SET clause = 'other' WHERE seq = 9")
+    code, told = command(lite)
+    assert code == 1
+    assert "D ledger, entry 9: the column clause is not what the body says" in told
+
+
+@pytest.mark.parametrize(("file", "name"), [("data/data.db", "D"), ("keys/keys.db", "K")])
+def test_the_command_names_a_database_that_is_gone_and_makes_no_new_one(lite: Shop, file: str, name: str) -> None:
+    lite.close()
+    (lite.folder / file).unlink()
+    code, told = command(lite)
+    assert code == 1
+    assert f"{name}: the database cannot be read" in told
+    assert not (lite.folder / file).exists()
+
+
 def reader(file: Path) -> Read:
     """Reads a database file whose store is closed."""
     engine = create_engine(f"sqlite:///{file}", poolclass=NullPool)
@@ -115,6 +153,8 @@ def test_the_stores_own_log_holds_for_both_verifiers(shop: Shop) -> None:
     assert report.ok, report.findings
     assert (report.size, report.clauses["consent.at-submission"]) == (ENTRIES + 1, ENTRIES)
     assert "301 rows compared, 0 of them not yet published" in report.done["database"]
+    with stored(shop.config) as databases:  # as another process reads them, beside this one
+        assert verify_folder(shop.folder / "evidence", databases=databases).done == report.done
     told = standalone.check_folder(shop.folder / "evidence", report_key(shop))
     assert told.ok, told.findings
     assert (told.size, told.root) == (report.size, report.root)

@@ -30,6 +30,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def finish(stage: Stage, as_json: bool) -> bool:
     """Retention, verification, the board. True if the evidence holds and no clause fails."""
     from troth.cli.evidence import json_row, print_board
+    from troth.evidence.compare import Databases
     from troth.evidence.verify import verify_folder
 
     system, show = stage.system, stage.show
@@ -37,7 +38,8 @@ def finish(stage: Stage, as_json: bool) -> bool:
     ran = system.retention.run()
     show.saw(f"Retention ran: {ran.overdue} overdue")
     system.store.publish()
-    report = verify_folder(system.config.folder / "evidence")
+    databases = Databases(system.store.read, system.store.read_keys)
+    report = verify_folder(system.config.folder / "evidence", databases=databases)
     faults = "; ".join(f"{finding.place}: {finding.message}" for finding in report.faults()[:3])
     expect(report.ok, f"the evidence does not verify: {faults}")
     show.saw(f"The log verifies: {system.store.size} entries under a signed checkpoint")

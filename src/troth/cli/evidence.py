@@ -46,20 +46,36 @@ def print_board(board: Board) -> None:
     "--witness", "witnesses", multiple=True, type=click.Path(exists=True, path_type=Path), help="An older checkpoint."
 )
 @click.option("--receipt", "receipts", multiple=True, type=click.Path(exists=True, path_type=Path), help="A receipt.")
+@click.option("--hashes-only", is_flag=True, help="The folder holds no entries, as it is published to everybody.")
 @click.option("--json", "as_json", is_flag=True)
 def verify(
-    folder: Path, trusted: str | None, witnesses: tuple[Path, ...], receipts: tuple[Path, ...], as_json: bool
+    folder: Path,
+    trusted: str | None,
+    witnesses: tuple[Path, ...],
+    receipts: tuple[Path, ...],
+    hashes_only: bool,
+    as_json: bool,
 ) -> None:
-    """Check the published log in FOLDER (a data folder or its evidence folder). Exit 0 if everything holds."""
+    """Check the published log in FOLDER. Exit 0 if everything holds.
+
+    FOLDER is an evidence folder, or a data folder: then both databases are compared with what is published.
+    """
+    from contextlib import ExitStack
+
+    from troth.config import read_config
+    from troth.evidence.stored import stored
     from troth.evidence.verify import verify_folder
 
-    place = folder / "evidence" if (folder / "evidence" / "checkpoint").exists() else folder
-    report = verify_folder(
-        place,
-        trusted=trusted,
-        witnesses=[(path.name, path.read_bytes()) for path in witnesses],
-        receipts=[(path.name, path.read_bytes()) for path in receipts],
-    )
+    whole = (folder / "evidence").is_dir() and not (folder / "checkpoint").exists()
+    with ExitStack() as stack:
+        report = verify_folder(
+            folder / "evidence" if whole else folder,
+            trusted=trusted,
+            witnesses=[(path.name, path.read_bytes()) for path in witnesses],
+            receipts=[(path.name, path.read_bytes()) for path in receipts],
+            hashes_only=hashes_only,
+            databases=stack.enter_context(stored(read_config(folder))) if whole else None,
+        )
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
     else:
