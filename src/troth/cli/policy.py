@@ -102,6 +102,8 @@ def render(policy: Path, bindings: Path | None, output: Path) -> None:
 @click.argument("fields", nargs=-1, required=True)
 @click.option("--bindings", type=FILE)
 @click.option("--point", help="Where the data was collected; the only one that has these fields unless named.")
+@click.option("--channel", help="Over which channel, where it is about a message: email.")
+@click.option("--recipient", help="Who is to receive it, if not the controller itself.")
 @click.option("--granted", multiple=True, help="A purpose the person consented to.")
 @click.option("--stopped", multiple=True, help="A purpose the person objected to.")
 @click.option("--with", "guards", multiple=True, help="A guard that is met: ticket, order, operators:2 …")
@@ -111,6 +113,8 @@ def ask(
     fields: tuple[str, ...],
     bindings: Path | None,
     point: str | None,
+    channel: str | None,
+    recipient: str | None,
     granted: tuple[str, ...],
     stopped: tuple[str, ...],
     guards: tuple[str, ...],
@@ -128,11 +132,11 @@ def ask(
     meaning = {p.id: p.meaning for p in found.purposes.values()}
     state = State(
         bound=found.version,
-        grants=frozenset(Grant(p, None, meaning.get(p, "")) for p in granted),
+        grants=frozenset(Grant(p, over, meaning.get(p, "")) for p in granted for over in (None, channel)),
         stops=frozenset(Stop(p, None) for p in stopped),
     )
     terms = Terms(found.controller.name, chosen.surfaces[0], chosen.id, found.version)
-    question = Question(purpose, frozenset(fields))
+    question = Question(purpose, frozenset(fields), recipient, channel)
     decision = decide(History((found,)), terms, state, question, frozenset(guards), found.version)
     click.echo(explain(decision, found))
     sys.exit(0 if decision.allowed else 1)

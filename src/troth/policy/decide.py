@@ -141,8 +141,18 @@ def _silence(history: History, terms: Terms, question: Question, version: str) -
         return Decision(False, _closing(now), (f"point:{terms.point}",))
     if point.surfaces and terms.surface not in point.surfaces:
         return Decision(False, (point.clause,), (f"surface:{terms.surface}",))
-    purpose = now.purposes.get(question.purpose)
-    return Decision(False, (purpose.clause if purpose else point.clause,), (f"purpose:{question.purpose}",))
+    near = _nearest_words(now, question.purpose) or (point.clause,)
+    return Decision(False, near, (f"purpose:{question.purpose}",))
+
+
+def _nearest_words(policy: CompiledPolicy, purpose: str) -> tuple[str, ...]:
+    """What the policy says of a purpose that it does not permit here: forbidden, permitted elsewhere, not mentioned."""
+    above = policy.ancestors(purpose)
+    forbidding = {
+        never.clause for never in policy.nevers if never.act == "use" and not never.purposes.isdisjoint(above)
+    }
+    elsewhere = {use.clause for use in policy.uses if use.purpose == purpose}
+    return tuple(sorted(forbidding)) or tuple(sorted(elsewhere)) or _closing(policy)
 
 
 def _clauses_for(policy: CompiledPolicy, terms: Terms, purpose: str) -> tuple[str, ...]:
