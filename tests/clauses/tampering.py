@@ -35,9 +35,9 @@ class Proxy:
         async def tampered(message: Message) -> None:
             if message["type"] == "http.response.start":
                 kept = self.headers(list(message["headers"]))
-                message = message | {"headers": kept, "status": self.status(path, message["status"])}
+                message = {**message, "headers": kept, "status": self.status(path, message["status"])}
             elif message["type"] == "http.response.body":
-                message = message | {"body": self.edit(path, message.get("body", b""))}
+                message = {**message, "body": self.edit(path, message.get("body", b""))}
             await send(message)
 
         await self.shell(scope, receive, tampered)

@@ -26,6 +26,7 @@ from troth.vault.retention import due
 from troth.world import DAY_MS
 
 RETAIN_JOB = "rights.retain"
+CLASSES_JOB = "rights.classes"
 PERIOD_MS = 6 * 60 * 60_000  # four times a day: one missed run is not yet a day without
 PAGE = 200
 TRANSIT_DAYS = 7  # how long a mail may wait for its relay; then its sealed words are destroyed
@@ -150,14 +151,10 @@ class RetentionRun:
         kept = {record.class_ for record in person.left}
         ended = sorted({record.class_ for record in person.due} - kept)
 
-        def before(ktx: KeyTx) -> None:
-            for class_ in ended:
-                self.vault.destroy_class(ktx, person.tenant, person.sid, class_)
-
         def body(tx: DataTx) -> int:
             for record in person.due:
                 tx.execute(DROP_RECORD, {"of_tenant": person.tenant, "of_sid": person.sid, "of_rid": record.rid})
-            tx.append(
+            entry = tx.append(
                 EntryDraft(
                     kind="retention.records",
                     clause="retain.while-used",
@@ -166,9 +163,22 @@ class RetentionRun:
                 ),
                 opening,
             )
+            if ended:
+                place = f"{person.tenant}/{person.sid.hex()}/{','.join(ended)}"
+                tx.enqueue(CLASSES_JOB, place, dedup=f"classes/{entry.eid.hex()}")
             return len(person.due)
 
-        return self.store.write(Write(before=before, body=body, lane=Lane.JOB))
+        return self.store.write(Write(body=body, lane=Lane.JOB))
+
+    def end_classes(self, job: Job) -> None:
+        """The job behind a record's end: the key of a class goes with its last record, and out of K's files."""
+        tenant, sid, classes = job.ref.split("/", 2)
+
+        def after(ktx: KeyTx, _: None) -> None:
+            self.vault.end_classes(ktx, tenant, bytes.fromhex(sid), classes.split(","))
+
+        self.store.write(Write(body=lambda tx: None, after=after, lane=Lane.JOB))
+        self.vault.scrub()
 
     def _record(self, seen: int, erased: int, records: int, overdue: int) -> Ran:
         """The heartbeat, and the housekeeping of what has a fixed life."""

@@ -26,7 +26,7 @@ from troth.rights.access import Access
 from troth.rights.erasure import ERASE_JOB, Erasures
 from troth.rights.objection import GUARD_JOB, Objections
 from troth.rights.requests import LINK_JOB, Requests
-from troth.rights.retention import PERIOD_MS, RETAIN_JOB, RetentionRun
+from troth.rights.retention import CLASSES_JOB, PERIOD_MS, RETAIN_JOB, RetentionRun
 from troth.store import jobs as durable
 from troth.store.jobs import Job, Registry, Worker
 from troth.store.tables import tree
@@ -158,6 +158,7 @@ class Running:
         registry.on(LINK_JOB, self.requests.send_link)
         registry.on(ERASE_JOB, self.erasures.job)
         registry.on(GUARD_JOB, self.objections.redo_guard)
+        registry.on(CLASSES_JOB, self.retention.end_classes)
         registry.every(RETAIN_JOB, PERIOD_MS, self.retention.job)
         registry.every(REPAIR_JOB, REPAIR_MS, self._repair)
         return registry
