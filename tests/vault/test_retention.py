@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, select, update
 
-from tests.vault.house import NOON, TERMS, House
+from tests.vault.house import NOON, TERMS, House, admission
+from troth.errors import Conflict
 from troth.policy.model import Duration, History, Keep, Phase, StateRule, Terms
 from troth.store import tables
-from troth.store.transaction import DataTx, Write
+from troth.store.transaction import DataTx, KeyTx, Write
 from troth.vault import NewRecord, retention
 from troth.vault.retention import due, phase_at
 from troth.world import DAY_MS
@@ -206,16 +207,41 @@ def test_who_is_being_erased_is_left_to_the_erasure(house: House) -> None:
     assert (page.due, page.seen) == ((), 1)
 
 
+def drop(house: House, sid: bytes, rid: bytes, *classes: str) -> None:
+    """What the retention run does to a record that is due: D first, then the keys of classes without any record."""
+    r = tables.personal_records
+    one = r.delete().where(r.c.sid == sid, r.c.rid == rid)
+
+    def after(ktx: KeyTx, _: int) -> None:
+        house.vault.end_classes(ktx, "main", sid, classes)
+
+    house.store.write(Write(lambda tx: tx.execute(one).rowcount, after=after))
+
+
 def test_a_class_whose_last_record_went_gives_up_its_key(house: House) -> None:
     ann = house.admit(records=[NewRecord("short", TERMS, {}), NewRecord("account", TERMS, {"kept": 1})])
     assert house.store.read(lambda c: retention.left(c, "main", ann.sid)) == {"short": 1, "account": 1}
-    records = tables.personal_records
-    house.store.write(Write(lambda tx: tx.execute(records.delete().where(records.c.class_ == "short")).rowcount))
+    for _ in range(2):
+        drop(house, ann.sid, ann.rids[0], "short", "account")
     assert house.store.read(lambda c: retention.left(c, "main", ann.sid)) == {"account": 1}
-    assert house.keys(lambda ktx: house.vault.destroy_class(ktx, "main", ann.sid, "short")) == 1
-    assert house.keys(lambda ktx: house.vault.destroy_class(ktx, "main", ann.sid, "short")) == 0
     assert house.contents(ann.sid) == [{"kept": 1}]
     assert house.vault.look("main", ann.sid).keys == 2
+
+
+def test_a_record_that_comes_while_its_class_ends_is_refused_or_kept_but_never_lost(house: House) -> None:
+    ann = house.admit(records=[NewRecord("short", TERMS, {"n": 1}), NewRecord("account", TERMS, {"n": 2})])
+    late = house.stage(None, sid=ann.sid, identifiers={}, records=[NewRecord("short", TERMS, {"n": 3})])
+    house.keys(late.before)  # its key is there, its row is not
+    drop(house, ann.sid, ann.rids[0], "short")
+    with pytest.raises(Conflict):
+        house.store.write(Write(lambda tx: late.insert(tx, b"e" * 16)))
+    again = house.admit(None, sid=ann.sid, identifiers={}, records=[NewRecord("short", TERMS, {"n": 3})])
+    assert sorted(value["n"] for value in house.contents(ann.sid)) == [2, 3]
+    both = house.stage(None, sid=ann.sid, identifiers={}, records=[NewRecord("short", TERMS, {"n": 4})])
+    waiting = house.store.submit(admission(both))
+    drop(house, ann.sid, again.rids[0], "short")
+    waiting.result()
+    assert sorted(value["n"] for value in house.contents(ann.sid)) == [2, 4]
 
 
 def test_events_begin_and_end_the_states_that_keeping_refers_to(house: House) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Delete, RowMapping, Table, bindparam, delete,
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.elements import ColumnElement
 
-from troth.errors import NotFound, Unavailable
+from troth.errors import Conflict, NotFound, Unavailable
 from troth.notice.versions import Versions
 from troth.policy.model import State
 from troth.store import Lane, Store, Write, links
@@ -43,6 +43,7 @@ ERASE_JOB = "rights.erase"
 CHUNK = 500  # rows a transaction: a person with 100,000 rows does not stop the writer for everybody else
 
 Cause = Literal["right", "retention", "refusal", "child"]
+Seen = frozenset[tuple[bytes, int | None]]
 
 
 def person(table: Table, extra: ColumnElement[bool] | None = None) -> ColumnElement[bool]:
@@ -129,20 +130,35 @@ class Erasures:
         self.chance = chance
 
     def erase(
-        self, tenant: str, sid: bytes, *, cause: Cause = "right", actor: str = "subject", language: str = "en"
+        self,
+        tenant: str,
+        sid: bytes,
+        *,
+        cause: Cause = "right",
+        actor: str = "subject",
+        language: str = "en",
+        as_seen: Seen | None = None,
     ) -> Certificate:
         """Order the erasure and carry it out. Returns what was seen; a step left over is a job that goes on."""
-        order = self.order(tenant, sid, cause=cause, actor=actor, language=language)
+        order = self.order(tenant, sid, cause=cause, actor=actor, language=language, as_seen=as_seen)
         self.carry_out(order)
         return self.certificate(order)
 
     def order(
-        self, tenant: str, sid: bytes, *, cause: Cause = "right", actor: str = "subject", language: str = "en"
+        self,
+        tenant: str,
+        sid: bytes,
+        *,
+        cause: Cause = "right",
+        actor: str = "subject",
+        language: str = "en",
+        as_seen: Seen | None = None,
     ) -> bytes:
         """Step 1: from here on the gate refuses this person. Returns the order's id (the eid of *ordered*).
 
         The certificate's address is sealed under a day key first: afterwards nothing can open it. An order that
-        exists already is returned, not repeated. ``NotFound`` if there is no such person.
+        exists already is returned, not repeated. ``NotFound`` if there is no such person. With ``as_seen`` (each
+        record's id and the person's generation): ``Conflict``, and nothing is ordered, if that is no longer so.
         """
         earlier = self.store.read(
             lambda c: c.execute(OPEN_ORDER, {"of_tenant": tenant, "of_sid": sid}).mappings().first()
@@ -156,6 +172,10 @@ class Erasures:
         letter = self.vault.transit_seal(msgspec.json.encode({"address": address, "language": language}))
 
         def body(tx: DataTx) -> bytes:
+            if as_seen is not None:
+                now = self.vault.records(tx.connection, tenant, sid)
+                if {(record.rid, record.generation) for record in now} != as_seen:
+                    raise Conflict("the person's data changed after it was found due")
             entry = tx.append(
                 EntryDraft(
                     kind="erase.ordered",

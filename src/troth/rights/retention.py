@@ -14,6 +14,7 @@ from functools import partial
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_
 
+from troth.errors import Conflict
 from troth.notice.versions import Versions
 from troth.rights.erasure import Erasures
 from troth.store import Lane, Store, Write, links
@@ -139,7 +140,11 @@ class RetentionRun:
             if person.left:
                 records += self._drop(person)
             else:
-                self.erasures.erase(person.tenant, person.sid, cause="retention", actor="system")
+                seen_of = frozenset((record.rid, record.generation) for record in person.due)
+                try:
+                    self.erasures.erase(person.tenant, person.sid, cause="retention", actor="system", as_seen=seen_of)
+                except Conflict:
+                    continue  # something was added or chosen meanwhile: the next run looks again
                 erased += 1
                 records += len(person.due)
         overdue = sum(1 for person in self.everybody(now) if person.due)

@@ -16,7 +16,7 @@ from troth.policy.model import UNKNOWN, CompiledPolicy, State, Stop
 from troth.store.engine import Database
 from troth.store.open import Store, open_store
 from troth.store.transaction import DataTx, KeyTx
-from troth.vault import guards, records, states, subjects
+from troth.vault import guards, records, retention, states, subjects
 from troth.vault.keys import Keyring
 from troth.vault.provider import FileProvider
 from troth.vault.repair import Repair, Repaired
@@ -231,9 +231,17 @@ class Vault:
         """Delete a person's keys and tags; how many there were. To be repeated until ``look`` finds none."""
         return Look(*self.keyring.destroy(ktx.connection, tenant, sid))
 
-    def destroy_class(self, ktx: KeyTx, tenant: str, sid: bytes, class_: str) -> int:
-        """Delete the key of one retention class whose last record is gone; 1 or 0."""
-        return self.keyring.destroy_class(ktx.connection, tenant, sid, class_)
+    def end_classes(self, ktx: KeyTx, tenant: str, sid: bytes, classes: Collection[str]) -> list[str]:
+        """Delete the keys of those retention classes that have no record in D any more; which ones.
+
+        To be called in a write's ``after``, when every record that the batch brought is in D. A record whose own K
+        phase is over and whose D phase is not finds its key gone and is refused (``Staged.insert``).
+        """
+        held = self.store.read(lambda connection: retention.left(connection, tenant, sid))
+        gone = [class_ for class_ in classes if class_ not in held]
+        for class_ in gone:
+            self.keyring.destroy_class(ktx.connection, tenant, sid, class_)
+        return gone
 
     def look(self, tenant: str, sid: bytes) -> Look:
         """Look for a person's keys and tags on a connection opened for that."""

@@ -169,6 +169,11 @@ class Keyring:
             self._cache.put(at, generation, key, now, mark)
         return key
 
+    def stored_key(self, tenant: str, sid: bytes, class_: str) -> bytes | None:
+        """The key as it is committed in K now, past what is remembered; None if there is none."""
+        row = self.database.raw_reader().execute(self._one_key, (tenant, sid, class_)).fetchone()
+        return None if row is None else self._open_key(tenant, sid, class_, row)
+
     def opening(self, tenant: str, sid: bytes) -> bytes:
         """The subject's secret, 32 bytes: commitments in the ledger open with it (contract: ``r_s``)."""
         return self.data_key(tenant, sid, OPENING)

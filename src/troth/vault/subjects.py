@@ -172,6 +172,7 @@ class Staged:
                 raise NotFound("there is no such person here")
             if mode not in THERE:
                 raise Conflict("this person is being erased")
+            self._require_keys()
         if self._records:
             ADD_RECORD.run_many(tx.connection, [self._row(tx, eid, at) for at in range(len(self._records))])
 
@@ -184,6 +185,12 @@ class Staged:
     def _seal(self, class_: str, rid: bytes, table: str, schema: int, packed: bytes) -> bytes:
         place = (self.tenant, self.sid, class_, rid, table, schema)
         return seal(self._keys[class_], self._randomness, packed, *place)
+
+    def _require_keys(self) -> None:
+        """Between the two phases of this write, retention may have ended a class that looked empty (``Conflict``)."""
+        for class_, key in self._keys.items():
+            if self._ring.stored_key(self.tenant, self.sid, class_) != key:
+                raise Conflict("the keeping of this class ended just now: please send it again")
 
     def _row(self, tx: DataTx, eid: bytes, at: int) -> tuple[Any, ...]:
         (record, packed), rid = self._records[at], self.rids[at]

@@ -128,7 +128,8 @@ class Running:
         self.store.policy_version = lambda: self._version_now()
         self.publish_configured()
         self.repair.require_keys()
-        self.repair.run(everything=True)
+        self.repair.run()
+        self.repair.hasten((GUARD_JOB, ERASE_JOB, CLASSES_JOB))  # what a crash left owing is done first
         self.messages.resolve()
 
     def _version_now(self) -> str:
