@@ -180,3 +180,10 @@ def test_a_vendor_lays_its_own_words_over_ours(tmp_path: Path) -> None:
     laid = read_catalogue(tmp_path)
     assert laid.text("en", "layout.privacy") == "Your data"
     assert laid.text("en", "layout.policy") == CATALOGUE.text("en", "layout.policy")
+
+
+def test_a_letter_without_words_is_not_sent() -> None:
+    assert CATALOGUE.words("mail.greeting.nobody", "ar") == "مرحبًا،"
+    assert CATALOGUE.words("mail.greeting.nobody", "xx") == CATALOGUE.words("mail.greeting.nobody", "en")
+    with pytest.raises(KeyError):
+        CATALOGUE.words("mail.no-such-letter.subject", "en")

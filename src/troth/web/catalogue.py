@@ -85,6 +85,11 @@ class Catalogue:
         number = count if isinstance(count, int) else 2
         return entry.get(rule(number)) or entry["other"]
 
+    def words(self, key: str, language: str) -> str:
+        """The text before its placeholders are filled, for mails: KeyError rather than a letter without words."""
+        entry = self.entries.get(language, {}).get(key) or self.entries[FALLBACK][key]
+        return entry if isinstance(entry, str) else entry["other"]
+
     def text(self, language: str, key: str, /, **values: object) -> str:
         """The text in plain characters: for mails, titles and JSON."""
         raw = self.raw(language, key, values.get("count"))

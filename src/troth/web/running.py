@@ -98,7 +98,7 @@ class Running:
         self.gate = Gate(store, vault, self.versions)
         mail = self.config.mail
         composer = Composer(
-            lambda key, language: self.catalogue.raw(language, key),
+            self.catalogue.words,
             base_url=self.config.url,
             sender=mail.sender or "no-reply@localhost.localdomain",
         )

@@ -46,13 +46,13 @@ def protect(response: Response, route: Route[Any] | None, *, tls: bool) -> None:
     headers["x-content-type-options"] = "nosniff"
     headers["referrer-policy"] = "same-origin"  # "no-referrer" would turn our own forms' Origin into "null"
     headers["permissions-policy"] = PERMISSIONS
-    headers["cross-origin-opener-policy"] = "same-origin"
     headers["cross-origin-resource-policy"] = "same-origin"
     headers["x-frame-options"] = "DENY"
     if "cache-control" not in headers:
         headers["cache-control"] = "no-store" if response.status_code >= 400 or route is None else route.caching
-    if tls:
+    if tls:  # browsers ignore both over plain HTTP, the second with a complaint
         headers["strict-transport-security"] = HSTS
+        headers["cross-origin-opener-policy"] = "same-origin"
 
 
 class BoundedBody:
