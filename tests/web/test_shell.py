@@ -151,6 +151,18 @@ def test_every_answer_is_protected(visit: Open, path: str) -> None:
     assert "server" not in headers
 
 
+def test_a_handler_cannot_weaken_them(visit: Open) -> None:
+    async def weak(request: Request, system: Standing) -> Response:
+        return Response(
+            headers={"referrer-policy": "unsafe-url", "x-frame-options": "ALLOW", "cache-control": "max-age=5"}
+        )
+
+    headers = visit(Group("weak", [Route("GET", "/weak", weak, "scope.readable")])).get("/weak").headers
+    assert headers.get_list("referrer-policy") == ["same-origin"]
+    assert headers.get_list("x-frame-options") == ["DENY"]
+    assert headers.get_list("cache-control") == ["max-age=5"], "caching is the page's to say"
+
+
 def test_over_tls_browsers_are_told_to_stay_there(system: Standing, visit: Open) -> None:
     system.config = msgspec.structs.replace(system.config, trusted_proxies=("127.0.0.1",))
     answer = visit(GROUP).get("/health", headers={"x-forwarded-proto": "https"})
