@@ -105,7 +105,7 @@ def answers(point: Point, person: dict[str, str]) -> dict[str, str]:
     """What this person writes into the fields of a form, by their categories."""
     found = {}
     for f in point.fields:
-        parts = f.category.split(".")
+        parts = ["company"] if ".company" in f.category else f.category.split(".")
         if f.choices:
             found[f.name] = f.choices[min(1, len(f.choices) - 1)]
             continue

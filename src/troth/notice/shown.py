@@ -42,6 +42,15 @@ class PointNotice:
     sha256: str
 
 
+def periods(policy: CompiledPolicy, class_: str) -> tuple[str, ...]:
+    """How long a retention class is kept, as the policy's figures say it: the class's own line, and its states'."""
+    keep = policy.keeps.get(class_)
+    if keep is None or keep.clause not in policy.clauses:
+        return ()
+    told = {class_, *(phase.while_ for phase in keep.phases if phase.while_)}
+    return tuple(line for line in policy.clauses[keep.clause].figures if line.partition(":")[0] in told)
+
+
 def notice_for(policy: CompiledPolicy, point: Point) -> PointNotice:
     """The notice for this point: the clause's own words, its uses line by line, and the consent asked if any."""
     lines = tuple(
@@ -49,7 +58,7 @@ def notice_for(policy: CompiledPolicy, point: Point) -> PointNotice:
             fields=tuple(sorted(use.fields)),
             purpose=use.purpose,
             basis=use.basis,
-            kept=policy.clauses[policy.keeps[use.keep].clause].figures if use.keep in policy.keeps else (),
+            kept=periods(policy, use.keep),
             recipient=use.recipient,
             form=use.form.kind,
         )

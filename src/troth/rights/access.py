@@ -16,6 +16,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from troth.errors import NotFound
 from troth.notice.consents import Consents
+from troth.notice.shown import periods
 from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy, StateRule
 from troth.rights.requests import REQUESTS_OF, Requests
@@ -196,7 +197,7 @@ class Access:
             uses=tuple(
                 Used(use.purpose, use.basis, tuple(sorted(use.fields)), use.clause, use.recipient) for use in uses
             ),
-            kept=policy.clauses[keep.clause].figures if keep and keep.clause in policy.clauses else (),
+            kept=periods(version, record.class_),
             until=until,
         )
 

@@ -101,10 +101,16 @@ def suppressing(inspection: Inspection, clause: CompiledClause) -> Verdict:
     if not entries:
         return unseen("nobody has objected yet")
     scopes = {row.scope for row in inspection.key_rows(SUPPRESSED)}
-    asked = {str(e.body.get("purpose")) for e in entries}
-    lifted = {str(e.body.get("purpose")) for e in inspection.entries("consent.given")}
-    missing = sorted(asked - scopes - lifted)
-    return unless([f"no suppression for {purpose}" for purpose in missing], f"suppressed: {', '.join(sorted(scopes))}")
+    again = [(str(e.body.get("purpose")), e.at_ms) for e in inspection.entries("consent.given")]
+    missing = {
+        purpose
+        for purpose, at in ((str(e.body.get("purpose")), e.at_ms) for e in entries)
+        if purpose not in scopes
+        and not any(purpose in inspection.policy.ancestors(given) and later > at for given, later in again)
+    }
+    return unless(
+        [f"no suppression for {purpose}" for purpose in sorted(missing)], f"suppressed: {', '.join(sorted(scopes))}"
+    )
 
 
 def withdrawing(inspection: Inspection, clause: CompiledClause) -> Verdict:
