@@ -11,6 +11,7 @@ from troth.policy.model import CompiledPolicy, Decision
 from troth.policy.sentences import sentences
 
 QUOTED = 240  # characters of a clause that are quoted, cut at a sentence's end where there is one
+UNDECLARED = "undeclared"  # stands in a gap for a name that somebody from outside used and no clause declares
 
 _MODES = {
     "restricted": "the restriction being lifted",
@@ -50,6 +51,8 @@ def quote(policy: CompiledPolicy, clause: str) -> str:
 def wanting(gap: str, policy: CompiledPolicy, clauses: tuple[str, ...] = ()) -> str:
     """One gap in words, as what would have to be so. An unknown kind of gap stays as it is written."""
     kind, _, name = gap.partition(":")
+    if name == UNDECLARED:
+        return f"a clause that declares this {kind}"
     near = [use for use in policy.uses if use.clause in clauses]
     if kind == "grant":
         asked = next((f": “{ask.ask.rstrip('.')}”" for ask in policy.consents.values() if ask.purpose == name), "")

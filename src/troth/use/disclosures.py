@@ -18,6 +18,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from troth.errors import Denied
 from troth.notice.versions import Versions
+from troth.policy.ask import UNDECLARED
 from troth.policy.model import CompiledPolicy
 from troth.store import DataTx, Lane, Store, Write
 from troth.store.engine import driver
@@ -25,7 +26,7 @@ from troth.store.ledger import EntryDraft
 from troth.store.tables import ledger, recipients
 from troth.use.gate import Gate
 from troth.use.transport import Outcome
-from troth.use.verdicts import UNDECLARED, Refused
+from troth.use.verdicts import Refused
 from troth.world import DAY_MS
 
 NOTHING_ELSE = "share.nothing-else"

@@ -18,7 +18,8 @@ from msgspec.structs import replace
 
 from troth.errors import Conflict, Denied, NotFound, TrothError
 from troth.notice.versions import Versions
-from troth.policy.model import CompiledPolicy, Form, History, State
+from troth.policy.ask import UNDECLARED, explain
+from troth.policy.model import CompiledPolicy, Decision, Form, History, State
 from troth.store import Lane, Store, Write
 from troth.store.reads import Read, Reads
 from troth.use.denials import Denials, Due, Refusal
@@ -27,7 +28,6 @@ from troth.use.rows import one_person, spans_of
 from troth.use.scan import Scan, declared, scan
 from troth.use.verdicts import (
     NOT_CONCERNED,
-    UNDECLARED,
     Ask,
     Refused,
     Taken,
@@ -215,9 +215,8 @@ class Gate:
         told = self.told(refused)
         purpose = self.purpose_told(opening.ask.purpose)
         clause = told.clauses[0]
-        denied = Denied(
-            f"clause {clause} does not permit this for {purpose}: {', '.join(told.gaps)}", clause=clause, gaps=told.gaps
-        )
+        detail = explain(Decision(False, told.clauses, told.gaps), self.policy(self.store.clock.now()))
+        denied = Denied(detail, clause=clause, gaps=told.gaps)
         return denied, Refusal(tenant, sid, purpose, clause, told.gaps, opening.actor)
 
     def told(self, refused: Refused) -> Refused:

@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from troth.policy.ask import UNDECLARED
 from troth.policy.decide import decide
 from troth.policy.model import CompiledPolicy, Decision, Form, History, Question, State, Terms
-
-UNDECLARED = "undeclared"
 
 
 class Ask(NamedTuple):
