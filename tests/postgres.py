@@ -65,18 +65,22 @@ class Server:
             "max_wal_size": "256MB",
             "autovacuum": "off",
         } | settings
-        arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        self.process = subprocess.Popen(
-            [*self._as, str(programs / "postgres"), *place, *arguments],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-        )
+        settled = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        self._command = [*self._as, str(programs / "postgres"), *place, *settled]
+        self._start()
+
+    def _start(self) -> None:
+        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
         try:
             self._await()
         except BaseException:
             self.stop()
             raise
+
+    def crash(self) -> None:
+        """End the server at once, as a fault would, and start it again: it recovers from its log."""
+        self._quit()
+        self._start()
 
     def _await(self) -> None:
         for _ in range(400):
@@ -127,10 +131,13 @@ class Server:
 
     def stop(self) -> None:
         """Stop this server (and no other) and remove its folder."""
+        self._quit()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _quit(self) -> None:
         pid = self.folder / "db" / "postmaster.pid"
         if pid.exists():
             os.kill(int(pid.read_text().split()[0]), signal.SIGQUIT)
         elif self.process.poll() is None:
             self.process.terminate()
         self.process.wait(30)
-        shutil.rmtree(self.folder, ignore_errors=True)

@@ -18,6 +18,7 @@ from troth.store import tables
 from troth.store.checkpoint import Ed25519Signer
 from troth.store.ledger import EntryDraft
 from troth.store.merkle import Frontier, leaf_hash
+from troth.store.once import insert_once
 from troth.store.open import Store, open_store
 from troth.store.writer import DataTx, Idempotency, KeyTx, Lane, Write
 from troth.world import Clock, SetClock, SystemRandomness
@@ -27,7 +28,7 @@ ORIGIN = "example.org/log"
 KEY = bytes(range(32))
 
 _PRODUCT = insert(tables.products)
-_GUARD = insert(tables.guards)
+_GUARD = insert_once(tables.guards)
 
 
 class Ended(Exception):
@@ -117,7 +118,7 @@ def product_row(pid: bytes, now: int) -> dict[str, Any]:
 
 
 def guard(pid: bytes) -> Callable[[KeyTx], None]:
-    """A row of K for the same product."""
+    """A row of K for the same product; done again, it is the same row."""
 
     def step(tx: KeyTx) -> None:
         tx.execute(_GUARD, {"eid": pid, "tenant": "main", "sid": pid, "kind": "test", "at_ms": tx.now})

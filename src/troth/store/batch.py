@@ -69,6 +69,7 @@ class Executor:
         self.head: Head | None = None
         self.fault: str | None = None
         self.enqueued = 0  # jobs that the last batch added
+        self._keys_failed = False
         self._sql = {text: data.sql(text) for text in (_TREE, _TREE_BATCH, _DONE, _DO)}
 
     def now(self) -> int:
@@ -111,8 +112,9 @@ class Executor:
             if after:
                 self._keys_last(after)
         except _Failed as failed:
+            if self.fault is None:  # once, not once a batch for as long as it lasts
+                log.error("the ledger cannot be written: %s", plainly(failed.cause))
             self.fault = f"the ledger cannot be written ({type(failed.cause).__name__})"
-            log.error("a batch failed: %s", plainly(failed.cause))
             for item in items:
                 if item.fault is None:
                     item.fault = Unavailable("the ledger cannot be written: nothing was done; try again later")
@@ -233,9 +235,12 @@ class Executor:
         except Exception as problem:
             if self.keys.fault(problem) == "fatal":
                 self.end(problem)
-            log.error("the key store refused a batch: %s", plainly(problem))
+            if not self._keys_failed:
+                log.error("the key store cannot be written: %s", plainly(problem))
+            self._keys_failed = True
             self.keys.forget_writing()
             return problem
+        self._keys_failed = False
         return None
 
     def _data(self, items: list[Item]) -> list[Item]:

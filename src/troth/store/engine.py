@@ -70,6 +70,8 @@ class Database:
     def raw_reader(self) -> Any:
         """The calling thread's own driver connection, unable to write, in autocommit: for prebuilt text statements."""
         raw = getattr(self._local, "raw", None)
+        if raw is not None and self.dialect == "postgresql" and raw.closed:
+            raw = None  # the server went away
         if raw is None:
             raw = self._open_raw()
             self._local.raw = raw

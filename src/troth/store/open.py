@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection, update
+from sqlalchemy.exc import DBAPIError
 
 from troth.config import Config
 from troth.errors import StartRefused, Unavailable
@@ -122,14 +123,15 @@ class Store:
     # --- reading ---
 
     def read(self, fn: Callable[[Connection], T]) -> T:
-        """Run ``fn`` on one snapshot of D. It cannot write."""
-        with self.data.connect() as connection:
-            return fn(connection)
+        """Run ``fn`` on one snapshot of D. It cannot write; it may run twice if the connection was lost.
+
+        Raises ``Unavailable`` if D cannot be reached.
+        """
+        return _on(self.data, fn)
 
     def read_keys(self, fn: Callable[[Connection], T]) -> T:
-        """Run ``fn`` on K in autocommit: point reads only, so that K's log can be truncated."""
-        with self.keys.connect() as connection:
-            return fn(connection)
+        """Run ``fn`` on K in autocommit: point reads only, so that K's log can be truncated. Raises as ``read``."""
+        return _on(self.keys, fn)
 
     # --- state ---
 
@@ -193,6 +195,23 @@ class Store:
                 database.close()
         if self._lock is not None:
             self._lock.release()
+
+
+def _on(database: Database, fn: Callable[[Connection], T]) -> T:
+    """Run ``fn`` on a reading connection, a second time if the first was lost while it lay in the pool."""
+    try:
+        with database.connect() as connection:
+            return fn(connection)
+    except DBAPIError as problem:
+        if database.fault(problem) != "lost":
+            raise
+    try:
+        with database.connect() as connection:
+            return fn(connection)
+    except DBAPIError as problem:
+        if database.fault(problem) != "lost":
+            raise
+        raise Unavailable(f"the {database.role} database cannot be reached: try again later") from None
 
 
 def open_store(

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from troth.errors import StartRefused, TrothError
+from troth.errors import StartRefused
 from troth.store import tables
 from troth.store.checkpoint import BadCheckpoint, Signer, parse_checkpoint
 from troth.store.engine import Database, driver
+from troth.store.faults import plainly
 from troth.store.ledger import read_head
 from troth.store.merkle import Frontier, leaf_hash
 from troth.store.once import insert_once
@@ -36,6 +37,7 @@ _RAISE = (
     .values(size=bindparam("new_size"), root=bindparam("new_root"), counter=tables.heads.c.counter + 1)
 )
 _CHECKPOINT = select(tables.tree.c.checkpoint)
+_SIZE = select(tables.tree.c.size)
 _BODIES = (
     select(tables.ledger.c.body)
     .where(tables.ledger.c.seq >= bindparam("first"), tables.ledger.c.seq < bindparam("end"))
@@ -63,14 +65,15 @@ class Publisher:
     ) -> None:
         self.tiles = Tiles(folder, signer)
         self.fault: str | None = None
-        self.published = 0
-        """Size of the newest published head."""
+        self.published = -1
+        """Size of the head that this process published last; -1 before the first time."""
         self._data = data
         self._write_keys = write_keys
         self._abort = abort
         self._turn = threading.Lock()
         self._due = threading.Event()
         self._closing = threading.Event()
+        self._failing = False
         self._thread = threading.Thread(target=self._work, name="troth-publisher", daemon=True)
 
     def start(self) -> None:
@@ -87,6 +90,9 @@ class Publisher:
         with self._turn:
             try:
                 with self._data.connect() as connection:
+                    if connection.execute(_SIZE).scalar_one() == self.published:
+                        self.fault = None
+                        return self.published
                     head = self.tiles.extend(connection)
                 self._write_keys(lambda tx: remember(tx, head))
                 self.tiles.announce(head)
@@ -114,14 +120,14 @@ class Publisher:
             self._due.clear()
             try:
                 self.publish()
-            except (OSError, TrothError, ValueError) as problem:
-                self.fault = self.fault or f"the log cannot be published ({type(problem).__name__})"
-                log.error("the log cannot be published: %s", type(problem).__name__)
-                self._due.set()  # the disk may have room again: try on
-            except Exception as problem:
-                self.fault = f"the log cannot be published ({type(problem).__name__})"
-                log.error("the log cannot be published: %s", type(problem).__name__)
+            except Exception as problem:  # the disk may have room again, the server may come back: try on
+                if not self._failing:
+                    log.error("the log cannot be published: %s", plainly(problem))
+                self._failing = True
+                self.fault = self.fault or f"the log cannot be published ({plainly(problem)})"
                 self._due.set()
+            else:
+                self._failing = False
             self._closing.wait(PAUSE_SECONDS)
 
 
