@@ -23,7 +23,7 @@ LONGEST_YEARS = 100
 #: The shape of a period, for the JSON Schema.
 REGEX = r"[0-9]{1,6} (seconds?|minutes?|hours?|days?|weeks?|months?|years?)( and [0-9]{1,6} (days?|months?))?"
 
-_PART = re.compile(r"(\d{1,6})\s+([a-z]+?)s?")
+_PART = re.compile(r"([0-9]{1,6})\s+([a-z]+?)s?")
 
 
 def parse_duration(text: str) -> Duration | None:

@@ -256,7 +256,8 @@ class _Walk:
                     row_links += [(target, before + offset) for target, offset in links]
                     row_source.append(token.content)
                 else:
-                    self.add(self.kind(tokens[i - 1]), words, token, links)
+                    opened = tokens[i - 1]
+                    self.add(self.kind(opened), words, opened, links, source=token.content)
             elif token.nesting == 1:
                 self.open(token)
             elif token.nesting == -1:
@@ -303,8 +304,7 @@ class _Walk:
         start, end = token.map or [0, 0]
         level = sum(c == "list_item" for c in self.containers)
         if kind == "heading":
-            level = len(self.source[start]) - len(self.source[start].lstrip("#")) if start < len(self.source) else 0
-            level = level or (1 if "=" in self.source[max(end - 1, 0)] else 2)
+            level = int(token.tag[1:])  # h1 to h6
         index = len(self.scan.blocks)
         self.scan.blocks.append(
             Block(
@@ -349,7 +349,8 @@ class _Walk:
                 break
         last = self.source[end - 1].strip() if 0 < end <= len(self.source) else ""
         closed = end - start >= 2 and last.lstrip("> ").startswith(token.markup[:3])
-        if token.info.split()[:1] in (["yaml"], ["yml"]) and len(token.info.split()) > 1:
+        info = token.info.split()
+        if len(info) > 1 and info[0].lower() in ("yaml", "yml"):
             above = tuple(self.above)
             fence = Fence(token.info.strip(), content, start + 1, end + 1, column, closed, above, self.under_heading)
             self.scan.fences.append(fence)
