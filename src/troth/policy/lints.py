@@ -69,7 +69,8 @@ class Lints:
 
     def historical(self, code: str, clause: ReadClause, at: Position, message: str, *, paste: str = "") -> None:
         """What an old text may lack: an error in a policy of today."""
-        self.tell("warning" if self.old_text else "error", code, clause, at, message, paste=paste)
+        if clause.sound:  # otherwise it may stand there and could not be read
+            self.tell("warning" if self.old_text else "error", code, clause, at, message, paste=paste)
 
     def sift(self, found: Sequence[Diagnostic], clauses_at: dict[int, list[ReadClause]]) -> list[Diagnostic]:
         """Those of a finished check's findings that are not silenced; ``clauses_at``: line of prose -> its clauses."""
