@@ -98,7 +98,7 @@ def _guard(name: str) -> str:
     if kind == "operators":
         return f"the approval of {number} operators"
     if kind == "at_most":
-        return f"that it was not done {number} times already"
+        return "that it was not done before" if number == "1" else f"that it was done fewer than {number} times"
     return f"a recorded {name.replace('_', ' ')}" if ":" not in name and "." not in name else f"proof of {name}"
 
 
