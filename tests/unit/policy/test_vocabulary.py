@@ -58,21 +58,16 @@ def test_what_the_compiler_derives_is_in_the_vocabulary() -> None:
     source = Path(ROOT, "src", "troth", "policy", "mechanisms.py").read_text("utf-8")
     prefixes = {name.partition(".")[0] for name in MECHANISMS}
     named = {n for n in re.findall(r'"([a-z]+\.[a-z-]+)"', source) if n.partition(".")[0] in prefixes}
-    read = {"policy.version", "link.policy"}  # words of a policy, not mechanisms
+    # words of a policy, not mechanisms
+    read = {"policy.version", "link.policy", "controller.name", "controller.contact", "controller.address"}
     assert named - read <= set(MECHANISMS)
     assert len(named) > 40
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_clause_knows_its_verb(verb: str) -> None:
-    known = {
-        "permits": "permits",
-        "requires": "requires",
-        "never": "forbids",
-        "asserts": "asserts",
-        "define": "defines",
-    }
-    assert verb == "informs" or hasattr(ReadClause, known[verb])
+    named = {"never": "forbids", "define": "defines"}
+    assert verb == "informs" or hasattr(ReadClause, named.get(verb, verb))
 
 
 def test_lints_are_named_in_capitals() -> None:
