@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,8 @@ def fetch(application: ASGIApp, path: str, headers: Mapping[str, str]) -> Fetche
     async def once() -> None:
         await application(scope, receive, send)
 
-    asyncio.run(once())
+    with ThreadPoolExecutor(1) as elsewhere:  # whoever asks may be inside an event loop already
+        elsewhere.submit(lambda: asyncio.run(once())).result()
     start = next(m for m in sent if m["type"] == "http.response.start")
     body = b"".join(m.get("body", b"") for m in sent if m["type"] == "http.response.body")
     found = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in start["headers"])
