@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.postgres import Server
 from tests.store.shop import Shop
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
-    """An installation that can be opened, closed and opened again."""
-    shop = Shop(tmp_path / "troth")
-    back: list[Callable[[], None]] = []
-    if request.param == "postgresql":
-        data, keys = request.getfixturevalue("postgres_data"), request.getfixturevalue("postgres_keys")
-        shop.data_url, shop.keys_url = data.database(), keys.database()
-        back = [lambda: data.give_back(shop.data_url), lambda: keys.give_back(shop.keys_url)]
+@contextmanager
+def on_postgresql(folder: Path, data: Server, keys: Server) -> Iterator[Shop]:
+    """An installation on two servers, closed and given back at the end."""
+    shop = Shop(folder)
+    shop.data_url, shop.keys_url = urls = data.database(), keys.database()
     yield shop
     shop.close()
-    for one in back:
-        one()
+    data.give_back(urls[0])
+    keys.give_back(urls[1])
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def shop(request: pytest.FixtureRequest) -> Shop:
+    """An installation that can be opened, closed and opened again: on each of the two."""
+    name = "lite" if request.param == "sqlite" else "pg"
+    found: Shop = request.getfixturevalue(name)
+    return found
 
 
 @pytest.fixture
@@ -31,3 +37,10 @@ def lite(tmp_path: Path) -> Iterator[Shop]:
     shop = Shop(tmp_path / "troth")
     yield shop
     shop.close()
+
+
+@pytest.fixture
+def pg(tmp_path: Path, postgres_data: Server, postgres_keys: Server) -> Iterator[Shop]:
+    """An installation on PostgreSQL, for what only a server can do."""
+    with on_postgresql(tmp_path / "troth", postgres_data, postgres_keys) as shop:
+        yield shop

@@ -104,15 +104,13 @@ def test_a_server_with_fsync_off_or_another_encoding_is_refused() -> None:
 
 
 @pytest.mark.postgres
-def test_keys_in_the_datas_own_cluster_are_refused(shop: Shop, postgres_data: Server) -> None:
-    if shop.dialect != "postgresql":
-        pytest.skip("only PostgreSQL has clusters")
-    good, shop.keys_url = shop.keys_url, postgres_data.database()
+def test_keys_in_the_datas_own_cluster_are_refused(pg: Shop, postgres_data: Server) -> None:
+    good, pg.keys_url = pg.keys_url, postgres_data.database()
     with pytest.raises(StartRefused, match="one PostgreSQL cluster"):
-        shop.open()
-    postgres_data.give_back(shop.keys_url)
-    shop.keys_url = good
-    shop.open()
+        pg.open()
+    postgres_data.give_back(pg.keys_url)
+    pg.keys_url = good
+    pg.open()
 
 
 def test_keys_in_the_datas_own_file_are_refused(lite: Shop) -> None:

@@ -40,6 +40,18 @@ def test_a_second_opening_of_the_folder_is_refused_and_changes_nothing(lite: Sho
     second.close()
 
 
+@pytest.mark.postgres
+@pytest.mark.parametrize("shared", ["data", "keys"])
+def test_a_second_folder_on_the_same_postgresql_database_is_refused(pg: Shop, tmp_path: Path, shared: str) -> None:
+    store = pg.open()
+    second = Shop(tmp_path / "second")
+    second.data_url = pg.data_url if shared == "data" else ""
+    second.keys_url = pg.keys_url if shared == "keys" else ""
+    with pytest.raises(StartRefused, match=f"another Troth process writes this {shared} database"):
+        second.open()
+    store.write(naming(os.urandom(16)))
+
+
 def test_the_lock_goes_with_the_process_however_it_ends(tmp_path: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

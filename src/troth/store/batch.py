@@ -221,16 +221,24 @@ class Executor:
             raw = driver(connection)
             tx = KeyTx(connection, self.now())
             self.keys.in_steps = True
+            alone = len(items) == 1  # then the transaction itself is its savepoint
             for item in items:
-                raw.execute("SAVEPOINT item")
+                if not alone:
+                    raw.execute("SAVEPOINT item")
                 try:
                     step(item, tx)
                 except Exception as problem:
                     if self.keys.fault(problem) != "item":
                         raise
-                    raw.execute("ROLLBACK TO SAVEPOINT item")
                     item.fault = problem
-                raw.execute("RELEASE SAVEPOINT item")
+                    if not alone:
+                        raw.execute("ROLLBACK TO SAVEPOINT item")
+                if not alone:
+                    raw.execute("RELEASE SAVEPOINT item")
+            self.keys.in_steps = False
+            if alone and items[0].fault is not None:
+                transaction.rollback()
+                return None
             self.keys.commit(transaction)
         except Exception as problem:
             if self.keys.fault(problem) == "fatal":
@@ -261,7 +269,7 @@ class Executor:
                     break
                 now = max(now, self.clock.now())
                 tx = DataTx(connection, now, policy, self.randomness.bytes)
-                if self._one(raw, item, tx):
+                if self._one(raw, item, tx, alone=len(items) == 1):
                     done.append(item)
                     entries += tx.entries
                     size += sum(len(entry.body) for entry in tx.entries)
@@ -278,9 +286,13 @@ class Executor:
         self._commit(transaction, head, done)
         return later
 
-    def _one(self, raw: Any, item: Item, tx: DataTx) -> bool:
-        """One item in its savepoint. False if it failed alone; raises if the batch cannot go on."""
-        raw.execute("SAVEPOINT item")
+    def _one(self, raw: Any, item: Item, tx: DataTx, *, alone: bool) -> bool:
+        """One item in its savepoint. False if it failed alone; raises if the batch cannot go on.
+
+        An item that is the whole batch needs no savepoint: the caller rolls back.
+        """
+        if not alone:
+            raw.execute("SAVEPOINT item")
         try:
             item.value = item.write.body(tx)
             key = item.write.key
@@ -289,14 +301,16 @@ class Executor:
         except Exception as problem:
             if self.data.fault(problem) != "item":
                 raise
-            raw.execute("ROLLBACK TO SAVEPOINT item")
-            raw.execute("RELEASE SAVEPOINT item")
+            if not alone:
+                raw.execute("ROLLBACK TO SAVEPOINT item")
+                raw.execute("RELEASE SAVEPOINT item")
             item.fault = problem
             item.value = None
             return False
         finally:
             tx.over = True
-        raw.execute("RELEASE SAVEPOINT item")
+        if not alone:
+            raw.execute("RELEASE SAVEPOINT item")
         return True
 
     def _append(self, raw: Any, entries: list[Entry], batch: bytes, now: int) -> Head:

@@ -15,7 +15,7 @@ _SQLITE_PRAGMAS = (
     "PRAGMA temp_store=MEMORY",
     "PRAGMA mmap_size=0",
     "PRAGMA wal_autocheckpoint=0",
-    "PRAGMA journal_size_limit=67108864",
+    "PRAGMA journal_size_limit=4194304",  # the log's file shrinks to this when it begins anew after a checkpoint
     "PRAGMA trusted_schema=OFF",
     "PRAGMA cache_size=-8192",
 )

@@ -32,7 +32,9 @@ CAPACITY = {Lane.RIGHTS: 64, Lane.WRITE: 1024, Lane.READ: 256, Lane.JOB: 64}
 MAX_ITEMS = 256
 IDLE_SECONDS = 0.25
 LOG_LIMIT = 16 << 20
-LOG_WORTH = 1 << 20
+"""Bytes of write-ahead log that are moved into the database between two batches."""
+LOG_WORTH = 4 << 20
+"""Bytes that are worth moving when there is nothing else to do."""
 
 
 class Writer:
@@ -50,6 +52,7 @@ class Writer:
         self.dead = False
         """The thread ended by a fault: nothing is taken any more."""
         self._held: list[Item] = []
+        self._unmoved = {executor.data, executor.keys}  # written to since the last complete checkpoint
         self._thread = threading.Thread(target=self._work, name="troth-writer", daemon=True)
 
     def start(self) -> None:
@@ -227,19 +230,23 @@ class Writer:
                 log.info("%d writes ended after their event loop", len(waiting))
 
     def _grown(self) -> bool:
-        return self.executor.data.log_bytes() > LOG_WORTH or self.executor.keys.log_bytes() > LOG_WORTH
+        return any(database.log_bytes() > LOG_WORTH for database in self._unmoved)
 
     def _tidy(self, *, idle: bool) -> None:
         """Move the write-ahead logs into their databases when there is time for it, or no more room."""
+        if not idle:
+            self._unmoved = {self.executor.data, self.executor.keys}
         limit = LOG_WORTH if idle else LOG_LIMIT
-        for database in (self.executor.data, self.executor.keys):
-            if database.log_bytes() > limit:
-                try:
-                    database.checkpoint("PASSIVE")
-                except Exception as problem:
-                    if database.fault(problem) == "fatal":
-                        self.executor.end(problem)
-                    log.warning("a checkpoint was refused: %s", type(problem).__name__)
+        for database in list(self._unmoved):
+            if database.log_bytes() <= limit:
+                continue
+            try:
+                if database.checkpoint("PASSIVE"):
+                    self._unmoved.discard(database)
+            except Exception as problem:
+                if database.fault(problem) == "fatal":
+                    self.executor.end(problem)
+                log.warning("a checkpoint was refused: %s", type(problem).__name__)
 
     def _die(self, taken: list[Item], problem: BaseException) -> None:
         """The thread ends: nobody is told that something was done."""
