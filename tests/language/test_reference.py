@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import jsonschema
+import jsonschema_rs
 import pytest
 
 from tests.language.regenerate import files
@@ -32,7 +32,7 @@ def plain(node: Node) -> Any:
 
 @pytest.mark.parametrize("path", VALID, ids=lambda path: path.stem)
 def test_every_clause_of_a_valid_policy_fits_the_schema(path: Any) -> None:
-    validator = jsonschema.Draft202012Validator(json_schema())
+    validator = jsonschema_rs.Draft202012Validator(json_schema())
     for block in parse(path.read_text("utf-8")).clauses:
         clause = plain(block.node)
         if "every" not in clause and "when" not in clause:  # obligations without their verb are the reader's courtesy
@@ -40,7 +40,7 @@ def test_every_clause_of_a_valid_policy_fits_the_schema(path: Any) -> None:
 
 
 def test_the_schema_refuses_what_the_compiler_refuses() -> None:
-    validator = jsonschema.Draft202012Validator(json_schema())
+    validator = jsonschema_rs.Draft202012Validator(json_schema())
     for wrong in (
         {"id": "a.b"},
         {"id": "a.b", "informs": {}, "never": {}},
