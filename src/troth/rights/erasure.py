@@ -40,6 +40,7 @@ from troth.vault import Vault
 from troth.world import Clock, Randomness
 
 ERASE_JOB = "rights.erase"
+EMAIL = "user.contact.email"
 CHUNK = 500  # rows a transaction: a person with 100,000 rows does not stop the writer for everybody else
 
 Cause = Literal["right", "retention", "refusal", "child"]
@@ -87,6 +88,7 @@ OPEN_ORDER = select(erasures).where(
     erasures.c.tenant == bindparam("of_tenant"), erasures.c.sid == bindparam("of_sid"), erasures.c.state != "gone"
 )
 ORDER = select(erasures).where(erasures.c.ordered == bindparam("of_order"))
+COUNTED = update(erasures).where(erasures.c.ordered == bindparam("of_order")).values(counts=bindparam("new_counts"))
 UNREADABLE = (
     update(erasures)
     .where(erasures.c.ordered == bindparam("of_order"), erasures.c.state == "ordered")
@@ -104,6 +106,9 @@ class Certificate(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``unreadable``: keys and tags destroyed, looked for on a new connection, 0 found. ``gone``: rows deleted and looked
     for, 0 found. ``destroyed``: the epoch that wrapped old copies of the keys destroyed, with the provider's class.
+    ``not_covered``: what could still open something, and where. Old copies of the key store open old copies of the
+    data until the epoch ends; the day keys of mail open an address that lay in the queue when a copy was made, until
+    they are destroyed in their turn.
     """
 
     ordered: str
@@ -116,7 +121,7 @@ class Certificate(msgspec.Struct, frozen=True, omit_defaults=True):
     destruction: str | None = None
     rows: dict[str, int] = {}
     done: str | None = None
-    not_covered: tuple[str, ...] = ("old-key-copies",)
+    not_covered: tuple[str, ...] = ("old-key-copies", "day-keys-of-mail")
 
 
 class Erasures:
@@ -172,6 +177,9 @@ class Erasures:
         letter = self.vault.transit_seal(msgspec.json.encode({"address": address, "language": language}))
 
         def body(tx: DataTx) -> bytes:
+            other = tx.execute(OPEN_ORDER, {"of_tenant": tenant, "of_sid": sid}).mappings().first()
+            if other is not None:
+                return bytes(other["ordered"])  # somebody ordered it since we looked: one order, one certificate
             if as_seen is not None:
                 now = self.vault.records(tx.connection, tenant, sid)
                 if {(record.rid, record.generation) for record in now} != as_seen:
@@ -212,8 +220,8 @@ class Erasures:
         if row["state"] == "ordered":
             self._make_unreadable(order, tenant, sid, row["ordered_ms"])
         if row["state"] != "gone":
-            counts = self._remove_rows(tenant, sid)
-            self._finish(order, tenant, sid, counts, row["cause"])
+            self._remove_rows(order, tenant, sid)
+            self._finish(order, tenant, sid, row["cause"])
 
     def job(self, job: Job) -> None:
         """The job behind an order: repeats what is left, then sends the certificate."""
@@ -247,15 +255,26 @@ class Erasures:
         """The address the certificate goes to: the newest e-mail on record, opened for this right alone."""
         rows = self.store.read(lambda c: self.vault.records(c, tenant, sid))
         for row in sorted(rows, key=lambda r: r.anchor_ms, reverse=True):
-            value = self.vault.open(tenant, row).get("email")
-            if isinstance(value, str):
-                return value
+            point = self.versions.history.version(row.terms.version).points.get(row.terms.point)
+            names = [f.name for f in point.fields if in_category(f.category, EMAIL)] if point else []
+            content = self.vault.open(tenant, row) if names else {}
+            for name in names:
+                if isinstance(value := content.get(name), str):
+                    return value
         return None
 
     def _make_unreadable(self, order: bytes, tenant: str, sid: bytes, ordered_ms: int) -> None:
-        """Step 2: K first. 0 rows is success: the step may be a repetition."""
+        """Step 2: K first. 0 rows is success: the step may be a repetition.
+
+        Objections are written down as suppressions once more, before the tags they are made from go: a crash may have
+        kept the job behind one of them from doing so.
+        """
+        stops = self.store.read(lambda c: self.vault.state_of(c, tenant, sid)[0].stops)
 
         def before(ktx: KeyTx) -> None:
+            for stop in sorted(stops, key=lambda s: s.purpose):
+                if stop.channel in (None, "email"):
+                    self.vault.suppress(ktx, tenant, sid, stop.purpose)
             self.vault.destroy(ktx, tenant, sid)
             self.vault.guard(ktx, order, tenant, sid, "erased", ordered_ms)
 
@@ -272,26 +291,32 @@ class Erasures:
             Write(body=lambda tx: tx.execute(UNREADABLE, {"of_order": order, "at": tx.now}), lane=Lane.RIGHTS)
         )
 
-    def _remove_rows(self, tenant: str, sid: bytes) -> dict[str, int]:
-        """Step 3, chunk by chunk."""
-        counts = {}
+    def _remove_rows(self, order: bytes, tenant: str, sid: bytes) -> None:
+        """Step 3, chunk by chunk; each chunk is counted in its own transaction, whoever removes it and when."""
         for name, statement in CHUNK_DELETES.items():
-            counts[name] = 0
-            while gone := self.store.write(Write(body=self._deletion(statement, tenant, sid), lane=Lane.JOB)):
-                counts[name] += gone
-        return counts
+            while self.store.write(Write(body=self._deletion(order, name, statement, tenant, sid), lane=Lane.JOB)):
+                pass
 
     @staticmethod
-    def _deletion(statement: Delete, tenant: str, sid: bytes) -> Callable[[DataTx], int]:
-        return lambda tx: tx.execute(statement, {"of_tenant": tenant, "of_sid": sid}).rowcount
+    def _deletion(order: bytes, name: str, statement: Delete, tenant: str, sid: bytes) -> Callable[[DataTx], int]:
+        def body(tx: DataTx) -> int:
+            gone = tx.execute(statement, {"of_tenant": tenant, "of_sid": sid}).rowcount
+            if gone:
+                counts = counted(tx, order)
+                counts[name] = counts.get(name, 0) + gone
+                tx.execute(COUNTED, {"of_order": order, "new_counts": in_order(counts)})
+            return gone
 
-    def _finish(self, order: bytes, tenant: str, sid: bytes, counts: dict[str, int], cause: str) -> None:
+        return body
+
+    def _finish(self, order: bytes, tenant: str, sid: bytes, cause: str) -> None:
         """The last rows, the second look, and the entry *done* that refers to *ordered*: one transaction."""
         key = {"of_tenant": tenant, "of_sid": sid}
 
         def body(tx: DataTx) -> None:
             if tx.execute(ORDER, {"of_order": order}).mappings().one()["state"] == "gone":
                 return  # the job and the request that ordered it work side by side: whoever is last finds it done
+            counts = counted(tx, order)
             tx.execute(ORPHAN_LINKS, key)
             counts["links"] = links.drop(tx, tenant, sid)
             for name, statement in LAST_DELETES.items():
@@ -308,15 +333,17 @@ class Erasures:
                     facts={"cause": cause, "rows": sum(counts.values())},
                 )
             )
-            text = msgspec.json.encode({k: v for k, v in counts.items() if v}, order="sorted").decode()
-            tx.execute(GONE, {"of_order": order, "at": tx.now, "done_eid": done.eid, "new_counts": text})
+            tx.execute(GONE, {"of_order": order, "at": tx.now, "done_eid": done.eid, "new_counts": in_order(counts)})
 
         self.store.write(Write(body=body, lane=Lane.RIGHTS))
 
     def _send_certificate(self, order: bytes, letter: bytes | None) -> None:
         """The mail with the certificate, once, to the address that was sealed before the keys died."""
         template = self.versions.current().templates.get("erase.certificate")
-        opened = msgspec.json.decode(self.vault.transit_open(letter)) if letter else {}
+        try:
+            opened = msgspec.json.decode(self.vault.transit_open(letter)) if letter else {}
+        except NotFound:
+            return  # it took so long that the address's own key was destroyed: there is nobody to write to any more
         address = opened.get("address")
         if template is None or not address:
             return
@@ -340,6 +367,22 @@ class Erasures:
 
         with contextlib.suppress(IntegrityError):  # the same certificate is queued already: the job is a repetition
             self.store.write(Write(body=body, lane=Lane.JOB))
+
+
+def counted(tx: DataTx, order: bytes) -> dict[str, int]:
+    """The rows removed so far, by table, as the order's row says."""
+    found: dict[str, int] = msgspec.json.decode(tx.execute(ORDER, {"of_order": order}).mappings().one()["counts"])
+    return found
+
+
+def in_order(counts: dict[str, int]) -> str:
+    """Counts as they are stored: JSON, sorted, without zeros."""
+    return msgspec.json.encode({name: count for name, count in counts.items() if count}, order="sorted").decode()
+
+
+def in_category(category: str, wanted: str) -> bool:
+    """Whether a field's category is ``wanted`` or below it."""
+    return category == wanted or category.startswith(f"{wanted}.")
 
 
 def remaining(connection: Connection, tenant: str, sid: bytes) -> dict[str, int]:
