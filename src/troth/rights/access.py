@@ -125,6 +125,8 @@ class Access:
         opening = self.vault.opening(tenant, sid)
 
         def body(tx: DataTx) -> tuple[str, int]:
+            if not self.vault.exists(tx.connection, tenant, sid):  # an erasure was ordered while we read
+                raise NotFound("there is no such person here", clause="rights.access")
             rid = self.requests.record(tx, "access", tenant=tenant, sid=sid)
             entry = tx.append(
                 EntryDraft(

@@ -13,10 +13,10 @@ from typing import Literal
 import msgspec
 from sqlalchemy import bindparam, select
 
-from troth.errors import Invalid
+from troth.errors import Invalid, NotFound
 from troth.notice.consents import Consents
 from troth.notice.versions import Versions
-from troth.policy.model import CompiledPolicy, State, Stop
+from troth.policy.model import CompiledPolicy, Grant, State, Stop
 from troth.store import Lane, Store, Write, links
 from troth.store.jobs import Job
 from troth.store.ledger import Entry, EntryDraft
@@ -82,6 +82,8 @@ class Objections:
         letter = self.vault.transit_seal(msgspec.json.encode({"language": language, "purpose": purpose}))
 
         def body(tx: DataTx) -> tuple[Entry, int]:
+            if not self.vault.exists(tx.connection, tenant, sid):
+                raise NotFound("there is no such person here", clause=clause)  # being erased: nothing is used any more
             entry = tx.append(
                 EntryDraft(
                     kind="objection.made",
@@ -93,16 +95,17 @@ class Objections:
                 ),
                 opening,
             )
-            self.vault.change_state(tx, tenant, sid, lambda state: with_stop(state, Stop(purpose, channel)))
-            ended = self._end_consents(tx, policy, tenant, sid, purpose, entry, opening, actor)
+            self.vault.change_state(tx, tenant, sid, lambda state: with_stop(policy, state, Stop(purpose, channel)))
+            ended = self._end_consents(tx, policy, tenant, sid, Stop(purpose, channel), entry, opening, actor)
             if template is not None:
                 post(tx, template, self.chance, tenant=tenant, sid=sid, opening=opening, variables=letter, actor=actor)
-            tx.enqueue(GUARD_JOB, f"{tenant}/{sid.hex()}/{entry.eid.hex()}/{purpose}", dedup=f"guard/{entry.eid.hex()}")
+            # no dedup: a job that is done leaves no row, which would join this entry to the person for a month
+            tx.enqueue(GUARD_JOB, f"{tenant}/{sid.hex()}/{entry.eid.hex()}/{purpose}/{channel or '*'}")
             self.vault.happen(tx, tenant, sid, f"{purpose}.stopped", policy)
             return entry, ended
 
         def after(ktx: KeyTx, done: tuple[Entry, int]) -> None:
-            self._guard(ktx, tenant, sid, done[0].eid, purpose, done[0].at_ms)
+            self._guard(ktx, tenant, sid, done[0].eid, Stop(purpose, channel), done[0].at_ms)
 
         entry, ended = self.store.write(Write(body=body, after=after, lane=Lane.RIGHTS))
         return Objected(entry.eid.hex(), purpose, ended, entry.at_ms)
@@ -112,21 +115,26 @@ class Objections:
         link = self.store.read(lambda connection: links.find(connection, token, "unsubscribe", self.clock.now()))
         if link.sid is None or not self.store.read(lambda c: self.vault.exists(c, link.tenant, link.sid or b"")):
             return None
-        return self.object(link.tenant, link.sid, link.ref, channel=None, via=via)
+        try:
+            return self.object(link.tenant, link.sid, link.ref, channel=None, via=via)
+        except NotFound:  # erased in this very moment
+            return None
 
     def redo_guard(self, job: Job) -> None:
         """The job behind an objection: writes the guard and the suppression if the first attempt did not."""
-        tenant, sid, eid, purpose = job.ref.split("/", 3)
+        tenant, sid, eid, purpose, channel = job.ref.split("/", 4)
+        stop = Stop(purpose, None if channel == "*" else channel)
         at = self.store.read(lambda c: c.execute(ENTRY_AT, {"of_eid": bytes.fromhex(eid)}).scalar()) or 0
 
         def before(ktx: KeyTx) -> None:
-            self._guard(ktx, tenant, bytes.fromhex(sid), bytes.fromhex(eid), purpose, at)
+            self._guard(ktx, tenant, bytes.fromhex(sid), bytes.fromhex(eid), stop, at)
 
         self.store.write(Write(before=before, body=lambda tx: None, lane=Lane.JOB))
 
-    def _guard(self, ktx: KeyTx, tenant: str, sid: bytes, eid: bytes, purpose: str, at_ms: int) -> None:
-        self.vault.guard(ktx, eid, tenant, sid, "objected", at_ms, stops=[Stop(purpose, None)])
-        self.vault.suppress(ktx, tenant, sid, purpose)
+    def _guard(self, ktx: KeyTx, tenant: str, sid: bytes, eid: bytes, stop: Stop, at_ms: int) -> None:
+        self.vault.guard(ktx, eid, tenant, sid, "objected", at_ms, stops=[stop])
+        if stop.channel in (None, "email"):  # suppressions are asked for addresses that mail goes to
+            self.vault.suppress(ktx, tenant, sid, stop.purpose)
 
     def _end_consents(
         self,
@@ -134,7 +142,7 @@ class Objections:
         policy: CompiledPolicy,
         tenant: str,
         sid: bytes,
-        purpose: str,
+        stop: Stop,
         entry: Entry,
         opening: bytes,
         actor: str,
@@ -142,7 +150,7 @@ class Objections:
         """Withdraw every consent below the stopped purpose, each with an entry of its own."""
         ended = 0
         for ask in policy.consents.values():
-            if purpose not in policy.ancestors(ask.purpose):
+            if stop.purpose not in policy.ancestors(ask.purpose) or stop.channel not in (None, ask.channel):
                 continue
             count = self.consents.end(tx, tenant=tenant, sid=sid, consent=ask.id)
             if count:
@@ -163,9 +171,14 @@ class Objections:
         return ended
 
 
-def with_stop(state: State, stop: Stop) -> State:
-    """The state with this stop, and without the grants it ends."""
-    grants = frozenset(g for g in state.grants if g.purpose != stop.purpose)
+def with_stop(policy: CompiledPolicy, state: State, stop: Stop) -> State:
+    """The state with this stop, and without the grants that it ends: for its purpose, and for those below it."""
+
+    def ends(grant: Grant) -> bool:
+        over = policy.ancestors(grant.purpose) if grant.purpose in policy.purposes else (grant.purpose,)
+        return stop.purpose in over and stop.channel in (None, grant.channel)
+
+    grants = frozenset(grant for grant in state.grants if not ends(grant))
     return State(state.mode, state.bound, grants, state.stops | {stop})
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from troth.errors import Unproven
+from troth.errors import Invalid, NotFound, Unproven
 from troth.notice.versions import Versions
 from troth.policy.model import RightKind
 from troth.store import Lane, Store, Write, links
@@ -28,6 +28,8 @@ from troth.world import Clock, Randomness
 LINK_JOB = "rights.link"
 LINK_MS = 60 * 60_000  # a link to the centre is good for an hour
 SESSION_MS = 30 * 60_000  # and opens it for half an hour
+
+NOT_VALID = "this link is not valid, or no longer: please ask for a new one"
 
 INSERT_REQUEST = insert(rights_requests)
 END_REQUEST = (
@@ -91,19 +93,26 @@ class Requests:
 
     def send_link(self, job: Job) -> None:
         """The job: if the address is on file, send the link there; if not, do nothing at all."""
-        letter = msgspec.json.decode(self.vault.transit_open(job.payload or b""))
         tenant = job.ref
-        sid = self.vault.find(tenant, "email", letter["address"])
+        try:
+            letter = msgspec.json.decode(self.vault.transit_open(job.payload or b""))
+            sid = self.vault.find(tenant, "email", letter["address"])
+            if sid is None:
+                return
+            opening = self.vault.opening(tenant, sid)
+        except (Invalid, NotFound):
+            return  # an address that can be nobody's, a request too old to be read, somebody erased just now
         template = self.versions.current().templates.get("rights.link")
-        if sid is None or template is None:
+        if template is None:
             return
         token = links.new_token(self.chance)
-        opening = self.vault.opening(tenant, sid)
         variables = self.vault.transit_seal(
             msgspec.json.encode({"token": token, "language": letter.get("language", "en")})
         )
 
         def body(tx: DataTx) -> None:
+            if not self.vault.exists(tx.connection, tenant, sid):
+                return  # an erasure was ordered meanwhile: nothing of theirs is made any more
             links.make(tx, token, "centre", tenant=tenant, sid=sid, expires_ms=tx.now + LINK_MS)
             post(tx, template, self.chance, tenant=tenant, sid=sid, opening=opening, variables=variables)
 
@@ -121,14 +130,19 @@ class Requests:
         """
         link = self.store.read(lambda connection: links.find(connection, token, "centre", self.clock.now()))
         if link.sid is None:
-            raise Unproven("this link is not valid, or no longer: please ask for a new one", clause="rights.proof")
+            raise Unproven(NOT_VALID, clause="rights.proof")
         sid = link.sid
-        opening = self.vault.opening(link.tenant, sid)
+        try:
+            opening = self.vault.opening(link.tenant, sid)
+        except NotFound:
+            raise Unproven(NOT_VALID, clause="rights.proof") from None
         csrf = self.chance.bytes(32)
 
         def body(tx: DataTx) -> Session:
             if not links.use(tx, link):
                 raise Unproven("this link was used before: please ask for a new one", clause="rights.proof")
+            if not self.vault.exists(tx.connection, link.tenant, sid):
+                raise Unproven(NOT_VALID, clause="rights.proof")
             tx.append(
                 EntryDraft(kind="rights.proven", clause="rights.proof", mechanism="right.proof", actor="subject"),
                 opening,
