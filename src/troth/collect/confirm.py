@@ -15,7 +15,8 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, update
 from sqlalchemy.exc import IntegrityError
 
-from troth.errors import Unproven
+from troth.collect.forms import kind_of
+from troth.errors import Conflict, NotFound, Unproven
 from troth.notice.consents import CLASS, SCHEMA, TABLE, Consent, Consents
 from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy, Grant, State, Stop
@@ -23,6 +24,7 @@ from troth.store import Store, Write, links
 from troth.store.ledger import EntryDraft
 from troth.store.links import Link
 from troth.store.tables import consent_records
+from troth.store.tables import links as link_table
 from troth.store.writer import DataTx, KeyTx
 from troth.vault import NewRecord, Vault
 from troth.world import Clock
@@ -36,6 +38,12 @@ MOVE = (
     )
     .values(sid=bindparam("to"), ct=bindparam("new_ct"), eid=bindparam("by"))
 )
+FOLLOW = (
+    update(link_table)
+    .where(link_table.c.tenant == bindparam("of_tenant"), link_table.c.sid == bindparam("of_sid"))
+    .values(sid=bindparam("to"))
+)
+GONE = "what this link was to confirm is not here any more: please fill in the form again"
 MECHANISM = {"newsletter": "intake.double-opt-in"}
 
 
@@ -88,8 +96,10 @@ class Confirmation:
                 if owner is None:
                     return self._go_live(link, link.sid, policy)
                 return self._join(link, link.sid, owner, policy)
-            except IntegrityError:
-                continue
+            except (IntegrityError, Conflict, NotFound):  # somebody was first, or is being erased just now: look again
+                link = self._link(token)
+                if link.used_ms is not None or link.sid is None:
+                    return Confirmed(link.ref, "", (), already=True)
         raise Unproven("this address is being confirmed elsewhere at the same moment: please try the link again")
 
     def _go_live(self, link: Link, sid: bytes, policy: CompiledPolicy) -> Confirmed:
@@ -98,6 +108,7 @@ class Confirmation:
         pending = self._requested(link.tenant, sid)
         opened = [(consent, self.consents.open(link.tenant, sid, consent)) for consent in pending]
         scopes = [policy.consents[c.consent].purpose for c in pending if c.consent in policy.consents]
+        stops = self._suppressed(link.tenant, sid, policy)
 
         def before(ktx: KeyTx) -> None:
             self.vault.promote(ktx, link.tenant, sid)
@@ -106,7 +117,11 @@ class Confirmation:
         def body(tx: DataTx) -> Confirmed:
             if not links.use(tx, link):
                 return Confirmed(link.ref, "", (), already=True)
+            if not self.vault.exists(tx.connection, link.tenant, sid):
+                raise Unproven(GONE, clause="rights.proof")
             self.vault.go_live(tx, link.tenant, sid)
+            if stops:
+                self.vault.change_state(tx, link.tenant, sid, with_stops(stops))
             return self._record(tx, link, sid, opening, policy, opened)
 
         return self.store.write(Write(before=before, body=body))
@@ -131,6 +146,8 @@ class Confirmation:
         def body(tx: DataTx) -> Confirmed:
             if not links.use(tx, link):
                 return Confirmed(link.ref, "", (), already=True)
+            if not self.vault.exists(tx.connection, tenant, sid):
+                raise Unproven(GONE, clause="rights.proof")
             entry = tx.append(
                 EntryDraft(
                     kind="subject.joined",
@@ -142,9 +159,11 @@ class Confirmation:
                 staged.opening,
             )
             staged.insert(tx, entry.eid)
+            self.vault.go_live(tx, tenant, owner)  # a crash may have left the owner's tag live and the owner pending
             for consent, value in opened:
                 sealed = staged.seal(CLASS, consent.cid, TABLE, SCHEMA, value)
                 self._move_consent(tx, tenant, sid, owner, consent, sealed, entry.eid)
+            tx.execute(FOLLOW, {"of_tenant": tenant, "of_sid": sid, "to": owner})  # the used link says so next time
             self.vault.void(tx, tenant, sid)
             moved = [(replace(consent, eid=entry.eid), value) for consent, value in opened]
             return self._record(tx, link, owner, staged.opening, policy, moved)
@@ -153,6 +172,22 @@ class Confirmation:
             self.vault.destroy(ktx, tenant, sid)
 
         return self.store.write(Write(before=before, body=body, after=after))
+
+    def _suppressed(self, tenant: str, sid: bytes, policy: CompiledPolicy) -> frozenset[Stop]:
+        """What this person's address was told to be spared for good, whoever it belonged to in our files then (L17)."""
+        addresses = set()
+        for row in self.store.read(lambda connection: self.vault.records(connection, tenant, sid)):
+            point = self.versions.history.version(row.terms.version).points.get(row.terms.point)
+            content = self.vault.open(tenant, row)
+            for f in point.fields if point else ():
+                if f.identifier and kind_of(f) == "email" and f.name in content:
+                    addresses.add(str(content[f.name]))
+        return frozenset(
+            Stop(purpose)
+            for address in addresses
+            for purpose in policy.purposes
+            if self.vault.suppressed(tenant, "email", address, purpose)
+        )
 
     def _lift(self, ktx: KeyTx, tenant: str, sid: bytes, purposes: list[str], policy: CompiledPolicy) -> None:
         """Lift the suppressions that a fresh double opt-in to these purposes answers (``rights.object-marketing``)."""
@@ -236,6 +271,11 @@ def with_grant(policy: CompiledPolicy, grant: Grant) -> Callable[[State], State]
         return State(state.mode, policy.version, state.grants | {grant}, frozenset(stops))
 
     return change
+
+
+def with_stops(stops: frozenset[Stop]) -> Callable[[State], State]:
+    """A state that has these stops too."""
+    return lambda state: State(state.mode, state.bound, state.grants, state.stops | stops)
 
 
 def beside(policy: CompiledPolicy, node: str, purpose: str) -> list[str]:
