@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, bindparam, insert, select, update
 
+from troth.errors import Damaged, NotFound
 from troth.policy.model import CompiledPolicy, ConsentAsk
 from troth.store.tables import consent_records
 from troth.store.writer import DataTx
@@ -23,6 +24,8 @@ from troth.vault import Vault
 SCHEMA = 1
 TABLE = "consent_records"
 CLASS = "consent"  # the retention class under whose key consent records are sealed
+
+OPEN = ("Requested", "Given")
 
 INSERT = insert(consent_records)
 GIVE = (
@@ -40,10 +43,10 @@ END = (
     .where(
         consent_records.c.tenant == bindparam("of_tenant"),
         consent_records.c.sid == bindparam("of_sid"),
-        consent_records.c.consent == bindparam("of_consent"),
-        consent_records.c.state.in_(("Requested", "Given")),
+        consent_records.c.cid == bindparam("of_cid"),
+        consent_records.c.state.in_(OPEN),
     )
-    .values(state=bindparam("new_state"), ended_ms=bindparam("at"))
+    .values(state=bindparam("new_state"), ended_ms=bindparam("at"), ct=bindparam("new_ct"))
 )
 OF_PERSON = select(consent_records).where(
     consent_records.c.tenant == bindparam("of_tenant"), consent_records.c.sid == bindparam("of_sid")
@@ -55,7 +58,13 @@ CONTEXT = {
     "dct": "http://purl.org/dc/terms/",
     "xsd": "http://www.w3.org/2001/XMLSchema#",
     "troth": "urn:troth:terms#",
+    # values of these are terms, not texts
+    **{
+        name: {"@id": name, "@type": "@id"}
+        for name in ("dpv:hasConsentStatus", "dpv:hasIndicationMethod", "dpv:hasRight", "dpv:isIndicatedBy")
+    },
 }
+PARTIES = {"subject": "dpv:DataSubject", "controller": "dpv:DataController", "system": "dpv:DataController"}
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,7 @@ def event(state: str, at_ms: int, by: str) -> dict[str, Any]:
     return {
         "@type": f"dpv:Consent{state}",
         "dct:date": instant(at_ms),
-        "dpv:isIndicatedBy": by,
+        "dpv:isIndicatedBy": PARTIES[by],
         "dpv:hasIndicationMethod": "troth:expressed-by-the-person" if by == "subject" else "troth:recorded",
     }
 
@@ -248,12 +257,29 @@ class Consents:
         )
         return bool(changed.rowcount)
 
-    def end(self, tx: DataTx, *, tenant: str, sid: bytes, consent: str, state: str = "Withdrawn") -> int:
-        """End every open record of this consent; how many there were. The sealed history keeps its own words."""
-        done = tx.execute(
-            END, {"of_tenant": tenant, "of_sid": sid, "of_consent": consent, "at": tx.now, "new_state": state}
-        )
-        return done.rowcount
+    def end(
+        self, tx: DataTx, *, tenant: str, sid: bytes, consent: str, state: str = "Withdrawn", by: str = "subject"
+    ) -> int:
+        """End every open record of this consent, with its event; how many there were.
+
+        A record that cannot be opened ends all the same: nothing may keep a withdrawal from being in force.
+        """
+        ended = 0
+        for found in self.of(tx.connection, tenant, sid):
+            if found.consent != consent or found.state not in OPEN:
+                continue
+            try:
+                value = self.open(tenant, sid, found)
+                value = value | {
+                    "troth:events": [*value["troth:events"], event(state, tx.now, by)],
+                    "dpv:hasConsentStatus": [f"dpv:Consent{state}"],
+                }
+                sealed = self.vault.seal(tenant, sid, CLASS, found.cid, TABLE, SCHEMA, value)
+            except (Damaged, NotFound):
+                sealed = found.ct
+            place = {"of_tenant": tenant, "of_sid": sid, "of_cid": found.cid}
+            ended += tx.execute(END, {**place, "at": tx.now, "new_state": state, "new_ct": sealed}).rowcount
+        return ended
 
     def of(self, connection: Connection, tenant: str, sid: bytes) -> list[Consent]:
         """The consent records of a person, unopened."""
