@@ -10,17 +10,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_
+from sqlalchemy import Connection, bindparam, delete, func, select, tuple_
 
-from troth.errors import Conflict
+from troth.errors import Conflict, NotFound, Unavailable
+from troth.notice.consents import CLASS as CONSENT_CLASS
 from troth.notice.versions import Versions
 from troth.rights.erasure import Erasures
 from troth.store import Lane, Store, Write, links
 from troth.store.jobs import Job
 from troth.store.ledger import EntryDraft
-from troth.store.tables import idempotency, personal_records, runs, subject_states, subjects
+from troth.store.once import insert_once
+from troth.store.tables import (
+    consent_records,
+    idempotency,
+    ledger,
+    personal_records,
+    runs,
+    sessions,
+    subject_states,
+    subjects,
+)
 from troth.store.writer import DataTx, KeyTx
 from troth.vault import StoredRecord, Vault
 from troth.vault.retention import due
@@ -35,7 +47,7 @@ READS_DAYS = 365  # how long it can be told who was in a block of reads
 KEY_LIFE_MS = 30 * DAY_MS  # how long the answer to an idempotency key is repeated
 
 NEXT_PAGE = (
-    select(subjects.c.tenant, subjects.c.sid, subjects.c.mode, subjects.c.last_use_ms, subjects.c.created_ms)
+    select(subjects.c.tenant, subjects.c.sid, subjects.c.generation, subjects.c.last_use_ms)
     .where(
         tuple_(subjects.c.tenant, subjects.c.sid) > tuple_(bindparam("after_tenant"), bindparam("after_sid")),
         subjects.c.mode.in_(("pending", "live")),
@@ -46,13 +58,33 @@ NEXT_PAGE = (
 STATES = select(subject_states.c.state, subject_states.c.since_ms, subject_states.c.until_ms).where(
     subject_states.c.tenant == bindparam("of_tenant"), subject_states.c.sid == bindparam("of_sid")
 )
+GENERATION = select(subjects.c.generation).where(
+    subjects.c.tenant == bindparam("of_tenant"), subjects.c.sid == bindparam("of_sid")
+)
 DROP_RECORD = delete(personal_records).where(
     personal_records.c.tenant == bindparam("of_tenant"),
     personal_records.c.sid == bindparam("of_sid"),
     personal_records.c.rid == bindparam("of_rid"),
 )
+CONSENTS = (
+    select(
+        consent_records.c.cid,
+        consent_records.c.version,
+        consent_records.c.consent,
+        # from when it is kept: when it was given, or, while nobody has said yes, when it was asked
+        func.coalesce(consent_records.c.given_ms, ledger.c.at_ms, 0).label("anchor_ms"),
+    )
+    .select_from(consent_records.outerjoin(ledger, ledger.c.eid == consent_records.c.eid))
+    .where(consent_records.c.tenant == bindparam("of_tenant"), consent_records.c.sid == bindparam("of_sid"))
+)
+DROP_CONSENT = delete(consent_records).where(
+    consent_records.c.tenant == bindparam("of_tenant"),
+    consent_records.c.sid == bindparam("of_sid"),
+    consent_records.c.cid == bindparam("of_cid"),
+)
+OLD_SESSIONS = delete(sessions).where(sessions.c.expires_ms <= bindparam("at"))
 OLD_KEYS = delete(idempotency).where(idempotency.c.at_ms <= bindparam("before"))
-INSERT_RUN = insert(runs)
+INSERT_RUN = insert_once(runs)  # two runs in one millisecond are one heartbeat
 
 
 class Ran(msgspec.Struct, frozen=True):
@@ -73,6 +105,19 @@ class Person:
     sid: bytes
     due: tuple[StoredRecord, ...]
     left: tuple[StoredRecord, ...]
+    generation: int
+    consents_due: tuple[bytes, ...] = ()
+    consents_left: int = 0
+
+    @property
+    def anything_due(self) -> bool:
+        """Whether a record or a consent record is past its time."""
+        return bool(self.due or self.consents_due)
+
+    @property
+    def stays(self) -> bool:
+        """Whether something of theirs is still to be kept."""
+        return bool(self.left or self.consents_left)
 
 
 class Everybody:
@@ -101,8 +146,32 @@ class Everybody:
             for record in self.vault.records(connection, row.tenant, bytes(row.sid)):
                 end = self._due(record, states, row.last_use_ms)
                 (past if end is not None and end <= now else left).append(record)
-            people.append(Person(row.tenant, bytes(row.sid), tuple(past), tuple(left)))
+            consents = [
+                (bytes(consent.cid), self._consent_due(consent, states, row.last_use_ms))
+                for consent in connection.execute(CONSENTS, key).all()
+            ]
+            ended = tuple(cid for cid, end in consents if end is not None and end <= now)
+            people.append(
+                Person(
+                    row.tenant,
+                    bytes(row.sid),
+                    tuple(past),
+                    tuple(left),
+                    row.generation,
+                    consents_due=ended,
+                    consents_left=len(consents) - len(ended),
+                )
+            )
         return people
+
+    def _consent_due(self, consent: Any, states: dict[str, tuple[int, int | None]], last_use: int) -> int | None:
+        """As ``_due``, for a record of consent: by the class of consents, or else by that of what was consented to."""
+        version = self.versions.history.version(consent.version)
+        keep = version.keeps.get(CONSENT_CLASS)
+        ask = version.consents.get(consent.consent)
+        if keep is None and ask is not None:
+            keep = next((version.keeps.get(use.keep) for use in version.uses if use.purpose == ask.purpose), None)
+        return due(keep, version.states, consent.anchor_ms, states, last_use) if keep else None
 
     def _due(self, record: StoredRecord, states: dict[str, tuple[int, int | None]], last_use: int) -> int | None:
         """When this record is due by the version it was collected under; None while it is not to be told."""
@@ -113,7 +182,7 @@ class Everybody:
 
 def people_due(store: Store, vault: Vault, versions: Versions, at_ms: int) -> int:
     """How many persons have a record that is due at this time and still there."""
-    return sum(1 for person in Everybody(store, vault, versions).at(at_ms) if person.due)
+    return sum(1 for person in Everybody(store, vault, versions).at(at_ms) if person.anything_due)
 
 
 class RetentionRun:
@@ -135,9 +204,9 @@ class RetentionRun:
         now = self.store.now()
         for person in self.everybody(now):
             seen += 1
-            if not person.due and person.left:
+            if not person.anything_due and person.stays:
                 continue
-            if person.left:
+            if person.stays:
                 records += self._drop(person)
             else:
                 seen_of = frozenset((record.rid, record.generation) for record in person.due)
@@ -145,32 +214,47 @@ class RetentionRun:
                     self.erasures.erase(person.tenant, person.sid, cause="retention", actor="system", as_seen=seen_of)
                 except Conflict:
                     continue  # something was added or chosen meanwhile: the next run looks again
+                except NotFound:
+                    continue  # erased by another meanwhile
+                except Unavailable:
+                    continue  # ordered, and not done: its own job goes on
                 erased += 1
                 records += len(person.due)
-        overdue = sum(1 for person in self.everybody(now) if person.due)
-        return self._record(seen, erased, records, overdue)
+        overdue = sum(1 for person in self.everybody(now) if person.anything_due)
+        ran = self._record(seen, erased, records, overdue)
+        self.vault.scrub()  # the day keys that ended go out of K's files too
+        return ran
 
     def _drop(self, person: Person) -> int:
         """Erase some records of somebody who stays: the key of a class goes with its last record."""
-        opening = self.vault.opening(person.tenant, person.sid)
-        kept = {record.class_ for record in person.left}
-        ended = sorted({record.class_ for record in person.due} - kept)
+        try:
+            opening = self.vault.opening(person.tenant, person.sid)
+        except NotFound:
+            return 0  # erased by another meanwhile
+        kept = {record.class_ for record in person.left} | ({CONSENT_CLASS} if person.consents_left else set())
+        over = {record.class_ for record in person.due} | ({CONSENT_CLASS} if person.consents_due else set())
+        ended = sorted(over - kept)
+        of = {"of_tenant": person.tenant, "of_sid": person.sid}
 
         def body(tx: DataTx) -> int:
+            if tx.execute(GENERATION, of).scalar() != person.generation:
+                return 0  # they chose, came back or went meanwhile: the next run looks again
             for record in person.due:
-                tx.execute(DROP_RECORD, {"of_tenant": person.tenant, "of_sid": person.sid, "of_rid": record.rid})
-            entry = tx.append(
+                tx.execute(DROP_RECORD, {**of, "of_rid": record.rid})
+            for cid in person.consents_due:
+                tx.execute(DROP_CONSENT, {**of, "of_cid": cid})
+            tx.append(
                 EntryDraft(
                     kind="retention.records",
                     clause="retain.while-used",
                     mechanism="retain.due",
-                    facts={"records": len(person.due), "classes": ended},
+                    facts={"records": len(person.due), "consents": len(person.consents_due), "classes": ended},
                 ),
                 opening,
             )
             if ended:
                 place = f"{person.tenant}/{person.sid.hex()}/{','.join(ended)}"
-                tx.enqueue(CLASSES_JOB, place, dedup=f"classes/{entry.eid.hex()}")
+                tx.enqueue(CLASSES_JOB, place)  # no dedup: once done, no row is left that names the person
             return len(person.due)
 
         return self.store.write(Write(body=body, lane=Lane.JOB))
@@ -202,6 +286,7 @@ class RetentionRun:
             text = msgspec.json.encode(facts, order="sorted").decode()
             tx.execute(INSERT_RUN, {"kind": "retention", "at_ms": tx.now, "ok": overdue == 0, "facts": text})
             links.sweep(tx)
+            tx.execute(OLD_SESSIONS, {"at": tx.now})
             tx.execute(OLD_KEYS, {"before": tx.now - KEY_LIFE_MS})
             return ran
 

@@ -14,7 +14,7 @@ from typing import Literal
 from sqlalchemy import Connection, bindparam, func, select, tuple_
 
 from troth.policy.model import History, Keep, StateRule
-from troth.store.tables import personal_records, subject_states, subjects, terms
+from troth.store.tables import consent_records, personal_records, subject_states, subjects, terms
 
 Span = tuple[int, int | None]  # since, until (None: it still holds); milliseconds UTC
 PAGE = 500
@@ -48,6 +48,12 @@ LEFT = (
     .where(R.tenant == bindparam("of_tenant"), R.sid == bindparam("of_sid"))
     .group_by(R.class_)
 )
+CONSENTS_LEFT = (
+    select(func.count())
+    .select_from(consent_records)
+    .where(consent_records.c.tenant == bindparam("of_tenant"), consent_records.c.sid == bindparam("of_sid"))
+)
+CONSENT = "consent"  # the class whose key seals consent records
 
 
 def due(
@@ -174,4 +180,8 @@ def page(connection: Connection, history: History, now: int, after: Cursor | Non
 
 def left(connection: Connection, tenant: str, sid: bytes) -> dict[str, int]:
     """How many records of each class a person still has: a class without any has no more use for its key."""
-    return {row[0]: row[1] for row in connection.execute(LEFT, {"of_tenant": tenant, "of_sid": sid})}
+    of = {"of_tenant": tenant, "of_sid": sid}
+    held = {row[0]: row[1] for row in connection.execute(LEFT, of)}
+    if consents := connection.execute(CONSENTS_LEFT, of).scalar_one():
+        held[CONSENT] = held.get(CONSENT, 0) + consents
+    return held
