@@ -19,9 +19,7 @@ from sqlalchemy import select
 
 from tests.crash.vault_worker import STOP, recover
 from tests.postgres import Server
-from tests.vault.conftest import empty
 from tests.vault.house import ANN, MINUTE, House
-from troth.policy.model import UNKNOWN
 from troth.store import tables
 
 LIFE = 18  # moments in a life at which it can end, at the least
@@ -31,14 +29,13 @@ ROOT = Path(__file__).parents[2]
 class Worker:
     """The process that dies, and where it lives."""
 
-    def __init__(self, folder: Path, data_url: str, keys_url: str) -> None:
+    def __init__(self, folder: Path, *servers: Server) -> None:
         self.folder = folder
-        self.urls = {"data_url": data_url, "keys_url": keys_url}
+        self.servers = servers
         self.rounds = 0
-        self.empty = House(folder / "empty")
-        self.empty.data_url, self.empty.keys_url = data_url, keys_url
+        self.empty = self.house("empty")
         self.empty.open()  # migrated once, and copied for each round
-        self.empty.close()
+        self.forget(self.empty)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.crash.vault_worker"],
             stdin=subprocess.PIPE,
@@ -50,10 +47,10 @@ class Worker:
     def run(self, scenario: str, at: int) -> tuple[str, House, list[list[str]]]:
         """(how it ended, its house, not opened yet, what was acknowledged)."""
         self.rounds += 1
-        house = House(self.folder / f"{scenario}-{self.rounds}")
-        house.data_url, house.keys_url = self.urls["data_url"], self.urls["keys_url"]
+        house = self.house(f"{scenario}-{self.rounds}")
         shutil.copytree(self.empty.folder, house.folder)
-        job = {"folder": str(house.folder), "scenario": scenario, "at": at, **self.urls}
+        job = {"folder": str(house.folder), "scenario": scenario, "at": at}
+        job |= {"data_url": house.data_url, "keys_url": house.keys_url}
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(job) + "\n")
@@ -63,12 +60,18 @@ class Worker:
         house.clock.advance(11 * MINUTE)
         return ended, house, [line.split() for line in said]
 
+    def house(self, name: str) -> House:
+        """A house with nobody in it."""
+        house = House(self.folder / name)
+        if self.servers:
+            house.data_url, house.keys_url = (server.database() for server in self.servers)
+        return house
+
     def forget(self, house: House) -> None:
         """Close a house that has been looked at."""
         house.close()
-        for url in self.urls.values():
-            if url:
-                empty(url)
+        for server, url in zip(self.servers, (house.data_url, house.keys_url), strict=False):
+            server.give_back(url)
 
     def stop(self) -> None:
         self.process.communicate(timeout=30)
@@ -77,11 +80,8 @@ class Worker:
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def worker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Worker]:
     """A worker on SQLite, and one on PostgreSQL."""
-    urls: list[str] = ["", ""]
-    if request.param == "postgresql":
-        servers: list[Server] = [request.getfixturevalue(name) for name in ("postgres_data", "postgres_keys")]
-        urls = [server.database() for server in servers]
-    worker = Worker(tmp_path, *urls)
+    names = ("postgres_data", "postgres_keys") if request.param == "postgresql" else ()
+    worker = Worker(tmp_path, *(request.getfixturevalue(name) for name in names))
     yield worker
     worker.stop()
 
@@ -160,14 +160,14 @@ def test_a_life_that_ends_at_any_step_is_absent_or_complete_after_the_repair(wor
     assert ended == "survived"
     assert len(reached) > LIFE
     assert set(reached) == {"absent", "pending", "live", "objected", "erased"}
-    order = ["absent", "pending", "live", "objected", "erased"]
-    assert reached == sorted(reached, key=order.index), "later deaths leave more of a life"
 
 
-def test_a_repair_that_dies_at_any_step_is_finished_by_the_next(worker: Worker) -> None:
-    at, ended = 0, "killed"
+def test_a_repair_that_dies_at_any_step_is_finished_by_the_next(worker: Worker, request: pytest.FixtureRequest) -> None:
+    """On PostgreSQL each third step, unless ``--full`` asks for all: a step costs ten times as much there."""
+    stride = 3 if worker.servers and not request.config.getoption("--full") else 1
+    at, ended = 1 - stride, "killed"
     while ended == "killed":
-        at += 1
+        at += stride
         ended, house, said = worker.run("mend", at)
         ann, bob, lost = (bytes.fromhex(part) for part in said[0][1:])
         house.clock.advance(11 * MINUTE)
@@ -197,14 +197,15 @@ def test_a_crowd_that_is_cut_off_loses_nobody_who_was_told(worker: Worker, seed:
     assert entries(house).count("intake.accepted") == len(rows), "effects and entries are the same"
     people = house.store.read(lambda c: c.execute(select(tables.subjects.c.sid)).scalars().all())
     assert sum(len(house.contents(sid)) for sid in people) == len(rows), "every record opens"
-    live = house.store.read_keys(lambda c: c.execute(select(tables.tags.c.tag).where(tables.tags.c.state == "live")))
-    assert live is not None
+    live = select(tables.tags.c.tag).where(tables.tags.c.state == "live")
+    tags = house.store.read_keys(lambda c: c.execute(live).scalars().all())
+    assert len(tags) == len(set(tags)), "one address has one owner"
     worker.forget(house)
 
 
 def test_the_check_would_see_half_a_person(tmp_path: Path) -> None:
     """Sabotage: without the repair, a death between the stores leaves keys of nobody, and the check says so."""
-    worker = Worker(tmp_path, "", "")
+    worker = Worker(tmp_path)
     ended, house, said = worker.run("life", 3)
     sid = bytes.fromhex(said[0][1])
     assert ended == "killed"
@@ -214,7 +215,5 @@ def test_the_check_would_see_half_a_person(tmp_path: Path) -> None:
         check_house(house)
     recover(house)
     assert check_person(house, sid, set()) == "absent"
-    assert house.store.write is not None
-    assert UNKNOWN.stops == frozenset()
     worker.forget(house)
     worker.stop()
