@@ -40,7 +40,7 @@ def test_the_form_carries_the_version_and_the_notice_that_it_shows() -> None:
     assert form.hidden == {VERSION_FIELD: "2026-01-15", NOTICE_FIELD: notice.sha256}
     assert [use.purpose for use in form.uses] == ["The newsletter"]
     assert form.uses[0].basis == "Your consent"
-    assert form.uses[0].kept == "kept: 30 days"
+    assert form.uses[0].kept == ENGLISH.listed(notice.lines[0].kept)
 
 
 def test_a_consent_is_never_ticked_in_advance(visit: Open) -> None:
