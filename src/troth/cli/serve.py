@@ -25,11 +25,12 @@ def serve(data: Path, host: str | None, port: int | None) -> None:
 
     config = overridden(read_config(data), host, port)
     bound = listen(config)  # refuses a public address without TLS before anything is opened
+    port = bound.getsockname()[1]
+    config = overridden(config, None, port)  # with port 0 any free one: links must name it
     system = start(config)
     system.store.listen(lambda request: perform(system, request))
     worker = system.start_worker()
-    address = bound.getsockname()
-    click.echo(f"Troth serves {system.policy.policy} {system.policy.version} on {config.url} (port {address[1]})")
+    click.echo(f"Troth serves {system.policy.policy} {system.policy.version} on {config.url} (port {port})")
     try:
         server(system.shell, config).run([bound])
     finally:

@@ -190,8 +190,7 @@ class Intake:
         unknown = sorted(submission.consents - offered)
         if unknown:
             raise Invalid("a consent was sent that this form does not ask for", clause=point.clause)
-        only_by_consent = bool(point.uses) and all(use.basis == "consent" for use in point.uses)
-        if point.consent and only_by_consent and point.consent.id not in submission.consents:
+        if point.consent and only_by_consent(point) and point.consent.id not in submission.consents:
             raise Faulty((Fault("consent", "required"),), point.consent.clause)
 
     def _request_consent(
@@ -219,6 +218,11 @@ class Intake:
             eid=eid,
             seal=lambda cid, value: staged.seal(CONSENT_CLASS, cid, CONSENT_TABLE, CONSENT_SCHEMA, value),
         )
+
+
+def only_by_consent(point: Point) -> bool:
+    """True where nothing that is asked for here may be used without the consent that the form offers."""
+    return point.consent is not None and bool(point.uses) and all(use.basis == "consent" for use in point.uses)
 
 
 def confirm_template(policy: CompiledPolicy, point: Point) -> Template | None:

@@ -9,13 +9,16 @@ reference is answered like a person of whom nothing was collected: no. Clause: `
 from __future__ import annotations
 
 import hashlib
+import re
+import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 from sqlalchemy import RowMapping, bindparam, insert, select, update
 
-from troth.collect.forms import clean, point_of
+from troth.collect.forms import CONTROLS, SPACES, clean, point_of
 from troth.errors import Busy, Denied, Invalid, NotFound, Unproven
 from troth.notice.shown import notice_for
 from troth.notice.versions import Versions
@@ -35,6 +38,12 @@ SCOPES = ("subjects", "decisions")
 ACTIVE, CLOSED = "product.reported", "account.closed"  # the events that keeping refers to
 PREFIX = "troth_"  # so that a key that leaks into a repository is recognised by scanners
 MOST_FIELDS = 100
+MOST_REFERENCE = 200
+# Any text on one line without outer space. U+FFFD is what a server puts where a path was not UTF-8: with it, two
+# references would become one. Published in the schema, checked here.
+_INNER = rf"{CONTROLS}\t\n\r\u2028\u2029\ufffd"
+REFERENCE_PATTERN = f"[^{_INNER}{SPACES}]([^{_INNER}]*[^{_INNER}{SPACES}])?"
+_IS_REFERENCE = re.compile(REFERENCE_PATTERN)
 TRIES = 3
 
 INSERT = insert(products)
@@ -74,10 +83,12 @@ class Registered(msgspec.Struct, frozen=True):
 class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A question: may this account's fields be used for this purpose (over this channel)?"""
 
-    reference: str
-    purpose: str
-    fields: tuple[str, ...]
-    channel: str | None = None
+    reference: Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_REFERENCE)]
+    purpose: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    fields: Annotated[
+        tuple[Annotated[str, msgspec.Meta(max_length=200)], ...], msgspec.Meta(min_length=1, max_length=MOST_FIELDS)
+    ]
+    channel: Annotated[str, msgspec.Meta(max_length=100)] | None = None
 
 
 class Decided(msgspec.Struct, frozen=True):
@@ -188,11 +199,12 @@ class Products:
         policy = self.versions.current()
         point = point_of(policy, POINT)
         values, faults = clean(point, {KIND: reference})
-        if faults or values.get(KIND) != reference or not reference.isprintable():
+        if faults or KIND not in values or not _IS_REFERENCE.fullmatch(reference):
             raise Invalid("the reference does not fit", clause=point.clause, gaps=("/reference: does not fit",))
         surface = product.surface or next(iter(point.surfaces), "")
         if point.surfaces and surface not in point.surfaces:
             raise Denied("this product's surface does not collect accounts", clause="scope.services")
+        reference = values[KIND]
         event = ACTIVE if active else CLOSED
         sid = self.find(product.tenant, reference)
         if sid is None and not active:
@@ -235,6 +247,7 @@ class Products:
 
     def find(self, tenant: str, reference: str) -> bytes | None:
         """Whose reference this is, confirmed by the sealed record itself (the index alone may be mistaken)."""
+        reference = unicodedata.normalize("NFC", reference)  # as it is kept
         try:
             sid = self.vault.find(tenant, KIND, reference)
         except Invalid:

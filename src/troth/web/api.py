@@ -7,15 +7,16 @@ an undeclared one is refused with the clause it would need. Clauses: ``scope.clo
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from troth.collect.forms import clean, is_email, json_schema, point_of
-from troth.collect.intake import Accepted, Submission
-from troth.errors import Invalid
+from troth.collect.intake import Accepted, Submission, only_by_consent
+from troth.errors import Invalid, NotFound, Undeclared
 from troth.notice.shown import notice_for
 from troth.policy.model import CompiledPolicy, Point
 from troth.store import Idempotency
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from troth.web.running import Running
 
 KEY: Schema = {"type": "string", "minLength": 8, "maxLength": 200, "pattern": "^[\\x21-\\x7e]+$"}
+IS_KEY = re.compile("[\\x21-\\x7e]{8,200}")
+LANGUAGE: Schema = {"type": "string", "minLength": 2, "maxLength": 12, "pattern": "^[A-Za-z-]+$"}
+IS_LANGUAGE = re.compile("[A-Za-z-]{2,12}")
+ADDRESS: Schema = {"type": "string", "maxLength": 254, "format": "email"}
 SENDING = Limit(60, 60)
 ASKING = Limit(10, 60)
 
@@ -43,8 +48,8 @@ class PolicyFacts(msgspec.Struct, frozen=True):
 class LinkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whose link to send."""
 
-    email: str
-    language: str = "en"
+    email: Annotated[str, msgspec.Meta(extra_json_schema=ADDRESS)]
+    language: Annotated[str, msgspec.Meta(extra_json_schema=LANGUAGE)] = "en"
 
 
 class LinkAsked(msgspec.Struct, frozen=True):
@@ -66,14 +71,18 @@ def submission_schema(policy: CompiledPolicy) -> Schema:
 
 def point_schema(point: Point) -> Schema:
     """A submission to one point."""
-    consents: Schema = {"type": "array", "maxItems": 8, "uniqueItems": True, "items": {"type": "string"}}
+    consents: Schema = {"type": "array", "maxItems": 0}
     if point.consent:
-        consents["items"] = {"const": point.consent.id}
+        consents = {"type": "array", "maxItems": 1, "items": {"const": point.consent.id}}
+    required = ["point", "surface", "values"]
+    if only_by_consent(point):
+        required.append("consents")
+        consents["minItems"] = 1
     return {
         "type": "object",
         "title": point.id,
         "additionalProperties": False,
-        "required": ["point", "surface", "values"],
+        "required": required,
         "properties": {
             "point": {"const": point.id},
             "surface": {"enum": sorted(point.surfaces)},
@@ -81,7 +90,7 @@ def point_schema(point: Point) -> Schema:
             "consents": consents,
             "version": {"type": "string", "description": "the version that was shown"},
             "notice": {"type": "string", "description": "the hash of the notice that was shown"},
-            "language": {"type": "string", "minLength": 2, "maxLength": 12, "pattern": "^[A-Za-z-]+$"},
+            "language": LANGUAGE,
         },
     }
 
@@ -133,9 +142,12 @@ async def point_facts(request: Request, system: Running) -> Response:
 async def submit(request: Request, system: Running) -> Response:
     """Take a submission in. With an Idempotency-Key, a repetition gives the first answer again."""
     body = await read_raw_json(request)
-    point = point_of(system.policy, str(body.get("point", ""))) if isinstance(body, dict) else None
-    if point is None:
+    if not isinstance(body, dict):
         raise Invalid("the body does not have the declared shape", gaps=("/: must be an object",))
+    try:
+        point = point_of(system.policy, str(body.get("point", "")))
+    except NotFound as unknown:  # the address is right, what is sent is not
+        raise Undeclared(unknown.detail, clause=unknown.clause, gaps=("/point: not declared",)) from None
     values = body.get("values")
     submission_values: dict[str, Any] = values if isinstance(values, dict) else {}
     clean(point, submission_values)  # an undeclared field is more than a misfit: it names the clause it would need
@@ -159,13 +171,16 @@ async def submit(request: Request, system: Running) -> Response:
 
 def idempotency(request: Request, body: Any) -> Idempotency | None:
     """The caller's key and the request's hash, or None where no key was sent."""
-    given = request.headers.get("idempotency-key")
-    if given is None:
+    given = request.headers.getlist("idempotency-key")
+    if not given:
         return None
-    if not 8 <= len(given) <= 200:
-        raise Invalid("an idempotency key has 8 to 200 characters", gaps=("Idempotency-Key: 8 to 200 characters",))
+    if len(given) > 1 or not IS_KEY.fullmatch(given[0]):
+        raise Invalid(
+            "an idempotency key is sent once and has 8 to 200 visible ASCII characters",
+            gaps=("Idempotency-Key: 8 to 200 visible ASCII characters, once",),
+        )
     content = msgspec.json.encode(body, order="sorted")
-    return Idempotency("submissions", hashlib.sha256(given.encode()).digest(), hashlib.sha256(content).digest())
+    return Idempotency("submissions", hashlib.sha256(given[0].encode()).digest(), hashlib.sha256(content).digest())
 
 
 async def ask_link(request: Request, system: Running) -> Response:
@@ -173,7 +188,9 @@ async def ask_link(request: Request, system: Running) -> Response:
     asked = await read_json(request, LinkRequest)
     if not is_email(asked.email):
         raise Invalid("this is no e-mail address", gaps=("/email: email",))
-    answer = await system.requests.ask(system.config.tenant, asked.email, asked.language[:12])
+    if not IS_LANGUAGE.fullmatch(asked.language):
+        raise Invalid("this names no language", gaps=("/language: pattern",))
+    answer = await system.requests.ask(system.config.tenant, asked.email, asked.language)
     return json_answer(LinkAsked(answer.entry, answer.at), 202)
 
 

@@ -13,26 +13,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from troth.errors import Forbidden, Invalid, Unproven
-from troth.use.products import MOST_FIELDS, Asked, Decided, Product, Registered
+from troth.errors import Forbidden, Unproven
+from troth.use.products import MOST_REFERENCE, REFERENCE_PATTERN, Asked, Decided, Product, Registered
 from troth.web.bodies import json_answer, read_json
 from troth.web.routes import Caller, Group, Route, Schema
 
 if TYPE_CHECKING:
     from troth.web.running import Running
 
-REFERENCE: Schema = {"type": "string", "minLength": 1, "maxLength": 200}
-QUESTION: Schema = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["reference", "purpose", "fields"],
-    "properties": {
-        "reference": REFERENCE,
-        "purpose": {"type": "string", "minLength": 1, "maxLength": 200},
-        "fields": {"type": "array", "minItems": 1, "maxItems": MOST_FIELDS, "items": {"type": "string"}},
-        "channel": {"type": ["string", "null"], "maxLength": 100},
-    },
-}
+REFERENCE: Schema = {"type": "string", "minLength": 1, "maxLength": MOST_REFERENCE, "pattern": f"^{REFERENCE_PATTERN}$"}
 
 
 class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,8 +47,6 @@ async def put_subject(request: Request, system: Running) -> Response:
     asking: Product = request.state.product
     body = await read_json(request, Account)
     reference = str(request.path_params["reference"])
-    if "\ufffd" in reference:  # what the server puts where the path was not UTF-8: two references would become one
-        raise Invalid("the reference is not valid UTF-8", gaps=("/reference: is not valid UTF-8",))
     done = await run_in_threadpool(system.products.register, asking, reference, active=body.active)
     return json_answer(done, 201 if done.created else 200)
 
@@ -68,8 +55,6 @@ async def post_decision(request: Request, system: Running) -> Response:
     """Answer a question; its ledger entry is durable before the answer leaves."""
     asking: Product = request.state.product
     asked = await read_json(request, Asked)
-    if not asked.fields or len(asked.fields) > MOST_FIELDS:
-        raise Invalid("the fields do not fit", gaps=(f"/fields: between 1 and {MOST_FIELDS}",))
     return json_answer(await system.products.adecide(asking, asked))
 
 
@@ -97,7 +82,7 @@ GROUP: Group[Running] = Group(
             "product:decisions",
             "api",
             summary="Ask whether fields of an account may be used for a purpose",
-            request=lambda policy: QUESTION,
+            request=Asked,
             response=Decided,
             statuses={200: "The answer, allowed or not"},
         ),

@@ -7,6 +7,7 @@ one-click unsubscriptions so (RFC 8058 3.1).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -108,24 +109,49 @@ async def read_raw_json(request: Request) -> Any:
     """The JSON body as plain values; ``Unsupported`` for another kind of body, ``Invalid`` where it does not parse."""
     if media_type(request) != JSON:
         raise Unsupported(f"send the body as {JSON}")
+    body = await request.body()
     try:
-        return msgspec.json.decode(await request.body())
+        value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Invalid("the body is not valid JSON", gaps=("/: is not valid JSON",)) from None
+    check_once(body)
+    return value
 
 
 async def read_json(request: Request, shape: type[T]) -> T:
     """The JSON body as a Struct; ``Invalid`` names the first place that does not fit (msgspec stops there)."""
     if media_type(request) != JSON:
         raise Unsupported(f"send the body as {JSON}")
+    body = await request.body()
     try:
-        return msgspec.json.decode(await request.body(), type=shape)
+        value = msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as fault:
         message, _, place = str(fault).partition(" - at `")
         pointer = place.rstrip("`").replace("$", "").replace(".", "/").replace("[", "/").replace("]", "") or "/"
         raise Invalid("the body does not have the declared shape", gaps=(f"{pointer}: {message}",)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Invalid("the body is not valid JSON", gaps=("/: is not valid JSON",)) from None
+    check_once(body)
+    return value
+
+
+def check_once(body: bytes) -> None:
+    """``Invalid`` where an object has a member twice: readers differ on which of them counts (RFC 8259, 4)."""
+    try:
+        READ_ONCE.decode(body.decode())
+    except ValueError:  # a repeated member; or a number of thousands of digits
+        raise Invalid("a member came more than once", gaps=("/: holds a member more than once",)) from None
+    except RecursionError:
+        raise Invalid("the body is not valid JSON", gaps=("/: is nested too deeply",)) from None
+
+
+def once(pairs: list[tuple[str, object]]) -> None:
+    """Refuses an object with a repeated member; keeps nothing."""
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("a repeated member")
+
+
+READ_ONCE = json.JSONDecoder(object_pairs_hook=once, parse_int=str, parse_float=str)
 
 
 async def read_declared(request: Request, schema: Schema) -> dict[str, Any]:

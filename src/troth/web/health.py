@@ -54,6 +54,7 @@ def routes(metrics: Metrics, all_routes: Callable[[], Sequence[Route[Any]]]) -> 
             summary="Whether the system is well",
             response=Health,
             statuses={200: "Everything is as it must be", 503: "Something is not"},
+            telling=frozenset({503}),
         ),
         Route("GET", "/metrics", counts, "protect.storage", scope="local", kind="file"),
         Route(

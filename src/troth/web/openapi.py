@@ -31,11 +31,13 @@ REFUSALS = {
     403: "The policy, the role or the origin does not permit this",
     404: "There is nothing here, or nothing that this caller may know of",
     405: "This address does not take this method",
+    408: "The request did not arrive in time",
     409: "This contradicts what is recorded",
     413: "The body is too large",
     415: "This kind of body is not read",
     422: "The body does not have the declared shape, or holds what no clause declares",
     429: "Too many requests",
+    431: "The headers are too large",
     500: "A fault inside, known by its incident number",
     503: "Too busy, or the ledger cannot be written: nothing was read or written",
 }
@@ -143,6 +145,8 @@ def responses(route: Route[Any], policy: CompiledPolicy, by_type: dict[Any, Sche
                 entry["content"] = {route.media: {"schema": schema_for(route.response, policy, by_type)}}
         else:
             entry["content"] = {PROBLEM: {"schema": by_type[Problem]}}
+            if status in route.telling:
+                entry["content"][route.media] = {"schema": schema_for(route.response, policy, by_type)}
         found[str(status)] = entry
     for status in refusals(route):
         found.setdefault(
@@ -153,13 +157,13 @@ def responses(route: Route[Any], policy: CompiledPolicy, by_type: dict[Any, Sche
 
 def refusals(route: Route[Any]) -> Sequence[int]:
     """The refusals that this route can give, whatever its handler does."""
-    statuses = [405, 500, 503]
+    statuses = [400, 405, 431, 500, 503]
     if route.guarded:
         statuses += [401, 403]
     if "{" in route.path or route.scope == "local":
         statuses.append(404)
     if route.changes:
-        statuses += [403, 409, 413]
+        statuses += [403, 408, 409, 413]
     if route.request is not None:
         statuses += [415, 422]
     if route.query or route.headers or route.params:

@@ -66,6 +66,7 @@ class Route(Generic[S_contra]):
       answers problem+json; ``file`` is neither.
     - ``request``/``response``: a msgspec Struct, or a callable giving the schema that the policy declares.
     - ``statuses``: what success means, status -> one line; the refusals follow from the route itself.
+    - ``telling``: those of them that are failures and yet answer with ``response`` (an unwell system's health).
     - ``params``/``query``/``headers``: JSON Schemas of what stands outside the body (``required`` inside a query or
       header schema marks it as such).
     - ``cache``: the Cache-Control value; empty means ``no-store`` behind a guard and ``no-cache`` elsewhere.
@@ -83,6 +84,7 @@ class Route(Generic[S_contra]):
     response: Any = None
     media: str = "application/json"
     statuses: Mapping[int, str] = field(default_factory=lambda: {200: "Done"})
+    telling: frozenset[int] = frozenset()
     params: Mapping[str, Schema] = field(default_factory=dict)
     query: Mapping[str, Schema] = field(default_factory=dict)
     headers: Mapping[str, Schema] = field(default_factory=dict)
