@@ -14,6 +14,7 @@ from troth.policy.model import UNKNOWN, Grant, State, Stop
 from troth.store import tables
 from troth.store.transaction import DataTx, KeyTx, Write
 from troth.vault import NewRecord, Staged
+from troth.vault.index import bucket_of
 
 
 def test_a_subscriber_is_kept_sealed_and_found_only_once_the_address_is_proven(house: House) -> None:
@@ -214,8 +215,16 @@ def test_an_objection_outlives_the_person(house: House) -> None:
 
 
 def test_what_is_suppressed_looks_like_nothing_that_was_kept_beside_the_person(house: House) -> None:
-    ann = house.admit(pending=False)
+    """Also where both hashes fall into one bucket, and so under one key."""
+    one = next(
+        email
+        for email in (f"p{n}@example.org" for n in range(10_000))
+        if (of := house.vault.tags.identifier("main", "email", email))
+        and bucket_of(of.inner) == bucket_of(of.suppression)
+    )
+    ann = house.admit(one, pending=False)
     house.keys(lambda ktx: house.vault.suppress(ktx, "main", ann.sid, "newsletter"))
+    assert house.vault.suppressed("main", "email", one, "newsletter")
     rows = house.store.read_keys(lambda c: c.execute(tables.tags.select()).mappings().all())
     kept = {bytes(row[name]) for row in rows if row["state"] == "live" for name in ("tag", "suppression")}
     (stopped,) = (bytes(row["tag"]) for row in rows if row["state"] == "suppressed")
