@@ -52,12 +52,19 @@ def finish(stage: Stage, as_json: bool) -> bool:
 
 
 @contextlib.contextmanager
-def served(folder: Path, port: int, policy: Path, bindings: Path | None, show: Show) -> Iterator[Stage]:
+def served(
+    folder: Path,
+    port: int,
+    policy: Path,
+    bindings: Path | None,
+    show: Show,
+    urls: tuple[str, str] = ("", ""),
+) -> Iterator[Stage]:
     """A served demonstration: real HTTP, a real SMTP server on loopback, a worker."""
     from troth.cli.setting import demonstration
     from troth.web.serve import listen, server
 
-    with demonstration(folder, port, policy, bindings) as (system, box):
+    with demonstration(folder, port, policy, bindings, urls) as (system, box):
         socket = listen(system.config)
         socket.listen()  # from here on visitors wait instead of being turned away
         web = server(system.shell, system.config)

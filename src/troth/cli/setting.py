@@ -41,10 +41,12 @@ def postbox() -> Iterator[Postbox]:
         thread.join()
 
 
-def demonstration_config(folder: Path, port: int, mail_port: int) -> Config:
+def demonstration_config(folder: Path, port: int, mail_port: int, data_url: str = "", keys_url: str = "") -> Config:
     """The configuration of a demonstration in ``folder``: loopback only, mail to ``mail_port`` only."""
     return Config(
         data_folder=str(folder),
+        data_url=data_url,
+        keys_url=keys_url,
         bindings="bindings.yaml" if (folder / "bindings.yaml").exists() else "",
         port=port,
         base_url="" if port else "http://127.0.0.1",
@@ -54,7 +56,9 @@ def demonstration_config(folder: Path, port: int, mail_port: int) -> Config:
 
 
 @contextlib.contextmanager
-def demonstration(folder: Path, port: int, policy: Path, bindings: Path | None) -> Iterator[tuple[Running, Postbox]]:
+def demonstration(
+    folder: Path, port: int, policy: Path, bindings: Path | None, urls: tuple[str, str] = ("", "")
+) -> Iterator[tuple[Running, Postbox]]:
     """A running system that can send mail to its own postbox only, and says on every page what it is."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     shutil.copyfile(policy, folder / "policy.md")
@@ -64,7 +68,7 @@ def demonstration(folder: Path, port: int, policy: Path, bindings: Path | None) 
     if not root.exists():
         FileProvider.create(root, SystemRandomness())
     with postbox() as box:
-        system = start(demonstration_config(folder, port, box.port))
+        system = start(demonstration_config(folder, port, box.port, *urls))
         try:
             yield system, box
         finally:

@@ -27,9 +27,11 @@ from troth.rights.erasure import ERASE_JOB, Erasures
 from troth.rights.objection import GUARD_JOB, Objections
 from troth.rights.requests import LINK_JOB, Requests
 from troth.rights.retention import CLASSES_JOB, PERIOD_MS, RETAIN_JOB, RetentionRun
+from troth.store import Lane, Write
 from troth.store import jobs as durable
 from troth.store.jobs import Job, Registry, Worker
 from troth.store.tables import tree
+from troth.use import sessions
 from troth.use.approvals import Act, Approvals
 from troth.use.compose import Composer
 from troth.use.disclosures import Disclosures
@@ -58,6 +60,8 @@ MESSAGE_JOB = "message.send"
 GROUPS: tuple[Group[Running], ...] = (public.GROUP, published.GROUP, privacy.GROUP, api.GROUP, api_products.GROUP)
 ACTS: tuple[Act, ...] = ()  # what needs a second operator; whoever brings such an act adds it here
 REPAIR_JOB = "vault.repair"
+SWEEP_JOB = "use.sweep"
+SWEEP_MS = 60 * 60_000
 REPAIR_MS = 10 * 60_000
 
 
@@ -162,10 +166,16 @@ class Running:
         registry.on(CLASSES_JOB, self.retention.end_classes)
         registry.every(RETAIN_JOB, PERIOD_MS, self.retention.job)
         registry.every(REPAIR_JOB, REPAIR_MS, self._repair)
+        registry.every(SWEEP_JOB, SWEEP_MS, self._sweep)
         return registry
 
     def _repair(self, job: Job) -> None:
         self.repair.run()
+
+    def _sweep(self, job: Job) -> None:
+        """What has a fixed life and is over: sessions, and approvals that nobody gave."""
+        self.store.write(Write(sessions.sweep, lane=Lane.JOB))
+        self.approvals.sweep()
 
     def work(self, most: int = 1000) -> int:
         """Do what is due now, on this thread: for tests and commands that have no worker. How many jobs were begun."""
