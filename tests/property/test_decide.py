@@ -69,6 +69,7 @@ def test_the_engine_says_what_the_reference_says_over_ten_thousand_questions() -
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1800)
 def test_the_engine_says_what_the_reference_says_over_a_million_questions() -> None:
     assert assert_agreement(decide, histories=10_000, questions=100).total() >= 1_000_000
 
