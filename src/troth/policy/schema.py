@@ -111,7 +111,7 @@ def manual() -> str:
 def _manual() -> Iterator[str]:
     yield "# The policy language: reference"
     yield ""
-    yield "Generated from the descriptions the compiler reads files by (`src/troth/policy/bodies.py`); do not edit."
+    yield "Generated from the descriptions the compiler reads files by (`src/troth/policy/bodies`); do not edit."
     yield "Regenerate with `python -m tests.language.regenerate`."
     yield ""
     yield "## The file"
