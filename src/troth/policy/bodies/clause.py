@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import msgspec
-
 from troth.policy.bodies.parts import Body, Name, Pattern, Word
 from troth.policy.bodies.permits import Permits
 from troth.policy.bodies.requires import Requires

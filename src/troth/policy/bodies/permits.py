@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import msgspec
+from msgspec import field
 
 from troth.policy.bodies.parts import Between, Body, ChoiceValue, Guard, Name, OutputForm, RandomValue, Word
 from troth.policy.model import Basis, Duration, Mode, Position
@@ -114,5 +114,5 @@ class Permits(Body, frozen=True, kw_only=True):
     collect: Annotated[CollectBody | None, "a collection point"] = None
     use: Annotated[tuple[StandingUse, ...], "uses of data that other clauses collect"] = ()
     share: Annotated[tuple[ShareBody, ...], "ways out"] = ()
-    cookie: Annotated[dict[Word, CookieBody], "cookies by name"] = msgspec.field(default_factory=dict)
+    cookie: Annotated[dict[Word, CookieBody], "cookies by name"] = field(default_factory=dict)
     consent: Annotated[ConsentBody | None, "a consent that may be asked apart from a form"] = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-import msgspec
+from msgspec import field
 
 from troth.policy.bodies.parts import Between, Body, ChoiceValue, Guard, Name, RandomValue, Word
 from troth.policy.model import Duration, MessageClass, Position, RightKind
@@ -202,9 +202,9 @@ class Requires(Body, frozen=True, kw_only=True):
     keep: Annotated[dict[Name, KeepBody | Duration], "retention classes by name; a bare period is one phase"] = (
         msgspec.field(default_factory=dict)
     )
-    states: Annotated[dict[Name, StateBody], "states that keeping refers to"] = msgspec.field(default_factory=dict)
+    states: Annotated[dict[Name, StateBody], "states that keeping refers to"] = field(default_factory=dict)
     hold: Annotated[HoldBody | None, "what may stop an erasure"] = None
-    message: Annotated[dict[Name, MessageBody], "messages by name"] = msgspec.field(default_factory=dict)
+    message: Annotated[dict[Name, MessageBody], "messages by name"] = field(default_factory=dict)
     protect: Annotated[ProtectBody | None, "measures"] = None
     changes: Annotated[ChangesBody | None, "how the policy changes"] = None
     age: Annotated[AgeBody | None, "the question about age"] = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-import msgspec
+from msgspec import field
 
 from troth.policy.bodies.parts import Approval, Body, Guard, Name, OutputForm, Word
 from troth.policy.bodies.requires import Every, Has, StateBody
@@ -104,13 +104,13 @@ class PurposeBody(Body, frozen=True, kw_only=True):
 class Defines(Body, frozen=True, kw_only=True):
     """Gives words their meaning."""
 
-    terms: Annotated[dict[Name, TermBody | Word], "words of the policy"] = msgspec.field(default_factory=dict)
-    states: Annotated[dict[Name, StateBody], "states that keeping refers to"] = msgspec.field(default_factory=dict)
-    events: Annotated[dict[Name, Word], "events and what they mean"] = msgspec.field(default_factory=dict)
+    terms: Annotated[dict[Name, TermBody | Word], "words of the policy"] = field(default_factory=dict)
+    states: Annotated[dict[Name, StateBody], "states that keeping refers to"] = field(default_factory=dict)
+    events: Annotated[dict[Name, Word], "events and what they mean"] = field(default_factory=dict)
     surfaces: Annotated[dict[Name, SurfaceBody], "the places of the front matter and their hosts"] = msgspec.field(
         default_factory=dict
     )
-    purposes: Annotated[dict[Name, PurposeBody], "purposes and their tree"] = msgspec.field(default_factory=dict)
+    purposes: Annotated[dict[Name, PurposeBody], "purposes and their tree"] = field(default_factory=dict)
     categories: Annotated[dict[Name, Word], "further categories of data, below known ones"] = msgspec.field(
         default_factory=dict
     )
