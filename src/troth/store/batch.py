@@ -12,12 +12,12 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from troth.errors import Busy, Conflict, Unavailable, Unknown
-from troth.store.checkpoint import Signer, format_checkpoint
+from troth.store.checkpoint import Signer
 from troth.store.engine import Database, driver
 from troth.store.faults import plainly
+from troth.store.head import Head, HeadMoved, append_batch, first_head, read_head
 from troth.store.item import Item
-from troth.store.ledger import Entry, EntryDraft, Head, insert_entries, make_entry, read_head
-from troth.store.merkle import Frontier
+from troth.store.ledger import Entry, EntryDraft, insert_entries, make_entry
 from troth.store.transaction import DataTx, KeyTx
 from troth.world import Clock, Randomness
 
@@ -26,10 +26,6 @@ log = logging.getLogger("troth.store")
 MAX_BYTES = 1 << 20
 MAX_SECONDS = 0.005
 
-_TREE = (
-    "UPDATE tree SET size = ?, frontier = ?, root = ?, checkpoint = ?, batch = ?, at_ms = ? WHERE one = 1 AND batch = ?"
-)
-_TREE_BATCH = "UPDATE tree SET batch = ?, at_ms = ? WHERE one = 1 AND batch = ?"
 _DONE = "SELECT request_hash, result FROM idempotency WHERE scope = ? AND key = ?"
 _DO = "INSERT INTO idempotency (scope, key, request_hash, result, at_ms) VALUES (?, ?, ?, ?, ?)"
 
@@ -70,7 +66,7 @@ class Executor:
         self.fault: str | None = None
         self.enqueued = 0  # jobs that the last batch added
         self._keys_failed = False
-        self._sql = {text: data.sql(text) for text in (_TREE, _TREE_BATCH, _DONE, _DO)}
+        self._sql = {text: data.sql(text) for text in (_DONE, _DO)}
 
     def now(self) -> int:
         """The ledger's time: the clock's, but never before the newest entry's."""
@@ -80,18 +76,7 @@ class Executor:
         """Read the head of the log, writing the signed head of the empty tree if there is none."""
         with self.data.transaction() as connection:
             raw = driver(connection)
-            head = read_head(raw)
-            if head is None:
-                head = Head(Frontier(), 0, self.randomness.bytes(16))
-                root = head.frontier.root()
-                note = format_checkpoint(self.signer.name, 0, root, self.signer)
-                raw.execute(
-                    self.data.sql(
-                        "INSERT INTO tree (one, size, frontier, root, checkpoint, batch, at_ms) "
-                        "VALUES (1, 0, ?, ?, ?, ?, 0)"
-                    ),
-                    (b"", root, note, head.batch),
-                )
+            head = read_head(raw) or first_head(self.data, raw, self.randomness.bytes(16), self.signer)
         self.head = head
         return head
 
@@ -135,9 +120,11 @@ class Executor:
             draft = EntryDraft("store.probe", "", "store.probe")
             insert_entries(self.data, raw, old.size, [make_entry(draft, batch, old.at_ms, "")])
             raw.execute("ROLLBACK TO SAVEPOINT probe")
-            head = self._append(raw, [], batch, old.at_ms)
+            head = append_batch(self.data, raw, old, [], batch, old.at_ms, self.signer)
         except _Failed:
             return
+        except HeadMoved as moved:
+            self.end(moved)
         except Exception as problem:
             self._undo(problem)
             return
@@ -279,7 +266,9 @@ class Executor:
                 transaction.rollback()
                 return later
             batch = self.randomness.bytes(16)
-            head = self._append(raw, entries, batch, now)
+            head = append_batch(self.data, raw, self.head, entries, batch, now, self.signer)
+        except HeadMoved as moved:
+            self.end(moved)
         except Exception as problem:
             self._undo(problem)
             raise _Failed(problem) from problem
@@ -312,28 +301,6 @@ class Executor:
         if not alone:
             raw.execute("RELEASE SAVEPOINT item")
         return True
-
-    def _append(self, raw: Any, entries: list[Entry], batch: bytes, now: int) -> Head:
-        """The entries and the signed head, in the transaction of their effects."""
-        old = self.head
-        assert old is not None
-        if not entries:
-            changed = raw.execute(self._sql[_TREE_BATCH], (batch, now, old.batch))
-            head = Head(old.frontier, now, batch)
-        else:
-            frontier = old.frontier.copy()
-            insert_entries(self.data, raw, frontier.size, entries)
-            frontier.extend(entry.leaf for entry in entries)
-            root = frontier.root()
-            note = format_checkpoint(self.signer.name, frontier.size, root, self.signer)
-            changed = raw.execute(
-                self._sql[_TREE], (frontier.size, frontier.to_bytes(), root, note, batch, now, old.batch)
-            )
-            head = Head(frontier, now, batch)
-        if changed.rowcount != 1:
-            # Somebody else moved the head: two writers would sign two trees.
-            self.end(RuntimeError("the head of the log is not the one this process wrote"))
-        return head
 
     def _commit(self, transaction: Any, head: Head, done: list[Item]) -> None:
         try:

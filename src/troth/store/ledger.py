@@ -19,9 +19,8 @@ from typing import Any
 
 import msgspec
 
-from troth.errors import StartRefused
 from troth.store.engine import Database
-from troth.store.merkle import Frontier, leaf_hash
+from troth.store.merkle import leaf_hash
 
 MAX_BODY = 65_535
 """Bytes of the largest entry: an entry bundle counts a leaf's length in 16 bits (c2sp.org/tlog-tiles)."""
@@ -126,31 +125,3 @@ def insert_entries(database: Database, raw: Any, first_seq: int, entries: Sequen
         cursor.executemany(database.sql(_INSERT), rows)
     finally:
         cursor.close()
-
-
-@dataclass
-class Head:
-    """Where the log stands in D: its frontier and the time of its newest entry."""
-
-    frontier: Frontier
-    at_ms: int
-    batch: bytes
-
-    @property
-    def size(self) -> int:
-        """How many entries the log has."""
-        return self.frontier.size
-
-
-def read_head(raw: Any) -> Head | None:
-    """The ``tree`` row on a driver connection; None in a database that never held an entry.
-
-    Raises ``StartRefused`` if the row's parts do not belong together.
-    """
-    row = raw.execute("SELECT size, frontier, at_ms, batch FROM tree WHERE one = 1").fetchone()
-    if row is None:
-        return None
-    try:
-        return Head(Frontier.from_bytes(row[0], bytes(row[1])), row[2], bytes(row[3]))
-    except ValueError as fault:
-        raise StartRefused(f"the tree row was changed: {fault}") from fault

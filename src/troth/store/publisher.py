@@ -18,7 +18,7 @@ from troth.store import tables
 from troth.store.checkpoint import BadCheckpoint, Signer, parse_checkpoint
 from troth.store.engine import Database, driver
 from troth.store.faults import plainly
-from troth.store.ledger import read_head
+from troth.store.head import read_head
 from troth.store.merkle import Frontier, leaf_hash
 from troth.store.once import insert_once
 from troth.store.tiles import PAGE, Head, Tiles
