@@ -58,7 +58,7 @@ class Dice:
 def clause(name: str, prose: str, body: dict[str, Any] | None = None) -> CompiledClause:
     """A clause with its words."""
     return CompiledClause(
-        name, "permits", body or {}, prose, Position(1, 1), ("intake.declared",), figures=("kept: 30 days",)
+        name, "permits", body or {}, prose, Position(1, 1), ("intake.declared",), figures=("list: 30 days",)
     )
 
 
