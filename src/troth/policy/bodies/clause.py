@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from msgspec import field
+
 from troth.policy.bodies.parts import Body, Name, Pattern, Word
 from troth.policy.bodies.permits import Permits
 from troth.policy.bodies.requires import Requires
@@ -35,9 +37,10 @@ class ClauseEnvelope(Body, frozen=True, kw_only=True):
     was: Annotated[tuple[Name, ...], "ids it had in earlier versions"] = ()
     not_enforced: Annotated[Word | None, "why no mechanism keeps it yet; what it permits stays closed"] = None
     supplement: Annotated[Word | None, "why no sentence of the prose stands for it; it is printed in an annex"] = None
-    silence: Annotated[dict[Word, Word], "lints that are not to speak here, each with the reason"] = msgspec.field(
-        default_factory=dict
-    )
+    silence: Annotated[
+        dict[Word, Word],
+        "lints that are not to speak here, each with the reason",
+    ] = field(default_factory=dict)
 
 
 class ControllerBody(Body, frozen=True, kw_only=True):
@@ -68,6 +71,7 @@ class FrontMatter(Body, frozen=True, kw_only=True):
     notice_period: Annotated[Duration, "how long before a reduction of rights everybody is told"]
     affiliates: Annotated[tuple[Word, ...], "companies that it binds as well"] = ()
     historical: Annotated[bool, "an old text: missing bases and periods are warnings"] = False
-    silence: Annotated[dict[Word, Word], "lints that are not to speak in this policy, each with the reason"] = (
-        msgspec.field(default_factory=dict)
-    )
+    silence: Annotated[
+        dict[Word, Word],
+        "lints that are not to speak in this policy, each with the reason",
+    ] = field(default_factory=dict)

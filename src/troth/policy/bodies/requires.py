@@ -199,9 +199,10 @@ class Has(Body, frozen=True, kw_only=True):
 class Requires(Body, frozen=True, kw_only=True):
     """An obligation that a mechanism fulfils and evidence shows."""
 
-    keep: Annotated[dict[Name, KeepBody | Duration], "retention classes by name; a bare period is one phase"] = (
-        msgspec.field(default_factory=dict)
-    )
+    keep: Annotated[
+        dict[Name, KeepBody | Duration],
+        "retention classes by name; a bare period is one phase",
+    ] = field(default_factory=dict)
     states: Annotated[dict[Name, StateBody], "states that keeping refers to"] = field(default_factory=dict)
     hold: Annotated[HoldBody | None, "what may stop an erasure"] = None
     message: Annotated[dict[Name, MessageBody], "messages by name"] = field(default_factory=dict)

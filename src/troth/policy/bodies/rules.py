@@ -107,16 +107,19 @@ class Defines(Body, frozen=True, kw_only=True):
     terms: Annotated[dict[Name, TermBody | Word], "words of the policy"] = field(default_factory=dict)
     states: Annotated[dict[Name, StateBody], "states that keeping refers to"] = field(default_factory=dict)
     events: Annotated[dict[Name, Word], "events and what they mean"] = field(default_factory=dict)
-    surfaces: Annotated[dict[Name, SurfaceBody], "the places of the front matter and their hosts"] = msgspec.field(
-        default_factory=dict
-    )
+    surfaces: Annotated[
+        dict[Name, SurfaceBody],
+        "the places of the front matter and their hosts",
+    ] = field(default_factory=dict)
     purposes: Annotated[dict[Name, PurposeBody], "purposes and their tree"] = field(default_factory=dict)
-    categories: Annotated[dict[Name, Word], "further categories of data, below known ones"] = msgspec.field(
-        default_factory=dict
-    )
-    roles: Annotated[dict[Name, Literal["controller", "processor", "joint"]], "our role on a surface"] = msgspec.field(
-        default_factory=dict
-    )
+    categories: Annotated[
+        dict[Name, Word],
+        "further categories of data, below known ones",
+    ] = field(default_factory=dict)
+    roles: Annotated[
+        dict[Name, Literal["controller", "processor", "joint"]],
+        "our role on a surface",
+    ] = field(default_factory=dict)
 
 
 class Informs(Body, frozen=True, kw_only=True):
