@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests import reference
 from tests.property.agreement import assert_agreement
 from tests.property.policies import (
     BASES,
@@ -28,7 +27,6 @@ from tests.property.policies import (
     worlds,
 )
 from troth.policy.decide import decide, live, uses
-from troth.policy.memo import Memo
 from troth.policy.model import (
     CompiledPolicy,
     Decision,
@@ -275,26 +273,6 @@ def _answers(use: Use, case: Case) -> bool:
 
 @law
 @given(worlds())
-def test_the_memo_says_what_the_decision_says_and_its_filter_loses_nothing(world: World) -> None:
-    terms: list[Terms] = []
-    memo = Memo(world.history, terms.__getitem__, world.states.__getitem__, limit=7)
-    for case in cases(world, EACH):
-        plain = replace(case.terms, phase=0, keep=None)
-        if plain not in terms:
-            terms.append(plain)
-        pair = (terms.index(plain), world.states.index(case.state))
-        now = memo.at(case.version)
-        key = (pair[0], case.terms.phase, case.terms.keep, pair[1], case.evidence)
-        decision = ask(world.history, case)
-        assert now.asking(case.question)[key] == decision
-        assert now.asking(case.question)[key] == decision
-        if decision.allowed:
-            assert case.question.purpose in now.open[pair]
-            assert now.pairs(case.question.purpose, [pair]) == [pair]
-
-
-@law
-@given(worlds())
 def test_live_is_what_the_choices_leave_of_a_single_use(world: World) -> None:
     """One version, one use: then the decision and ``live`` must say the same."""
     for case in cases(world, EACH):
@@ -333,38 +311,3 @@ def test_a_history_of_sixty_versions_is_no_matter() -> None:
             now, Terms("", "site:www", "signup", "v1"), State(), Question("support", frozenset({"email"})), (), "v60"
         )
         assert time.perf_counter() - began < 5
-
-
-def test_the_cost_of_a_question(capsys: pytest.CaptureFixture[str]) -> None:
-    """Prints; bars are for a quiet machine. A remembered answer is meant to take at most 0.3 µs."""
-    random = Random(1)
-    history = draw_history(random)
-    use = history.versions[0].uses[0]
-    terms, question = Terms("", "site:www", use.point, "v1"), Question(use.purpose, use.fields)
-    memo = Memo(history, lambda _: terms, lambda _: State())
-    answers, pairs = memo.at("v1").asking(question), memo.at("v1").open
-    none: frozenset[str] = frozenset()
-
-    def best(run: str, number: int) -> float:
-        import timeit
-
-        names = {"answers": answers, "pairs": pairs, "none": none, "now": memo.at("v1"), "question": question}
-        names |= {"decide": decide, "history": history, "terms": terms, "state": State()}
-        return min(timeit.repeat(run, globals=names, number=number, repeat=5)) / number * 1e6
-
-    answer = best("answers[1, 0, 'account', 1, none]", 20_000)
-    lookup = best("pairs[1, 1]", 20_000)
-    whole = best("now.asking(question)[1, 0, 'account', 1, none]", 20_000)
-    plain = best("decide(history, terms, state, question, none, 'v1')", 200)
-    with capsys.disabled():
-        print(
-            f"\n  decision: {answer:.2f} µs remembered ({whole:.2f} µs with the question looked up),"
-            f" {lookup:.2f} µs for the open purposes of a pair, {plain:.0f} µs computed"
-        )
-    assert answer < plain
-
-
-def test_the_reference_knows_nothing_of_the_engine() -> None:
-    with open(reference.__file__, encoding="utf-8") as source:
-        imports = [line for line in source if line.startswith(("import ", "from "))]
-    assert imports == ["from __future__ import annotations\n", "import itertools\n", "from typing import Any\n"]
