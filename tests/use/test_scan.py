@@ -69,7 +69,7 @@ def test_nothing_is_decrypted_before_the_entry_is_durable(house: House) -> None:
         order.append("recorded")
         return eid
 
-    house.gate.open_row = spy_open  # type: ignore[method-assign]  # a spy on the seal
+    house.gate.open_row = spy_open  # type: ignore[method-assign,assignment]  # a spy on the seal
     Reads.record = spy_record  # type: ignore[method-assign]  # a spy on the entry
     try:
         assert len(list(house.gate.open("account").scan("main", ["email"]))) == 1
