@@ -20,8 +20,8 @@ from troth.evidence.tiles import PublishedLog
 from troth.evidence.words import Words
 from troth.notice.consents import Consents, canonical, receipt_of
 from troth.notice.versions import Versions
-from troth.store import Store
-from troth.store.ledger import opening_key, opens
+from troth.store import Lane, Store, Write
+from troth.store.ledger import EntryDraft, opening_key, opens
 from troth.store.tables import ledger, subjects
 from troth.vault import Vault
 
@@ -117,6 +117,15 @@ class Receipts:
         if consent is None:
             raise NotFound("there is no such consent", clause="consent.at-submission")
         content = self.consents.open(tenant, sid, consent) | {"troth:state": consent.state}
+        opening = self.vault.opening(tenant, sid)
+        draft = EntryDraft(
+            kind="consent.receipt",
+            clause="consent.at-submission",
+            mechanism="consent.record",
+            actor="subject",
+            facts={"record": record},
+        )
+        self.store.write(Write(lambda tx: tx.append(draft, opening), lane=Lane.RIGHTS))  # a read is an entry too
         return canonical(receipt_of(content, self.store.now(), f"{record}-{consent.state.lower()}"))
 
 
