@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -13,10 +14,13 @@ from troth.config import Config, read_config
 from troth.errors import StartRefused, TrothError
 
 
+PORT = click.IntRange(0, 65535)
+
+
 @click.command()
 @DATA
 @click.option("--host", help="Where to listen; anything but loopback needs a TLS certificate.")
-@click.option("--port", type=int, help="Where to listen.")
+@click.option("--port", type=PORT, help="Where to listen (0: any free port).")
 def serve(data: Path, host: str | None, port: int | None) -> None:
     """Serve the system in the data folder: pages, interface, mail and retention, in one process."""
     from troth.web.control import perform
@@ -27,14 +31,19 @@ def serve(data: Path, host: str | None, port: int | None) -> None:
     bound = listen(config)  # refuses a public address without TLS before anything is opened
     port = bound.getsockname()[1]
     config = overridden(config, None, port)  # with port 0 any free one: links must name it
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until there is a server that hears it
     system = start(config)
-    system.store.listen(lambda request: perform(system, request))
-    worker = system.start_worker()
-    click.echo(f"Troth serves {system.policy.policy} {system.policy.version} on {config.url} (port {port})")
     try:
-        server(system.shell, config).run([bound])
+        system.store.listen(lambda request: perform(system, request))
+        worker = system.start_worker()
+        try:
+            policy, web = system.policy, server(system.shell, config)
+            signal.signal(signal.SIGTERM, web.handle_exit)
+            click.echo(f"Troth serves {policy.policy} {policy.version} on {config.url} (port {port})")
+            web.run([bound])
+        finally:
+            worker.close()
     finally:
-        worker.close()
         system.close()
 
 
@@ -50,7 +59,8 @@ def overridden(config: Config, host: str | None, port: int | None) -> Config:
 
 @click.command()
 @DATA
-def doctor(data: Path) -> None:
+@click.option("--rebuild-tiles", is_flag=True, help="Write the published log anew from the ledger, if it was damaged.")
+def doctor(data: Path, rebuild_tiles: bool) -> None:
     """Look for what is not as it must be, and say what to do about each. Exit 0 if nothing is found."""
     import sqlite3
     import ssl
@@ -60,6 +70,11 @@ def doctor(data: Path) -> None:
 
     config = read_config(data)
     click.echo(f"SQLite {sqlite3.sqlite_version}, {ssl.OPENSSL_VERSION}, Python {sys.version.split()[0]}")
+    if rebuild_tiles:
+        from troth.web.running import start
+
+        start(config, rebuild_tiles=True).close()
+        click.echo("the published log was written anew from the ledger")
     found = 0
     for name, look in (
         (

@@ -78,12 +78,17 @@ class LogFacts:
 class Running:
     """A running system: its parts by name. ``close`` ends it in the right order."""
 
-    def __init__(self, config: Config, clock: Clock, randomness: Randomness) -> None:
-        """Open stores and vault, repair, publish the configured policy; ``StartRefused`` with one clear reason."""
+    def __init__(self, config: Config, clock: Clock, randomness: Randomness, *, rebuild_tiles: bool = False) -> None:
+        """Open stores and vault, repair, publish the configured policy; ``StartRefused`` with one clear reason.
+
+        ``rebuild_tiles`` writes the published log anew from the ledger, where its files were lost or damaged.
+        """
         self.config = config
         self.clock = clock
         self.randomness = randomness
-        self.store, self.vault = open_vault(config, clock, randomness, log_name=log_name(config))
+        self.store, self.vault = open_vault(
+            config, clock, randomness, log_name=log_name(config), rebuild_tiles=rebuild_tiles
+        )
         try:
             self._compose()
             self._make_ready()
@@ -233,6 +238,12 @@ def log_name(config: Config) -> str:
     return config.url.split("://", 1)[-1]
 
 
-def start(config: Config, *, clock: Clock | None = None, randomness: Randomness | None = None) -> Running:
+def start(
+    config: Config,
+    *,
+    clock: Clock | None = None,
+    randomness: Randomness | None = None,
+    rebuild_tiles: bool = False,
+) -> Running:
     """A running system from a configuration, with the machine's clock and chance unless others are given."""
-    return Running(config, clock or SystemClock(), randomness or SystemRandomness())
+    return Running(config, clock or SystemClock(), randomness or SystemRandomness(), rebuild_tiles=rebuild_tiles)
