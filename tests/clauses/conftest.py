@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.clauses.vendor import Vendor, vendor_at
 from troth.cli.demo import EXAMPLE, served
 from troth.cli.setting import demonstration_config
 from troth.cli.walk import Show, walk
@@ -48,6 +49,13 @@ def opened(copy: Path) -> Iterator[Open]:
     yield open_
     for system in systems:
         system.close()
+
+
+@pytest.fixture
+def vendor(tmp_path: Path) -> Iterator[Vendor]:
+    """A vendor to whom nobody has come yet, on a clock of the test's own."""
+    with vendor_at(tmp_path / "vendor") as found:
+        yield found
 
 
 def row(system: Running, clause: str) -> BoardRow:

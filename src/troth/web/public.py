@@ -144,10 +144,11 @@ async def look_confirm(request: Request, system: Running) -> Response:
 
 
 async def do_confirm(request: Request, system: Running) -> Response:
-    """Confirm. A second time says the same."""
-    await run_in_threadpool(system.confirmation.confirm, request.path_params["token"])
+    """Confirm. A second time changes nothing, and says so."""
+    confirmed = await run_in_threadpool(system.confirmation.confirm, request.path_params["token"])
     links = [Card(request.state.visit.href("/privacy"), text(request, "home.privacy"), "")]
-    return page(request, "done.html", title_key="confirm.done", text_key="confirm.done-text", links=links)
+    said = "confirm.already" if confirmed.already else "confirm.done"
+    return page(request, "done.html", title_key=said, text_key=f"{said}-text", links=links)
 
 
 GROUP: Group[Running] = Group(
