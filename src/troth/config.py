@@ -10,17 +10,22 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 
 from troth.errors import StartRefused
 
 
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
 class Mail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The relay that outgoing mail goes through. STARTTLS with a verified certificate, except on loopback."""
 
     host: str = "127.0.0.1"
-    port: int = 25
+    port: Port = 25
     sender: str = ""
     username: str = ""
     password_file: str = ""
@@ -37,7 +42,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys_url: str = ""
     root_key: str = "keys/root.key"
     host: str = "127.0.0.1"
-    port: int = 8420
+    port: Port = 8420
     base_url: str = ""  # what links in mails and receipts begin with
     tls_certificate: str = ""
     tls_key: str = ""
@@ -83,14 +88,35 @@ def read_config(folder: Path, environment: Mapping[str, str] | None = None) -> C
     file = folder / "troth.toml"
     try:
         settings = tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as fault:
-        raise StartRefused(f"{file.name} in the data folder cannot be read: {fault}") from fault
+    except OSError as fault:
+        raise StartRefused(f"{file.name} in the data folder cannot be read: {fault.strerror}") from fault
+    except UnicodeDecodeError as fault:
+        raise StartRefused(f"{file.name} in the data folder is not UTF-8 text") from fault
+    except tomllib.TOMLDecodeError as fault:
+        raise StartRefused(f"{file.name} in the data folder is not TOML: {fault}") from fault
     for name in ("policy", "bindings", "data_url", "keys_url", "root_key", "host", "port", "base_url"):
         value = environment.get(f"TROTH_{name.upper()}")
         if value:
-            settings[name] = int(value) if name == "port" and value.isdigit() else value
+            settings[name] = int(value) if name == "port" and value.isdecimal() else value
     settings["data_folder"] = str(folder)
     try:
-        return msgspec.convert(settings, Config)
+        config = msgspec.convert(settings, Config)
     except msgspec.ValidationError as fault:
-        raise StartRefused(f"a setting in {file.name} does not fit: {fault}") from fault
+        message, _, place = str(fault).partition(" - at `$.")
+        where = f" for {place.rstrip('`')}" if place else ""
+        raise StartRefused(f"a setting of {file.name} or TROTH_* does not fit{where}: {message}") from fault
+    check_url(config.base_url)
+    return config
+
+
+def check_url(url: str) -> None:
+    """``StartRefused`` where links in mails could not begin with ``url`` ("": the address that is listened on)."""
+    if not url:
+        return
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        fits = False
+    if not fits or parts.query or parts.fragment or parts.username or any(c.isspace() for c in url):
+        raise StartRefused("base_url does not fit: https://host, perhaps with a port, as people reach this system")

@@ -118,6 +118,30 @@ class TooLarge(TrothError):
     title = "That is too much at once"
 
 
+class BadRequest(TrothError):
+    """What arrived is no request that can be read."""
+
+    status = 400
+    code = "bad-request"
+    title = "This cannot be read"
+
+
+class TooSlow(TrothError):
+    """The request did not arrive in time."""
+
+    status = 408
+    code = "too-slow"
+    title = "This took too long to arrive"
+
+
+class HeadTooLarge(TrothError):
+    """The address and headers are larger than any that are needed here."""
+
+    status = 431
+    code = "head-too-large"
+    title = "The headers are too large"
+
+
 class TooMany(TrothError):
     """A rate limit was reached; nothing was read or written."""
 

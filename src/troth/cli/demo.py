@@ -93,7 +93,10 @@ def first_host(policy: CompiledPolicy) -> str:
 @click.option("--bindings", type=FILE, default=None, help="Declarations laid over --policy.")
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), default=None, help="Keep the data here.")
 @click.option(
-    "--port", default=None, type=int, help="Where to listen on this machine (8420; any free one with --once)."
+    "--port",
+    default=None,
+    type=click.IntRange(0, 65535),
+    help="Where to listen on this machine (8420; any free one with --once).",
 )
 def demo(
     once: bool, as_json: bool, policy: Path | None, bindings: Path | None, data: Path | None, port: int | None

@@ -126,3 +126,16 @@ class Ed25519Signer:
     def sign(self, message: bytes) -> bytes:
         """64 bytes of signature."""
         return self._key.sign(message)
+
+
+class Named:
+    """A signer under the name that its log has had from the beginning."""
+
+    def __init__(self, signer: Signer, name: str) -> None:
+        self.signer = signer
+        self.name = name
+        self.public = signer.public
+
+    def sign(self, message: bytes) -> bytes:
+        """64 bytes of signature."""
+        return self.signer.sign(message)

@@ -331,7 +331,7 @@ def open_database(url: str, role: Role) -> Database:
     except (sqlalchemy.exc.DBAPIError, sqlite3.Error, OSError) as fault:
         database.close()
         cause = fault.orig if isinstance(fault, DBAPIError) else fault
-        raise StartRefused(f"the {role} database cannot be opened: {cause}") from fault
+        raise StartRefused(f"the {role} database cannot be opened: {' '.join(str(cause).split())}") from fault
     except StartRefused:
         database.close()
         raise

@@ -17,6 +17,8 @@ HEADS: dict[Role, str] = {"data": "0001", "keys": "0001"}
 """The newest version of each database's tables (a test compares them with the folders of steps)."""
 
 METADATA: dict[Role, MetaData] = {"data": tables.data, "keys": tables.keys}
+TELLING: dict[Role, str] = {"data": "ledger", "keys": "secrets"}
+"""A table that every version of the one has and the other has not."""
 STEPS = Path(__file__).parent / "migrations"
 
 
@@ -46,6 +48,10 @@ def version(database: Database) -> str | None:
             if names:
                 raise StartRefused(f"the {database.role} database holds tables that are not Troth's: give another one")
             return None
+        if TELLING[database.role] not in names:
+            raise StartRefused(
+                f"what is configured as the {database.role} database is the other of the two: were they swapped?"
+            )
         return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one())
 
 

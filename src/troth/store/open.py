@@ -10,14 +10,14 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import DBAPIError
 
 from troth.config import Config
 from troth.errors import StartRefused, Unavailable
 from troth.store import tables
 from troth.store.batch import Executor
-from troth.store.checkpoint import Signer
+from troth.store.checkpoint import Named, Signer
 from troth.store.engine import Database, open_database, refuse_shared
 from troth.store.lock import FolderLock, Handler, Listener
 from troth.store.migrate import migrate
@@ -31,6 +31,7 @@ log = logging.getLogger("troth.store")
 T = TypeVar("T")
 
 _RELEASE = update(tables.jobs).where(tables.jobs.c.state == "leased").values(state="ready", lease_ms=None)
+_CHECKPOINT = select(tables.tree.c.checkpoint)
 
 
 def end_process(reason: str) -> None:
@@ -243,7 +244,7 @@ def open_store(
             migrate(database, database.role)
         if not keys.checkpoint("TRUNCATE"):
             raise StartRefused("the key store's log could not be overwritten: another process reads it")
-        signer = signer_factory(keys)
+        signer = named_as_before(data, signer_factory(keys))
         store = Store(folder, data, keys, clock, randomness, signer, abort=abort, lock=lock)
         store.executor.start()
         release_leases(data)
@@ -255,6 +256,17 @@ def open_store(
         raise
     store.start()
     return store
+
+
+def named_as_before(data: Database, signer: Signer) -> Signer:
+    """The signer under the log's own name: a log keeps the one it began with, whatever address it is served at now.
+
+    The name is part of what the checkpoint signs; ``check_head`` verifies it.
+    """
+    with data.connect() as connection:
+        text = connection.execute(_CHECKPOINT).scalar()
+    name = text.partition("\n")[0] if text else signer.name
+    return signer if name == signer.name else Named(signer, name)
 
 
 def release_leases(data: Database) -> None:

@@ -152,8 +152,10 @@ class Running:
         try:
             source = path.read_text("utf-8")
             laid = bindings.read_text("utf-8") if bindings else None
-        except (OSError, UnicodeDecodeError) as fault:
-            raise StartRefused(f"the policy cannot be read: {type(fault).__name__} at {path.name}") from fault
+        except OSError as fault:
+            raise StartRefused(f"the policy cannot be read: {path.name}: {fault.strerror}") from fault
+        except UnicodeDecodeError as fault:
+            raise StartRefused(f"the policy cannot be read: {path.name} is not UTF-8 text") from fault
         try:
             self.versions.publish(source, laid)
         except Conflict as edited:

@@ -7,9 +7,12 @@ no setting that turns this off; a proxy that ends TLS on this machine reaches Tr
 from __future__ import annotations
 
 import ipaddress
+import signal
 import socket
 import ssl
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import uvicorn
 
 from troth.config import Config
 from troth.errors import StartRefused
+from troth.web.connection import Connection
 
 TLS_FLOOR = ssl.TLSVersion.TLSv1_2
 BACKLOG = 2048
@@ -74,6 +78,26 @@ def check_address(config: Config) -> ssl.SSLContext | None:
     return None
 
 
+class Server(uvicorn.Server):
+    """uvicorn's server, except that a signal to end is over once it has ended.
+
+    The original raises the signal again, which would end the process before the store is closed and published.
+    """
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM end the server, while it serves on the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {which: signal.signal(which, self.handle_exit) for which in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for which, handler in before.items():
+                signal.signal(which, handler)
+
+
 def server(app: Callable[..., Any], config: Config) -> uvicorn.Server:
     """A server ready to run. Nothing is logged of a request: an access log would keep addresses."""
     context = check_address(config)
@@ -82,11 +106,12 @@ def server(app: Callable[..., Any], config: Config) -> uvicorn.Server:
         host=config.host,
         port=config.port,
         loop="auto",
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="on",
         access_log=False,
         log_config=None,
+        log_level="error",  # what a client sends wrong is answered, not logged: anybody could fill the disk
         proxy_headers=False,  # the shell asks the declared proxies only
         server_header=False,
         backlog=BACKLOG,
@@ -94,7 +119,7 @@ def server(app: Callable[..., Any], config: Config) -> uvicorn.Server:
         timeout_graceful_shutdown=GRACE_SECONDS,
         ssl_context_factory=(lambda _config, _default: context) if context is not None else None,
     )
-    return uvicorn.Server(settings)
+    return Server(settings)
 
 
 def listen(config: Config) -> socket.socket:
