@@ -76,7 +76,8 @@ def test_a_field_that_no_clause_declares_is_refused_with_the_clause_it_would_nee
     assert browser.answer.status == 422
     assert "collect.newsletter" in browser.answer.text
     assert ann.email not in browser.answer.text or "shoe_size" in browser.answer.text
-    body = {"point": "newsletter", "surface": "site:www", "values": {"name": "A", "email": ann.email, "age": "7"}}
+    sent = {"name": "A", "email": ann.email, "age": "7"}
+    body = {"point": "newsletter", "surface": "site:www", "values": sent}
     answer = browser.http.request("POST", "/api/v1/submissions", json=body)
     assert answer.status_code == 422
     assert answer.json()["clause"] == "collect.newsletter"
@@ -121,8 +122,8 @@ def test_who_never_says_yes_is_erased_after_the_declared_days_and_not_a_moment_b
 
 def test_a_form_sent_twice_under_one_key_is_taken_once(vendor: Vendor) -> None:
     browser, ann = vendor.browser(), Person()
-    body = {"point": "newsletter", "surface": "site:www", "consents": ["newsletter"]}
-    body |= {"values": {"name": ann.name, "email": ann.email}}
+    values = {"name": ann.name, "email": ann.email}
+    body = {"point": "newsletter", "surface": "site:www", "consents": ["newsletter"], "values": values}
     key = {"idempotency-key": "form-0001-abcdef"}
     first, second = (browser.http.request("POST", "/api/v1/submissions", json=body, headers=key) for _ in range(2))
     assert (first.status_code, second.status_code) == (201, 201)

@@ -1,4 +1,4 @@
-"""Objecting and withdrawing: at once and for good, over erasure and under every spelling; a fresh yes lifts that alone."""
+"""Objecting and withdrawing: at once and for good, over erasure and every spelling; a fresh yes lifts that alone."""
 
 from __future__ import annotations
 
@@ -166,8 +166,8 @@ def test_an_objection_leaves_a_guard_for_restores_with_its_own_stop(vendor: Vend
 
 def test_a_stop_ends_the_grants_below_it_and_no_other(policy: CompiledPolicy) -> None:
     below, other = Grant("newsletter", "email", "newsletter-1"), Grant("analytics", None, "analytics-1")
-    state = with_stop(policy, State("live", "v", frozenset({below, other})), Stop("marketing"))
+    state = with_stop(policy, State("normal", "v", frozenset({below, other})), Stop("marketing"))
     assert state.grants == {other}
     assert state.stops == {Stop("marketing")}
-    phone = with_stop(policy, State("live", "v", frozenset({below})), Stop("marketing", "phone"))
+    phone = with_stop(policy, State("normal", "v", frozenset({below})), Stop("marketing", "phone"))
     assert phone.grants == {below}

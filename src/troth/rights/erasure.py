@@ -40,6 +40,7 @@ from troth.vault import Vault
 from troth.world import Clock, Randomness
 
 ERASE_JOB = "rights.erase"
+NOT_COVERED = ("old-key-copies", "day-keys-of-mail")
 EMAIL = "user.contact.email"
 CHUNK = 500  # rows a transaction: a person with 100,000 rows does not stop the writer for everybody else
 
@@ -101,7 +102,7 @@ GONE = (
 )
 
 
-class Certificate(msgspec.Struct, frozen=True, omit_defaults=True):
+class Certificate(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What an erasure did, as seen. Times are UTC milliseconds; an empty one has not happened (or was not seen).
 
     ``unreadable``: keys and tags destroyed, looked for on a new connection, 0 found. ``gone``: rows deleted and looked
@@ -121,7 +122,7 @@ class Certificate(msgspec.Struct, frozen=True, omit_defaults=True):
     destruction: str | None = None
     rows: dict[str, int] = {}
     done: str | None = None
-    not_covered: tuple[str, ...] = ("old-key-copies", "day-keys-of-mail")
+    not_covered: tuple[str, ...]  # without a default, so that it is never left out where the certificate is shown
 
 
 class Erasures:
@@ -243,6 +244,7 @@ class Erasures:
             destruction=row["destruction"],
             rows=msgspec.json.decode(row["counts"]),
             done=row["done"].hex() if row["done"] else None,
+            not_covered=NOT_COVERED,
         )
 
     def _order(self, order: bytes) -> RowMapping:
