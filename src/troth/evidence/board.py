@@ -12,6 +12,9 @@ from typing import Literal
 
 import msgspec
 
+from troth.evidence.said import Said, told
+from troth.evidence.words import Words
+
 Status = Literal["PASS", "FAIL", "NOT EXERCISED", "NOT ENFORCED", "TEXT ONLY"]
 Colour = Literal["green", "amber", "red"]
 
@@ -27,8 +30,9 @@ COLOURS: dict[Status, Colour] = {
 class BoardRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the evidence says about one clause.
 
-    ``entries`` counts the ledger's entries that cite it, ``reason`` says what the check found, ``last_ms`` is the
-    time of the newest evidence (UTC milliseconds), None where there is none.
+    ``entries`` counts the ledger's entries that cite it, ``last_ms`` is the time of the newest evidence (UTC
+    milliseconds), None where there is none. ``reason`` says what the checks found: in English, and in ``said`` so
+    that it can be told in any language; for NOT ENFORCED it is the policy's own sentence, and ``said`` is empty.
     """
 
     clause: str
@@ -36,11 +40,23 @@ class BoardRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     entries: int
     reason: str
     last_ms: int | None = None
+    said: tuple[Said, ...] = ()
+    mechanisms: tuple[str, ...] = ()
 
     @property
     def colour(self) -> Colour:
         """Green for PASS and TEXT ONLY, red for FAIL, amber for what was not exercised or is not enforced."""
         return COLOURS[self.status]
+
+    def found(self, words: Words) -> str:
+        """What the checks found, in this language; the policy's own sentence stays as it is."""
+        return told(self.said, words) if self.said else self.reason
+
+    def limits(self, words: Words) -> str:
+        """What the evidence of a clause that passes cannot show; nothing for any other status."""
+        if self.status != "PASS":
+            return ""
+        return " ".join(dict.fromkeys(words.text(f"limits.{name}") for name in self.mechanisms))
 
 
 def badge(rows: Iterable[BoardRow]) -> bool:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import msgspec
 
 from troth.errors import TrothError
-from troth.evidence.board import BoardRow
-from troth.evidence.checks import Check, Verdict, passed, unseen
+from troth.evidence.board import BoardRow, Status
+from troth.evidence.checks import Check, Verdict, failed, passed, unseen
 from troth.evidence.checks.collection import CHECKS as COLLECTION
 from troth.evidence.checks.keeping import CHECKS as KEEPING
 from troth.evidence.checks.pages import CHECKS as PAGES
 from troth.evidence.checks.rights import CHECKS as RIGHTS
 from troth.evidence.checks.use import CHECKS as USE
 from troth.evidence.inspection import Inspection
+from troth.evidence.said import Said, say, told
 from troth.policy.model import CompiledClause
 
 
@@ -26,8 +27,8 @@ def compliance(inspection: Inspection, clause: CompiledClause) -> Verdict:
     enforced = [c for c in inspection.policy.clauses.values() if not c.text_only and not c.not_enforced]
     unchecked = sorted({m for c in enforced for m in c.mechanisms} - set(CHECKS))
     if unchecked:
-        return unseen(f"no check yet for {', '.join(unchecked)}")
-    return passed(f"{len(enforced)} enforced clauses, each computed by its mechanisms' checks")
+        return unseen(say("evidence.board.unchecked", mechanisms=", ".join(unchecked)))
+    return passed(say("evidence.board.good", clauses=len(enforced)))
 
 
 CHECKS: dict[str, Check] = {**PAGES, **COLLECTION, **KEEPING, **USE, **RIGHTS, "evidence.board": compliance}
@@ -44,33 +45,34 @@ class Board(msgspec.Struct, frozen=True):
 def judge(inspection: Inspection, clause: CompiledClause) -> BoardRow:
     """How one clause stands now, and why."""
     count, last = inspection.cited.get(clause.id, (0, None))
+
+    def row(status: Status, *said: Said, last_ms: int | None = last) -> BoardRow:
+        once = tuple({(one.key, *one.values.items()): one for one in said}.values())
+        return BoardRow(clause.id, status, count, told(once), last_ms, once, clause.mechanisms)
+
     if clause.text_only:
-        return BoardRow(clause.id, "TEXT ONLY", count, "published, promises nothing a machine could keep", last)
+        return row("TEXT ONLY", say("text-only"))
     if clause.not_enforced:
-        return BoardRow(clause.id, "NOT ENFORCED", count, clause.not_enforced, last)
+        return BoardRow(clause.id, "NOT ENFORCED", count, clause.not_enforced, last, (), clause.mechanisms)
+    if not clause.mechanisms:
+        return row("NOT EXERCISED", say("no-mechanism"))
     verdicts = [verdict(inspection, clause, name) for name in clause.mechanisms]
-    for status in ("FAIL", "NOT EXERCISED"):
-        reasons = [v.reason for v in verdicts if v.status == status]
-        if reasons or not verdicts:
-            return BoardRow(
-                clause.id, status, count, "; ".join(dict.fromkeys(reasons)) or "no mechanism keeps it", last
-            )
-    return BoardRow(
-        clause.id, "PASS", count, "; ".join(dict.fromkeys(v.reason for v in verdicts)), last or inspection.now
-    )
+    worst: Status = next((s for s in ("FAIL", "NOT EXERCISED") if any(v.status == s for v in verdicts)), "PASS")
+    said = [one for v in verdicts if v.status == worst for one in v.said]
+    return row(worst, *said, last_ms=last or inspection.now if worst == "PASS" else last)
 
 
 def verdict(inspection: Inspection, clause: CompiledClause, mechanism: str) -> Verdict:
     """What one mechanism's check finds; a check that breaks has found a fault, and says only of which kind."""
     check = CHECKS.get(mechanism)
     if check is None:
-        return Verdict("NOT EXERCISED", f"{mechanism} has no check yet")
+        return unseen(say("no-check", mechanism=mechanism))
     try:
         return check(inspection, clause)
     except TrothError as fault:
-        return Verdict("FAIL", f"{mechanism} could not be checked: {fault.code}")
+        return failed(say("broken-check", mechanism=mechanism, fault=fault.code))
     except Exception as fault:
-        return Verdict("FAIL", f"{mechanism} could not be checked: {type(fault).__name__}")
+        return failed(say("broken-check", mechanism=mechanism, fault=type(fault).__name__))
 
 
 def board(inspection: Inspection) -> Board:

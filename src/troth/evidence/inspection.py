@@ -16,6 +16,7 @@ import msgspec
 from sqlalchemy import bindparam, func, select
 
 from troth.config import Config
+from troth.evidence.said import Said
 from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy, Point
 from troth.store import Store
@@ -177,8 +178,8 @@ class Inspection:
     versions: Versions
     policy: CompiledPolicy
     fetch: Fetch
-    probes: Mapping[str, Callable[[], str]] = field(default_factory=dict)
-    """Attempts that must be refused, by mechanism: each returns an empty string, or says what was let through."""
+    probes: Mapping[str, Callable[[], Said | None]] = field(default_factory=dict)
+    """Attempts that must be refused, by mechanism: each returns None, or says what was let through."""
 
     def __post_init__(self) -> None:
         self.now = self.store.now()

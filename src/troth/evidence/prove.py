@@ -173,8 +173,11 @@ def _row(row: BoardRow, words: Words) -> str:
     last = words.text("proof.never")
     if row.last_ms is not None:
         last = f'<time datetime="{iso(row.last_ms)}">{plain_time(row.last_ms)}</time>'
+    found = escape(row.found(words))
+    if limits := row.limits(words):
+        found += f"<br><strong>{escape(words.text('proof.cannot'))}</strong> {escape(limits)}"
     return (
         f'<tr class="{row.colour}"><th scope="row"><code>{escape(row.clause)}</code></th>'
         f"<td>{escape(words.text(f'proof.{_state(row.status)}'))}</td><td>{row.entries}</td>"
-        f"<td>{escape(row.reason)}</td><td>{last}</td></tr>"
+        f"<td>{found}</td><td>{last}</td></tr>"
     )

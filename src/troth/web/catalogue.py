@@ -16,6 +16,8 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from troth.evidence import words
+
 OURS = Path(__file__).parent / "catalogue"
 FALLBACK = "en"
 PLURALS = frozenset({"zero", "one", "two", "few", "many", "other"})
@@ -128,9 +130,9 @@ def accepted(header: str) -> list[str]:
 
 
 def read_catalogue(*folders: Path) -> Catalogue:
-    """Read our texts, then lay each folder's ``<language>.toml`` over them."""
+    """Read our texts, the evidence's own among them, then lay each folder's ``<language>.toml`` over them."""
     languages: dict[str, dict[str, Entry]] = {}
-    for folder in (OURS, *folders):
+    for folder in (words.FOLDER, OURS, *folders):
         for file in sorted(folder.glob("*.toml")):
             table = tomllib.loads(file.read_text("utf-8"))
             languages.setdefault(file.stem, {}).update(flatten(table))

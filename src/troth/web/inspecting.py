@@ -9,7 +9,6 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
@@ -20,6 +19,7 @@ from troth.errors import TrothError, Undeclared
 from troth.evidence.clauses import Board
 from troth.evidence.clauses import board as compute
 from troth.evidence.inspection import Fetched, Inspection
+from troth.evidence.said import Said, say
 from troth.policy.decide import decide
 from troth.policy.model import UNKNOWN, Question, Terms
 from troth.web import cookies
@@ -67,61 +67,63 @@ def fetch(application: ASGIApp, path: str, headers: Mapping[str, str]) -> Fetche
     return Fetched(start["status"], found, body)
 
 
-def refused(attempt: Callable[[], object], told: str, expected: type[TrothError] = TrothError) -> str:
-    """An empty string if the attempt is refused as it must be; else what was let through."""
+def refused(attempt: Callable[[], object], let_through: Said) -> Said | None:
+    """None if the attempt is refused, as it must be; else what to say of it."""
     try:
         attempt()
-    except expected:
-        return ""
-    except TrothError as other:
-        return f"{told} is refused as {other.code}, without the clause it would need"
-    return f"{told} is let through"
+    except TrothError:
+        return None
+    return let_through
 
 
-def probes(system: Running) -> dict[str, Callable[[], str]]:
+def probes(system: Running) -> dict[str, Callable[[], Said | None]]:
     """Attempts that must be refused; none of them changes anything."""
 
-    def undeclared_field() -> str:
+    def undeclared_field() -> Said | None:
         points = [p for p in system.policy.points.values() if f"{p.id}.confirm" in system.policy.templates]
         for point in points:
             submission = Submission(system.config.tenant, point.surfaces[0], point.id, {"troth_probe_undeclared": "x"})
-            told = refused(partial(system.intake.prepare, submission), f"an undeclared field of {point.id}", Undeclared)
-            if told:
-                return told
-        return "" if points else "there is no point to try"
+            try:
+                system.intake.prepare(submission)
+            except Undeclared:
+                continue
+            except TrothError as other:
+                return say("intake.declared.other-refusal", point=point.id, code=other.code)
+            return say("intake.declared.let-through", point=point.id)
+        return None if points else say("intake.declared.no-point")
 
-    def undeclared_purpose() -> str:
+    def undeclared_purpose() -> Said | None:
         opening = system.gate.open("troth.probe.undeclared")
         return refused(
-            lambda: opening.read(system.config.tenant, NOBODY, frozenset({"email"})), "an undeclared purpose"
+            lambda: opening.read(system.config.tenant, NOBODY, frozenset({"email"})), say("gate.purpose.let-through")
         )
 
-    def forbidden() -> str:
+    def forbidden() -> Said | None:
         policy = system.policy
         for point in policy.points.values():
             terms = Terms(policy.controller.name, point.surfaces[0], point.id, policy.version)
             fields = frozenset(f.name for f in point.fields)
             question = Question("troth.probe.undeclared", fields, recipient="troth.probe.nobody")
             if decide(system.versions.history, terms, UNKNOWN, question, frozenset(), policy.version).allowed:
-                return "a recipient and a purpose that no clause declares are permitted"
-        return ""
+                return say("gate.never.let-through")
+        return None
 
-    def undeclared_recipient() -> str:
+    def undeclared_recipient() -> Said | None:
         return refused(
             lambda: system.disclosures.release(
                 "troth.probe.nobody", "troth.probe.undeclared", system.config.tenant, NOBODY, frozenset({"email"})
             ),
-            "a recipient that no clause declares",
+            say("share.deny.let-through"),
         )
 
-    def telling_cookie() -> str:
+    def telling_cookie() -> Said | None:
         value = "YW5uQGV4YW1wbGUub3Jn"  # an address in base64
         through = [
             name
             for name in system.policy.cookies
             if not cookies.refused(f"{name}={value}; Path=/; HttpOnly; SameSite=lax", system.policy, set(), tls=False)
         ]
-        return "a cookie that holds an address is let through" if through else ""
+        return say("cookie.random.through") if through else None
 
     return {
         "intake.declared": undeclared_field,
@@ -157,12 +159,25 @@ class Inspector:
     def now(self) -> Board:
         """The board, computed anew."""
         with self._lock:
-            self._board = compute(self.inspection())
-            return self._board
+            found = self._board = compute(self.inspection())
+            return found
 
     async def recent(self) -> Board:
         """The board as of the last minute."""
+        known = self._fresh()
+        return known if known is not None else await run_in_threadpool(self._once)
+
+    def _fresh(self) -> Board | None:
+        """The board that is remembered, if it is of the last minute and of the version in force."""
         known = self._board
-        if known is not None and 0 <= self.system.store.now() - known.at_ms < FRESH_MS:
+        if known is None or known.version != self.system.policy.version:
+            return None
+        return known if 0 <= self.system.store.now() - known.at_ms < FRESH_MS else None
+
+    def _once(self) -> Board:
+        """The board, computed by whoever comes first; the others wait for that one."""
+        with self._lock:
+            known = self._fresh()
+            if known is None:
+                known = self._board = compute(self.inspection())
             return known
-        return await run_in_threadpool(self.now)

@@ -7,7 +7,7 @@ Clauses: ``changes.effective-date``, ``changes.date-at-top``, ``scope.readable``
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from troth.errors import NotFound
 from troth.evidence.board import BoardRow as Row
+from troth.evidence.words import Words
 from troth.policy.model import CompiledPolicy
 from troth.policy.render import Labels, render, render_clause
 from troth.web.pages import page
@@ -113,8 +114,8 @@ async def source(request: Request, system: Running) -> Response:
 def board_row(request: Request, system: Running, row: Row) -> BoardRow:
     """A row as shown."""
     clause = system.policy.clauses.get(row.clause)
-    catalogue = request.state.visit.pages.catalogue
-    limits = f"limits.{row.clause}"
+    visit = request.state.visit
+    words = Words(visit.language, visit.direction, partial(visit.pages.catalogue.text, visit.language))
     return BoardRow(
         clause=row.clause,
         href=f"/policy/clauses/{row.clause}",
@@ -122,9 +123,10 @@ def board_row(request: Request, system: Running, row: Row) -> BoardRow:
         words=clause.prose if clause else "",
         age_ms=row.last_ms,
         entries=row.entries,
-        mechanisms=clause.mechanisms if clause else (),
-        reason=row.reason,
-        limits=catalogue.text(request.state.visit.language, limits) if catalogue.has(limits) else "",
+        mechanisms=row.mechanisms,
+        reason=row.found(words),
+        limits=row.limits(words),
+        reason_language="" if row.said else system.policy.language,
     )
 
 
@@ -146,8 +148,7 @@ async def clause(request: Request, system: Running) -> Response:
         raise NotFound("the policy in force has no such clause", clause="scope.readable")
     content = render_clause(system.policy, name)
     declared = system.policy.clauses[name]
-    found = await system.board()
-    row = next(row for row in found.rows if row.clause == name)
+    row = next(row for row in (await system.board()).rows if row.clause == name)
     view = ClauseView(
         id=name,
         verb=declared.verb,

@@ -180,6 +180,7 @@ class BoardRow:
     mechanisms: Sequence[str] = ()
     reason: str = ""
     limits: str = ""
+    reason_language: str = ""  # where the reason is the policy's own sentence
 
     @property
     def colour(self) -> str:

@@ -7,14 +7,24 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, func, inspect, select
 
-from troth.evidence.checks import Check, Verdict, unless, unseen
+from troth.evidence.checks import Check, Verdict, failed, unless, unseen
 from troth.evidence.checks.pages import probe
 from troth.evidence.inspection import Inspection
+from troth.evidence.said import Said, say
 from troth.notice.consents import CLASS, SCHEMA, TABLE
 from troth.policy.categories import CATEGORIES
 from troth.policy.model import CompiledClause
 from troth.store import tables
-from troth.store.tables import consent_records, ledger, messages, personal_records, policy_versions, subjects, terms
+from troth.store.tables import (
+    consent_records,
+    ledger,
+    messages,
+    personal_records,
+    policy_versions,
+    subject_states,
+    subjects,
+    terms,
+)
 
 SHELL_FIELDS = frozenset({"policy_version", "notice", "consent"})
 COLLECTED = ("intake.accepted", "intake.confirmed", "subject.joined", "product.registered")
@@ -31,7 +41,12 @@ OF_POINT = (
 )
 TERMS = select(terms.c.surface, terms.c.point, terms.c.version)
 VERSIONS = select(policy_versions.c.version)
-GIVEN = select(consent_records).where(consent_records.c.state == "Given").limit(50)
+GIVEN = (
+    select(consent_records)
+    .where(consent_records.c.state == "Given")
+    .order_by(consent_records.c.given_ms.desc())
+    .limit(50)
+)
 UNGIVEN = (
     select(func.count())
     .select_from(consent_records.outerjoin(ledger, consent_records.c.eid == ledger.c.eid))
@@ -51,21 +66,23 @@ LIVE_OF = (
     .where(subjects.c.mode == "live")
     .distinct()
 )
+BEGUN = select(subject_states.c.tenant, subject_states.c.sid).distinct()
 
 
 def surfaces(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """Each host has one surface; a form answers on its own hosts, and no host that nobody named collects."""
     faults = []
     hosts = [host for named in inspection.policy.surfaces.values() for host in named]
-    faults += [f"host {host} belongs to two surfaces" for host in sorted({h for h in hosts if hosts.count(h) > 1})]
+    twice = sorted({host for host in hosts if hosts.count(host) > 1})
+    faults += [say("scope.surface.twice", host=host) for host in twice]
     for point, host in inspection.forms():
         if inspection.get(f"/forms/{point.id}", host).status != 200:
-            faults.append(f"form {point.id} does not open on {host}")
+            faults.append(say("scope.surface.shut", point=point.id, host=host))
         if inspection.get(f"/forms/{point.id}", "unnamed.invalid").status == 200:
-            faults.append(f"form {point.id} opens on a host that no clause names")
+            faults.append(say("scope.surface.unnamed", point=point.id))
     stray = {row.surface for row in inspection.rows(TERMS)} - known_surfaces(inspection)
-    faults += [f"data was taken in on {surface}, which no version names" for surface in sorted(stray)]
-    return unless(faults, f"{len(inspection.policy.surfaces)} surfaces, {len(hosts)} hosts; others are refused")
+    faults += [say("scope.surface.stray", surface=surface) for surface in sorted(stray)]
+    return unless(faults, say("scope.surface.good", surfaces=len(inspection.policy.surfaces), hosts=len(hosts)))
 
 
 def known_surfaces(inspection: Inspection) -> set[str]:
@@ -79,38 +96,38 @@ def closed(inspection: Inspection, clause: CompiledClause) -> Verdict:
     for point, host in inspection.forms():
         shown = {c.name for c in inspection.get(f"/forms/{point.id}", host).page.controls if c.name} - SHELL_FIELDS
         declared = {f.name for f in point.fields}
-        faults += [f"form {point.id} asks for {name}, which is not declared" for name in sorted(shown - declared)]
-        faults += [f"form {point.id} lacks {name}" for name in sorted(declared - shown)]
+        faults += [say("scope.closed.undeclared", point=point.id, name=name) for name in sorted(shown - declared)]
+        faults += [say("scope.closed.lacks", point=point.id, name=name) for name in sorted(declared - shown)]
     faults += list(interface(inspection))
     faults += list(drift(inspection))
     declared_points = {(v.version, p) for v in inspection.versions.history.versions for p in v.points}
     for row in inspection.rows(TERMS):
         if (row.version, row.point) not in declared_points:
-            faults.append(f"records stand under {row.point}, which version {row.version} does not declare")
-    return unless(faults, f"{len(inspection.policy.points)} collection points: forms, interface and tables agree")
+            faults.append(say("scope.closed.records", point=row.point, version=row.version))
+    return unless(faults, say("scope.closed.good", points=len(inspection.policy.points)))
 
 
-def interface(inspection: Inspection) -> list[str]:
+def interface(inspection: Inspection) -> list[Said]:
     """What the published interface takes and the policy does not declare, or the other way round."""
     document = msgspec.json.decode(inspection.get("/api/v1/openapi.json").body)
     operation = document.get("paths", {}).get("/api/v1/submissions", {}).get("post", {})
     schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
     taken = {part["title"]: part["properties"]["values"] for part in schema.get("oneOf", []) if isinstance(part, dict)}
     if not taken:
-        return ["the interface publishes no schema of what it takes"]
+        return [say("scope.closed.no-schema")]
     faults = []
     for name, values in taken.items():
         point = inspection.policy.points.get(name)
         declared = {f.name for f in point.fields} if point else set()
         if set(values.get("properties", {})) != declared or values.get("additionalProperties") is not False:
-            faults.append(f"the interface of {name} differs from its declaration")
+            faults.append(say("scope.closed.interface", point=name))
     return faults
 
 
-def drift(inspection: Inspection) -> list[str]:
+def drift(inspection: Inspection) -> list[Said]:
     """Tables and columns of D that the schema does not know: a shadow table would be one."""
 
-    def fn(connection: Connection) -> list[str]:
+    def fn(connection: Connection) -> list[Said]:
         found = inspect(connection)
         known = {name: {c.name for c in table.columns} for name, table in tables.data.tables.items()}
         faults = []
@@ -118,10 +135,10 @@ def drift(inspection: Inspection) -> list[str]:
             if table.startswith("alembic"):
                 continue
             if table not in known:
-                faults.append(f"table {table} is not part of the data map")
+                faults.append(say("scope.closed.table", table=table))
                 continue
             extra = {column["name"] for column in found.get_columns(table)} - known[table]
-            faults += [f"column {table}.{column} is not part of the data map" for column in sorted(extra)]
+            faults += [say("scope.closed.column", table=table, column=column) for column in sorted(extra)]
         return faults
 
     return inspection.store.read(fn)
@@ -132,25 +149,25 @@ def bound(inspection: Inspection, clause: CompiledClause) -> Verdict:
     count = inspection.rows(RECORDS)[0][0]
     entries = inspection.entries("intake.accepted")
     if not entries:
-        return unseen("nothing has been submitted yet")
+        return unseen(say("notice.bind.unseen"))
     unbound = inspection.rows(UNBOUND)[0][0]
-    faults = [f"{unbound} records do not join to a submission"] if unbound else []
+    faults = [say("notice.bind.unbound", records=unbound)] if unbound else []
     versions = {row.version for row in inspection.rows(VERSIONS)}
-    faults += ["a submission names no notice" for e in entries if len(str(e.facts.get("notice", ""))) != 64]
-    faults += ["a submission cites no published version" for e in entries if e.body.get("policy") not in versions]
+    faults += [say("notice.bind.no-notice") for e in entries if len(str(e.facts.get("notice", ""))) != 64]
+    faults += [say("notice.bind.no-version") for e in entries if e.body.get("policy") not in versions]
     for point, host in inspection.forms():
         ticked = [c for c in inspection.get(f"/forms/{point.id}", host).page.controls if "checked" in c.attributes]
-        faults += [f"form {point.id} has a box that is ticked in advance"] if ticked else []
-    return unless(faults, f"{len(entries)} submissions bound to what was shown, {count} records joined to them")
+        faults += [say("notice.bind.ticked", point=point.id)] if ticked else []
+    return unless(faults, say("notice.bind.good", submissions=len(entries), records=count))
 
 
 def consents(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """Given consents have their entries, and their records say which words were shown, in the version they were."""
     rows = inspection.rows(GIVEN)
     if not rows and not inspection.entries("consent.given"):
-        return unseen("no consent has been given yet")
+        return unseen(say("consent.record.unseen"))
     ungiven = inspection.rows(UNGIVEN)[0][0]
-    faults = [f"{ungiven} consents have no entry"] if ungiven else []
+    faults = [say("consent.record.no-entry", consents=ungiven)] if ungiven else []
     for row in rows:
         record: dict[str, Any] = inspection.vault.unseal(
             row.tenant, bytes(row.sid), CLASS, bytes(row.cid), TABLE, SCHEMA, bytes(row.ct)
@@ -158,10 +175,10 @@ def consents(inspection: Inspection, clause: CompiledClause) -> Verdict:
         version = inspection.versions.history.version(row.version)
         ask = version.consents.get(row.consent)
         if ask is None or record["dpv:hasNotice"]["troth:words"] != ask.ask:
-            faults.append("a consent record has other words than its version asked")
+            faults.append(say("consent.record.words"))
         if record["troth:events"][-1]["@type"] != "dpv:ConsentGiven":
-            faults.append("a consent stands as given that nobody gave")
-    return unless(faults, f"{len(rows)} consents, each with its words, its time and its entry")
+            faults.append(say("consent.record.ungiven"))
+    return unless(faults, say("consent.record.good", consents=len(rows)))
 
 
 def refusal(inspection: Inspection, clause: CompiledClause) -> Verdict:
@@ -172,26 +189,26 @@ def refusal(inspection: Inspection, clause: CompiledClause) -> Verdict:
         count += 1
         form = inspection.get(f"/forms/{point.id}", host)
         if form.cookies:
-            faults.append(f"form {point.id} sets a cookie before it is sent")
+            faults.append(say("refusal.nothing.cookie", point=point.id))
         allowed = form.header("content-security-policy")
         if "script-src 'none'" not in allowed and "default-src 'none'" not in allowed:
-            faults.append(f"form {point.id} lets scripts run that could send what was typed")
+            faults.append(say("refusal.nothing.scripts", point=point.id))
         if "form-action 'self'" not in allowed:
-            faults.append(f"form {point.id} could be sent elsewhere")
-    return unless(faults, f"{count} forms store nothing until they are sent")
+            faults.append(say("refusal.nothing.elsewhere", point=point.id))
+    return unless(faults, say("refusal.nothing.good", forms=count))
 
 
 def declared(inspection: Inspection, clause: CompiledClause) -> Verdict:
-    """The door refuses a field that no clause declares (it is tried), and the clause's own form asks for its fields."""
+    """The door refuses a field that no clause declares: it is tried. What forms ask for is ``scope.closed``'s."""
     told = probe(inspection, "intake.declared")
-    return unless([told] if told else [], "an undeclared field is refused with 422 and the clause it would need")
+    return unless([told] if told else [], say("intake.declared.good"))
 
 
 def double_opt_in(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """Who is live has confirmed; whoever has not was sent the question and nothing else."""
     point = next((p for p in inspection.policy.points.values() if p.clause == clause.id), None)
     if point is None or not inspection.entries("intake.accepted"):
-        return unseen("nobody has subscribed yet")
+        return unseen(say("intake.double-opt-in.unseen"))
     faults = stray_mail(inspection)
     live = inspection.rows(LIVE_OF.where(terms.c.point == point.id))
     given = inspection.rows(
@@ -202,16 +219,16 @@ def double_opt_in(inspection: Inspection, clause: CompiledClause) -> Verdict:
     confirmed = {(row.tenant, bytes(row.sid)) for row in given}
     unproven = [row for row in live if (row.tenant, bytes(row.sid)) not in confirmed]
     if unproven and point.consent:
-        faults.append(f"{len(unproven)} persons are live without having confirmed")
+        faults.append(say("intake.double-opt-in.unproven", persons=len(unproven)))
     if not inspection.entries("intake.confirmed"):
-        return unless(faults, "") if faults else unseen("nobody has confirmed yet")
-    return unless(faults, f"{len(live)} confirmed; the others were only asked")
+        return failed(*faults) if faults else unseen(say("intake.double-opt-in.unconfirmed"))
+    return unless(faults, say("intake.double-opt-in.good", persons=len(live)))
 
 
-def stray_mail(inspection: Inspection) -> list[str]:
+def stray_mail(inspection: Inspection) -> list[Said]:
     """Messages sent to people who have not confirmed, other than the question itself."""
     return [
-        f"{count} messages {template} went to addresses that had not confirmed"
+        say("intake.double-opt-in.mailed", template=template, messages=count)
         for template, count in inspection.rows(TO_PENDING)
         if not template.endswith(".confirm")
     ]
@@ -222,16 +239,26 @@ def registered(inspection: Inspection, clause: CompiledClause) -> Verdict:
     point = next((p for p in inspection.policy.points.values() if p.clause == clause.id), None)
     entries = [e for e in inspection.entries("intake.confirmed") if point and e.facts.get("point") == point.id]
     if point is None or not entries:
-        return unseen("nobody has registered and confirmed yet")
-    return unless(stray_mail(inspection), f"{len(entries)} registrations confirmed by their owners")
+        return unseen(say("intake.registration.unseen"))
+    states = {phase.while_ for use in point.uses for phase in inspection.policy.keeps[use.keep].phases} - {None}
+    faults = stray_mail(inspection)
+    if states:
+        live = {(row.tenant, bytes(row.sid)) for row in inspection.rows(LIVE_OF.where(terms.c.point == point.id))}
+        begun = {
+            (row.tenant, bytes(row.sid)) for row in inspection.rows(BEGUN.where(subject_states.c.state.in_(states)))
+        }
+        faults += [say("intake.registration.stateless", persons=len(live - begun))] if live - begun else []
+    return unless(faults, say("intake.registration.good", registrations=len(entries)))
 
 
 def categories(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """Every field has a category, and what counts as personal is not less than the fields that are taken."""
     fields = [(p.id, f) for p in inspection.policy.points.values() for f in p.fields]
-    faults = [f"{point}.{f.name} has no known category" for point, f in fields if f.category not in CATEGORIES]
+    faults = [
+        say("category.personal.unknown", field=f"{p}.{f.name}") for p, f in fields if f.category not in CATEGORIES
+    ]
     faults += drift(inspection)
-    return unless(faults, f"{len(fields)} fields, each with a category; what has none counts as personal")
+    return unless(faults, say("category.personal.good", fields=len(fields)))
 
 
 CHECKS: dict[str, Check] = {

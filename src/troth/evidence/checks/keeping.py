@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 from sqlalchemy import func, select
 
 from troth.errors import NotFound
-from troth.evidence.checks import Check, Verdict, failed, unless, unseen
+from troth.evidence.checks import Check, Verdict, failed, passed, unless, unseen
 from troth.evidence.inspection import Inspection
+from troth.evidence.said import Said, say
 from troth.policy.model import CompiledClause
 from troth.rights.retention import people_due
 from troth.store.tables import ledger, personal_records, runs, subjects, terms, tree
@@ -55,14 +56,14 @@ def sealed(inspection: Inspection, clause: CompiledClause) -> Verdict:
             own = {str(v).encode() for v in content.values() if len(str(v)) >= SHORTEST} - spelled_out
             values |= own
             if any(value in record.ct for value in own):
-                faults.append("a record holds a value in plain")
+                faults.append(say("vault.sealed.record"))
     if not values:
-        return unless(faults, "") if faults else unseen("no record is held yet")
+        return failed(*faults) if faults else unseen(say("vault.sealed.unseen"))
     files = list(data_files(inspection))
     for file in files:
         if holds_any(file, values):
-            faults.append(f"a value stands in plain in {file.name}")
-    return unless(faults, f"{len(values)} values of the newest records: none in plain in {len(files)} files")
+            faults.append(say("vault.sealed.file", file=file.name))
+    return unless(faults, say("vault.sealed.good", values=len(values), files=len(files)))
 
 
 def data_files(inspection: Inspection) -> Iterator[Path]:
@@ -82,14 +83,14 @@ def holds_any(file: Path, values: set[bytes]) -> bool:
         return False  # a file that went away while we looked holds nothing any more
 
 
-def loose_keys(inspection: Inspection) -> Iterator[str]:
+def loose_keys(inspection: Inspection) -> Iterator[Said]:
     """What would let somebody else read the keys, or carry them off with the data."""
     root = inspection.config.path(inspection.config.root_key)
     if root.exists() and stat.S_IMODE(root.stat().st_mode) & 0o077:
-        yield "the root key can be read by others"
+        yield say("vault.sealed.root-key")
     data, keys = inspection.config.data_database, inspection.config.keys_database
     if data.startswith("sqlite") and Path(urlsplit(data).path).parent == Path(urlsplit(keys).path).parent:
-        yield "keys lie in the data's folder and would be in its backups"
+        yield say("vault.sealed.together")
 
 
 def transit(inspection: Inspection, clause: CompiledClause) -> Verdict:
@@ -97,47 +98,47 @@ def transit(inspection: Inspection, clause: CompiledClause) -> Verdict:
     config = inspection.config
     faults = []
     if not is_loopback(config.host) and not config.tls_certificate:
-        faults.append("pages are served on a public address without TLS")
+        faults.append(say("transit.tls.plain"))
     for name, url in (("data", config.data_url), ("keys", config.keys_url)):
         parts = urlsplit(url)
         far = parts.scheme.startswith("postgresql") and parts.hostname and not is_loopback(parts.hostname)
         if far and "sslmode=verify-full" not in parts.query:
-            faults.append(f"the {name} database is reached without verifying its certificate")
-    where = "this machine only" if is_loopback(config.host) else "TLS 1.2 or newer"
-    mail = "a relay on this machine" if is_loopback(config.mail.host) else "STARTTLS with a verified certificate"
-    return unless(faults, f"pages: {where}; mail: {mail}; no setting turns verification off")
+            faults.append(say("transit.tls.unverified", database=name))
+    pages = say("transit.tls.pages-here") if is_loopback(config.host) else say("transit.tls.pages")
+    mail = say("transit.tls.mail-here") if is_loopback(config.mail.host) else say("transit.tls.mail")
+    return unless(faults, pages, mail, say("transit.tls.good"))
 
 
 def due(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """Nobody's data is older than its rule by more than a day: counted anew, by the rules of each version."""
     late = people_due(inspection.store, inspection.vault, inspection.versions, inspection.now - DAY_MS)
     if late:
-        return failed(f"{late} persons have data that is overdue")
+        return failed(say("retain.due.late", persons=late))
     last = inspection.rows(LAST_RUN)[0][0]
-    return unseen("no retention run yet") if last is None else unless([], "nothing is overdue")
+    return unseen(say("retain.heartbeat.unseen")) if last is None else passed(say("retain.due.good"))
 
 
 def heartbeat(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """Retention ran within the last day."""
     last = inspection.rows(LAST_RUN)[0][0]
     if last is None:
-        return unseen("no retention run yet")
+        return unseen(say("retain.heartbeat.unseen"))
     hours = (inspection.now - last) // 3_600_000
     entries = {e.at_ms for e in inspection.entries("retention.run")}
-    faults = [f"the last retention run is {hours} hours old"] if hours >= 24 else []
-    faults += [] if last in entries else ["the last retention run has no entry"]
-    return unless(faults, f"the last run was {hours} hours ago")
+    faults = [say("retain.heartbeat.old", hours=hours)] if hours >= 24 else []
+    faults += [] if last in entries else [say("retain.heartbeat.no-entry")]
+    return unless(faults, say("retain.heartbeat.good", hours=hours))
 
 
 def periods(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """Every use has a period, every stored record a class that its version gives a period to."""
     policy = inspection.policy
-    faults = [f"a use in {use.clause} has no period" for use in policy.uses if use.keep not in policy.keeps]
-    faults += [f"{keep.name} has no phase" for keep in policy.keeps.values() if not keep.phases]
+    faults = [say("retain.declared.use", clause=use.clause) for use in policy.uses if use.keep not in policy.keeps]
+    faults += [say("retain.declared.phase", keep=keep.name) for keep in policy.keeps.values() if not keep.phases]
     for class_, version in inspection.rows(CLASSES):
         if class_ not in inspection.versions.history.version(version).keeps:
-            faults.append(f"records of class {class_} have no period in version {version}")
-    return unless(faults, f"{len(policy.keeps)} periods cover {len(policy.uses)} uses")
+            faults.append(say("retain.declared.records", keep=class_, version=version))
+    return unless(faults, say("retain.declared.good", periods=len(policy.keeps), uses=len(policy.uses)))
 
 
 def bases(inspection: Inspection, clause: CompiledClause) -> Verdict:
@@ -145,9 +146,8 @@ def bases(inspection: Inspection, clause: CompiledClause) -> Verdict:
     from troth.policy.vocabulary import BASES
 
     uses = inspection.policy.uses
-    faults = [f"a use in {use.clause} has no legal basis" for use in uses if use.basis not in BASES]
-    one = {(use.point, use.purpose, use.clause, use.recipient, use.channel): use.basis for use in uses}
-    return unless(faults, f"{len(uses)} uses, each with one basis ({len(set(one.values()))} kinds)")
+    faults = [say("basis.declared.none", clause=use.clause) for use in uses if use.basis not in BASES]
+    return unless(faults, say("basis.declared.good", uses=len(uses), bases=len({use.basis for use in uses})))
 
 
 def recorded(inspection: Inspection, clause: CompiledClause) -> Verdict:
@@ -155,9 +155,9 @@ def recorded(inspection: Inspection, clause: CompiledClause) -> Verdict:
     size = inspection.rows(TREE)
     count = inspection.rows(ENTRIES)[0][0]
     if not size:
-        return unseen("the ledger is empty")
-    faults = [] if size[0][0] == count else [f"the head counts {size[0][0]} entries, the ledger {count}"]
-    return unless(faults, f"{count} entries under a signed head")
+        return unseen(say("evidence.ledger.unseen"))
+    faults = [] if size[0][0] == count else [say("evidence.ledger.differs", head=size[0][0], entries=count)]
+    return unless(faults, say("evidence.ledger.good", entries=count))
 
 
 CHECKS: dict[str, Check] = {

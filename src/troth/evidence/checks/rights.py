@@ -7,8 +7,9 @@ from functools import partial
 import msgspec
 from sqlalchemy import select
 
-from troth.evidence.checks import Check, Verdict, unless, unseen
+from troth.evidence.checks import Check, Verdict, failed, passed, unless, unseen
 from troth.evidence.inspection import Inspection
+from troth.evidence.said import say
 from troth.policy.model import CompiledClause
 from troth.rights.erasure import remaining
 from troth.rights.requests import LINK_MS, SESSION_MS
@@ -33,8 +34,8 @@ def access(inspection: Inspection, clause: CompiledClause) -> Verdict:
     entries = inspection.entries("access.prepared")
     late = [row for row in inspection.rows(OPEN_REQUESTS) if row.kind == "access" and row.due_ms < inspection.now]
     if late:
-        return unless([f"{len(late)} requests for a copy are past their deadline"], "")
-    return unless([], f"{len(entries)} copies made") if entries else unseen("nobody has asked for a copy yet")
+        return failed(say("right.access.late", requests=len(late)))
+    return passed(say("right.access.good", copies=len(entries))) if entries else unseen(say("right.access.unseen"))
 
 
 def erasing(inspection: Inspection, clause: CompiledClause) -> Verdict:
@@ -42,28 +43,26 @@ def erasing(inspection: Inspection, clause: CompiledClause) -> Verdict:
     rows = inspection.rows(ERASURES)
     ordered = {e.eid for e in inspection.entries("erase.ordered")}
     if not rows and not ordered:
-        return unseen("nobody has been erased yet")
+        return unseen(say("right.erase.unseen"))
     faults = []
     done = {str(e.body.get("refers")): e for e in inspection.entries("erase.done")}
     for row in rows:
         sid, order = bytes(row.sid), bytes(row.ordered)
         if row.state != "gone":
             if row.ordered_ms < inspection.now - HOUR_MS:
-                faults.append("an erasure was ordered more than an hour ago and is not done")
+                faults.append(say("right.erase.slow"))
             continue
         look = inspection.vault.look(row.tenant, sid)
         if look.keys or look.tags:
-            faults.append(f"{look.keys} keys and {look.tags} index entries of an erased person are still there")
+            faults.append(say("right.erase.keys", keys=look.keys, tags=look.tags))
         left = inspection.store.read(partial(remaining, tenant=row.tenant, sid=sid))
         if left:
-            faults.append(f"rows of an erased person are still there in {', '.join(sorted(left))}")
+            faults.append(say("right.erase.rows", tables=", ".join(sorted(left))))
         if order.hex() not in done:
-            faults.append("an erasure is said to be done and the ledger does not say so")
-    faults += ["the ledger knows an erasure that the store has forgotten"] * len(
-        set(done) - {bytes(row.ordered).hex() for row in rows}
-    )
+            faults.append(say("right.erase.no-entry"))
+    faults += [say("right.erase.forgotten")] * len(set(done) - {bytes(row.ordered).hex() for row in rows})
     gone = sum(1 for row in rows if row.state == "gone")
-    return unless(faults, f"{gone} erasures: no key, index entry or row found again")
+    return unless(faults, say("right.erase.good", erasures=gone))
 
 
 def objecting(inspection: Inspection, clause: CompiledClause) -> Verdict:
@@ -71,10 +70,10 @@ def objecting(inspection: Inspection, clause: CompiledClause) -> Verdict:
     rows = inspection.key_rows(OBJECTED)
     entries = inspection.entries("objection.made")
     if not entries:
-        return unseen("nobody has objected yet")
+        return unseen(say("right.object.unseen"))
     faults = []
     if len(rows) < len(entries):
-        faults.append(f"{len(entries)} objections are recorded and {len(rows)} are guarded against a restore")
+        faults.append(say("right.object.guards", objections=len(entries), guards=len(rows)))
     stops = {
         (row.tenant, bytes(row.sid), stop["purpose"]): row.at_ms
         for row in rows
@@ -85,8 +84,8 @@ def objecting(inspection: Inspection, clause: CompiledClause) -> Verdict:
         for node in inspection.policy.ancestors(row.purpose):
             at = stops.get((row.tenant, bytes(row.sid or b""), node))
             if at is not None and (row.ended_ms or 0) > at and (row.tenant, bytes(row.sid)) not in lifted:
-                faults.append("a message was sent after an objection to its purpose")
-    return unless(faults, f"{len(entries)} objections; nothing was sent against them")
+                faults.append(say("right.object.sent"))
+    return unless(faults, say("right.object.good", objections=len(entries)))
 
 
 def stopped_now(inspection: Inspection) -> set[tuple[str, bytes]]:
@@ -99,7 +98,7 @@ def suppressing(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """Every purpose that somebody objected to has suppressions in the key store; they hold no address."""
     entries = inspection.entries("objection.made")
     if not entries:
-        return unseen("nobody has objected yet")
+        return unseen(say("right.object.unseen"))
     scopes = {row.scope for row in inspection.key_rows(SUPPRESSED)}
     again = [(str(e.body.get("purpose")), e.at_ms) for e in inspection.entries("consent.given")]
     missing = {
@@ -109,7 +108,8 @@ def suppressing(inspection: Inspection, clause: CompiledClause) -> Verdict:
         and not any(purpose in inspection.policy.ancestors(given) and later > at for given, later in again)
     }
     return unless(
-        [f"no suppression for {purpose}" for purpose in sorted(missing)], f"suppressed: {', '.join(sorted(scopes))}"
+        [say("suppress.keyed.missing", purpose=purpose) for purpose in sorted(missing)],
+        say("suppress.keyed.good", purposes=", ".join(sorted(scopes)) or "–"),
     )
 
 
@@ -117,7 +117,7 @@ def withdrawing(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """A consent that was withdrawn grants nothing any more."""
     rows = inspection.rows(WITHDRAWN)
     if not rows and not inspection.entries("consent.withdrawn"):
-        return unseen("nobody has withdrawn a consent yet")
+        return unseen(say("consent.withdraw.unseen"))
     grants = {
         (row.tenant, bytes(row.sid), grant["purpose"])
         for row in inspection.rows(STATE_OF)
@@ -134,8 +134,8 @@ def withdrawing(inspection: Inspection, clause: CompiledClause) -> Verdict:
         ask = inspection.versions.history.version(row.version).consents.get(row.consent)
         person = (row.tenant, bytes(row.sid))
         if ask and (*person, ask.purpose) in grants and (*person, row.consent) not in again:
-            faults.append("a withdrawn consent still grants its purpose")
-    return unless(faults, f"{len(inspection.entries('consent.withdrawn'))} withdrawals, none of which grants anything")
+            faults.append(say("consent.withdraw.grants"))
+    return unless(faults, say("consent.withdraw.good", withdrawals=len(inspection.entries("consent.withdrawn"))))
 
 
 def proof(inspection: Inspection, clause: CompiledClause) -> Verdict:
@@ -146,13 +146,13 @@ def proof(inspection: Inspection, clause: CompiledClause) -> Verdict:
     for path in ("/privacy/data", "/privacy/copy.json", "/privacy/receipts"):
         answer = inspection.get(path)
         if answer.status == 200:
-            faults.append(f"{path} opens without proof")
+            faults.append(say("right.proof.open", path=path))
     unproven = [e for e in acts if not any(0 <= e.at_ms - at <= SESSION_MS + LINK_MS for at in proven)]
     if unproven:
-        faults.append(f"{len(unproven)} acts of persons without a proof before them")
+        faults.append(say("right.proof.unproven", acts=len(unproven)))
     if not acts:
-        return unless(faults, "") if faults else unseen("nobody has proven who they are yet")
-    return unless(faults, f"{len(acts)} acts, each after a link to the address on file")
+        return failed(*faults) if faults else unseen(say("right.proof.unseen"))
+    return unless(faults, say("right.proof.good", acts=len(acts)))
 
 
 CHECKS: dict[str, Check] = {

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 from sqlalchemy import func, select
 
-from troth.evidence.checks import Check, Verdict, unless, unseen
+from troth.evidence.checks import Check, Verdict, failed, passed, unless, unseen
 from troth.evidence.checks.pages import probe
 from troth.evidence.inspection import Cited, Inspection
+from troth.evidence.said import say
 from troth.policy.model import CompiledClause
 from troth.store.tables import approvals, links, messages
 
@@ -24,15 +25,15 @@ def purposes(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """Every read names purposes that its version declares; a purpose that none declares is refused (it is tried)."""
     entries = inspection.entries(*READS, "access.prepared", "decision.made")
     if not entries:
-        return unseen("nothing has been read yet")
+        return unseen(say("gate.purpose.unseen"))
     versions = {v.version: set(v.purposes) | {"rights"} for v in inspection.versions.history.versions}
     faults = [
-        "a read names a purpose that no clause declares"
+        say("gate.purpose.undeclared")
         for entry in entries
         if not set(named(entry)) <= versions.get(str(entry.body.get("policy")), set())
     ]
     told = probe(inspection, "gate.purpose")
-    return unless(faults + ([told] if told else []), f"{len(entries)} reads, each for a declared purpose")
+    return unless(faults + ([told] if told else []), say("gate.purpose.good", reads=len(entries)))
 
 
 def named(entry: Cited) -> Iterable[str]:
@@ -46,7 +47,7 @@ def named(entry: Cited) -> Iterable[str]:
 def prohibitions(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """What is forbidden or undeclared is refused (it is tried; the policy's own examples run when it compiles)."""
     told = probe(inspection, "gate.never")
-    return unless([told] if told else [], f"{len(inspection.policy.nevers)} prohibitions stand")
+    return unless([told] if told else [], say("gate.never.good", prohibitions=len(inspection.policy.nevers)))
 
 
 def sharing(inspection: Inspection, clause: CompiledClause) -> Verdict:
@@ -57,29 +58,31 @@ def sharing(inspection: Inspection, clause: CompiledClause) -> Verdict:
         known |= set(version.recipients)
     for entry in inspection.entries(*DISCLOSED):
         if entry.facts.get("recipient") not in known:
-            faults.append("something was given to a recipient that no clause declares")
+            faults.append(say("share.deny.recipient"))
         elif not entry.body.get("refers"):
-            faults.append("something was given out without an intent before it")
+            faults.append(say("share.deny.intent"))
     told = probe(inspection, "share.deny")
     count = len(inspection.entries(*DISCLOSED))
-    return unless(faults + ([told] if told else []), f"{count} disclosures; one without a permit is refused")
+    return unless(faults + ([told] if told else []), say("share.deny.good", disclosures=count))
 
 
 def declared_messages(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """Every message that went out is by a declared template and refers to its intent."""
     sent = inspection.entries("message.sent")
     if not sent:
-        return unseen("no message has been sent yet")
+        return unseen(say("message.declared.unseen"))
     declared = {t for v in inspection.versions.history.versions for t in v.templates}
-    faults = [f"messages {name} are not declared" for name, _ in inspection.rows(SENT) if name not in declared]
+    faults = [
+        say("message.declared.undeclared", template=name) for name, _ in inspection.rows(SENT) if name not in declared
+    ]
     intents = {entry.eid.hex() for entry in inspection.entries("message.queued", "message.sending")}
-    faults += ["a message was sent without an intent" for e in sent if e.body.get("refers") not in intents]
+    faults += [say("message.declared.intent") for e in sent if e.body.get("refers") not in intents]
     faults += [
-        "a message was sent by an undeclared template"
+        say("message.declared.undeclared", template=str(e.facts.get("template")))
         for e in inspection.entries("message.queued")
         if e.facts.get("template") not in declared
     ]
-    return unless(faults, f"{len(sent)} messages sent, all by declared templates")
+    return unless(faults, say("message.declared.good", messages=len(sent)))
 
 
 def unsubscribing(inspection: Inspection, clause: CompiledClause) -> Verdict:
@@ -88,38 +91,40 @@ def unsubscribing(inspection: Inspection, clause: CompiledClause) -> Verdict:
     went = {str(e.facts.get("message")) for e in inspection.entries("message.sent")}
     out = [e for e in sending if str(e.facts.get("message")) in went]
     if not out:
-        return unseen("no marketing message has been sent yet")
-    faults = ["a marketing message went out without an unsubscribe link" for e in out if not e.facts.get("unsubscribe")]
+        return unseen(say("message.unsubscribe.unseen"))
+    faults = [say("message.unsubscribe.lacks") for e in out if not e.facts.get("unsubscribe")]
     standing = inspection.rows(STANDING_LINKS)[0][0]
     if standing < len(out):
-        faults.append(f"{len(out)} marketing messages were sent and {standing} unsubscribe links stand")
-    return unless(faults, f"{len(out)} marketing messages, each with a link that stops them")
+        faults.append(say("message.unsubscribe.gone", messages=len(out), links=standing))
+    return unless(faults, say("message.unsubscribe.good", messages=len(out)))
 
 
 def second_operator(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """What needed a second operator was approved by somebody other than who asked."""
     rows = inspection.rows(USED_APPROVALS)
     if not rows:
-        return unseen("nothing has needed a second operator yet")
+        return unseen(say("operator.second.unseen"))
     alone = [row for row in rows if len(set(json.loads(row.given_by)) - {bytes(row.asked_by).hex()}) < row.needed]
-    faults = [f"{len(alone)} acts were approved by nobody else"] if alone else []
-    return unless(faults, f"{len(rows)} acts approved by a second operator")
+    faults = [say("operator.second.alone", acts=len(alone))] if alone else []
+    return unless(faults, say("operator.second.good", acts=len(rows)))
 
 
 def asking(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """Products have asked before they used their own tables, and got an answer with its entry."""
     entries = inspection.entries("decision.made")
-    return unless([], f"{len(entries)} questions of products answered") if entries else unseen("no product asked yet")
+    if not entries:
+        return unseen(say("product.ask.unseen"))
+    return passed(say("product.ask.good", questions=len(entries)))
 
 
 def approvals_of_persons(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """What was given out beyond the declared ways stands on an approval of the person's own."""
     faults = [
-        "something was given out on an approval that is not recorded"
+        say("share.approval.unrecorded")
         for e in inspection.entries(*DISCLOSED)
         if e.facts.get("approval") and not inspection.entries("approval.given")
     ]
-    return unless(faults, "") if faults else unseen("no disclosure has rested on a person's approval yet")
+    return failed(*faults) if faults else unseen(say("share.approval.unseen"))
 
 
 CHECKS: dict[str, Check] = {

@@ -1,16 +1,20 @@
-"""The words on receipts and proofs: ``<language>.toml`` beside this file, to be laid under a larger catalogue."""
+"""The words on receipts, proofs and the board: ``<language>.toml`` beside this file.
+
+The web lays its own catalogue over them, and a vendor's over both.
+"""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from troth.policy.writing import direction
 
 FOLDER = Path(__file__).parent
-"""Holds one TOML file a language, with the tables ``receipt`` and ``proof``."""
+"""Holds one TOML file a language, with the tables ``receipt``, ``proof``, ``found`` and ``limits``."""
 
 
 class Words(NamedTuple):
@@ -21,13 +25,14 @@ class Words(NamedTuple):
     text: Callable[..., str]
 
 
+@lru_cache(maxsize=8)
 def read_words(language: str = "en") -> Words:
     """Our own texts in this language, or in English where it is not among ours."""
     file = FOLDER / f"{language}.toml"
     spoken = language if language.isalpha() and file.is_file() else "en"
     texts = dict(_flatten(tomllib.loads((FOLDER / f"{spoken}.toml").read_text("utf-8"))))
 
-    def text(key: str, **values: object) -> str:
+    def text(key: str, /, **values: object) -> str:
         return texts[key].format_map(values)
 
     return Words(spoken, direction(spoken), text)
