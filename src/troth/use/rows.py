@@ -10,10 +10,17 @@ from typing import NamedTuple
 
 from troth.store.engine import Database
 
-_SPANS = (
-    "(SELECT {join}(x.state || ' ' || CAST(x.since_ms AS TEXT) || ' ' || COALESCE(CAST(x.until_ms AS TEXT), ''), ';')"
-    " FROM subject_states x WHERE x.tenant = s.tenant AND x.sid = s.sid)"
-)
+# SQLite writes numbers as text by itself.
+_SPANS = {
+    "sqlite": (
+        "(SELECT group_concat(x.state || ' ' || x.since_ms || ' ' || COALESCE(x.until_ms, ''), ';')"
+        " FROM subject_states x WHERE x.tenant = s.tenant AND x.sid = s.sid)"
+    ),
+    "postgresql": (
+        "(SELECT string_agg(x.state || ' ' || x.since_ms::text || ' ' || COALESCE(x.until_ms::text, ''), ';')"
+        " FROM subject_states x WHERE x.tenant = s.tenant AND x.sid = s.sid)"
+    ),
+}
 _COLUMNS = (
     "s.sid, s.state_id, s.mode, s.generation, s.last_use_ms, {spans},"
     " r.rid, r.terms_id, r.class, r.schema, r.anchor_ms, {ct}"
@@ -47,8 +54,7 @@ class Held(NamedTuple):
 
 
 def _text(template: str, database: Database, ct: str) -> str:
-    join = "group_concat" if database.dialect == "sqlite" else "string_agg"
-    columns = _COLUMNS.format(spans=_SPANS.format(join=join), ct=ct)
+    columns = _COLUMNS.format(spans=_SPANS[database.dialect], ct=ct)
     return database.sql(template.format(columns=columns, records=_RECORDS))
 
 

@@ -18,7 +18,9 @@ from troth.use.rows import page_of_persons
 from troth.use.verdicts import Ask, Refused, Taken, Verdict
 
 if TYPE_CHECKING:
-    from troth.use.gate import Gate, Opening
+    from troth.use.gate import Gate
+    from troth.use.in_force import InForce
+    from troth.use.opening import Opening
 
 PAGE = 500  # persons a page: a page is one short snapshot, so that the write-ahead log can be reset between two
 TRIES = 3
@@ -93,11 +95,10 @@ Person = tuple[bytes, list[Sequence[Any]], list[tuple[Sequence[Any], Taken]]]
 def _persons(gate: Gate, opening: Opening, tenant: str, ask: Ask, *, sealed: bool) -> Iterator[Person]:
     """Everybody of whom every field may be taken, with the rows to take them from; a snapshot a page."""
     statement = page_of_persons(gate.store.data, sealed=sealed)
-    verdict = _deciding(gate, ask)
     after = b""
     while True:
-        now = gate.store.clock.now()
-        gate.policy(now)
+        now = gate.clock.now()
+        verdict = _deciding(gate.in_force(now), ask)
         rows = gate.store.data.raw_reader().execute(statement, (tenant, after, PAGE)).fetchall()
         at = 0
         while at < len(rows):
@@ -116,11 +117,12 @@ def _persons(gate: Gate, opening: Opening, tenant: str, ask: Ask, *, sealed: boo
         after = rows[-1][0]
 
 
-def _deciding(gate: Gate, ask: Ask) -> Callable[[Sequence[Any], int], Verdict]:
+def _deciding(force: InForce, ask: Ask) -> Callable[[Sequence[Any], int], Verdict]:
+    plan = force.plan(ask)
+
     def verdict(row: Sequence[Any], now: int) -> Verdict:
-        plan = gate.plan(ask)
-        case = (row[7], row[8], gate.phase(row, now), row[1], row[2])
-        return plan.get(case) or gate.verdict(ask, plan, case)
+        case = (row[7], row[8], force.phase(row, now), row[1], row[2])
+        return plan.get(case) or force.verdict(ask, plan, case)
 
     return verdict
 
@@ -128,7 +130,7 @@ def _deciding(gate: Gate, ask: Ask) -> Callable[[Sequence[Any], int], Verdict]:
 def declared(opening: Opening, ask: Ask) -> Refused | None:
     """None where the policy in force has uses for this purpose that cover the fields together; else the refusal."""
     gate = opening.gate
-    policy = gate.policy(gate.store.clock.now())
+    policy = gate.in_force(gate.clock.now()).policy
     uses = [use for use in policy.uses if use.purpose == ask.purpose and use.recipient == ask.recipient]
     if not uses:
         return Refused((), (f"purpose:{ask.purpose}",))
