@@ -17,7 +17,6 @@ import msgspec
 
 from troth.errors import StartRefused
 
-
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 

@@ -75,7 +75,7 @@ class NotFound(TrothError):
 
 
 class NotAllowed(TrothError):
-    """This address does not take this method. ``methods`` are those it takes."""
+    """A method that this address does not take. ``methods`` are those it takes."""
 
     status = 405
     code = "not-allowed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 from pathlib import Path
@@ -12,7 +13,6 @@ import msgspec
 from troth.cli.opened import DATA, ask
 from troth.config import Config, read_config
 from troth.errors import StartRefused, TrothError
-
 
 PORT = click.IntRange(0, 65535)
 
@@ -25,26 +25,24 @@ def serve(data: Path, host: str | None, port: int | None) -> None:
     """Serve the system in the data folder: pages, interface, mail and retention, in one process."""
     from troth.web.control import perform
     from troth.web.running import start
-    from troth.web.serve import listen, server
+    from troth.web.serve import BACKLOG, listen, server
 
     config = overridden(read_config(data), host, port)
-    bound = listen(config)  # refuses a public address without TLS before anything is opened
-    port = bound.getsockname()[1]
-    config = overridden(config, None, port)  # with port 0 any free one: links must name it
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until there is a server that hears it
-    system = start(config)
-    try:
+    with contextlib.ExitStack() as ending:
+        bound = ending.enter_context(listen(config))  # refuses a public address before anything is opened
+        port = bound.getsockname()[1]
+        config = overridden(config, None, port)  # with port 0 any free one: links must name it
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until there is a server that hears it
+        system = start(config)
+        ending.callback(system.close)
         system.store.listen(lambda request: perform(system, request))
         worker = system.start_worker()
-        try:
-            policy, web = system.policy, server(system.shell, config)
-            signal.signal(signal.SIGTERM, web.handle_exit)
-            click.echo(f"Troth serves {policy.policy} {policy.version} on {config.url} (port {port})")
-            web.run([bound])
-        finally:
-            worker.close()
-    finally:
-        system.close()
+        ending.callback(worker.close)
+        policy, web = system.policy, server(system.shell, config)
+        signal.signal(signal.SIGTERM, web.handle_exit)
+        bound.listen(BACKLOG)  # before it is said: from here on visitors wait instead of being turned away
+        click.echo(f"Troth serves {policy.policy} {policy.version} on {config.url} (port {port})")
+        web.run([bound])
 
 
 def overridden(config: Config, host: str | None, port: int | None) -> Config:

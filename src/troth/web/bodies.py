@@ -172,9 +172,14 @@ def faults_of(value: object, schema: Schema) -> tuple[str, ...]:
     validator = jsonschema_rs.validator_for(schema, validate_formats=True)
     found = []
     for fault in validator.iter_errors(value):
-        pointer = "/" + "/".join(str(part) for part in fault.instance_path)
-        wanted = fault.kind.name if hasattr(fault.kind, "name") else "does not fit"
-        found.append(f"{pointer}: {wanted}")
+        at = [str(part) for part in fault.instance_path]
+        about = fault.kind.as_dict()
+        if fault.kind.name == "required":
+            at.append(str(about["property"]))
+        if fault.kind.name == "additionalProperties":
+            found += [f"/{'/'.join([*at, name[:64]])}: undeclared" for name in about["unexpected"][:20]]
+        else:
+            found.append(f"/{'/'.join(at)}: {fault.kind.name}")
     return tuple(sorted(set(found)))
 
 

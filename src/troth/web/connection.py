@@ -7,6 +7,7 @@ it cannot parse in plain text. Here each of these gets one problem+json, and the
 from __future__ import annotations
 
 import asyncio
+from enum import Enum
 from typing import Any
 
 import msgspec
@@ -19,9 +20,19 @@ MOST_HEAD = 32 * 1024  # bytes: the request's line and headers; browsers send on
 HEAD_SECONDS = 20.0  # from the first byte to the end of the headers
 BODY_SECONDS = 30.0  # from there to the end of the body: 64 KiB, even over a poor line
 
+LINGER_SECONDS = 1.0  # after a refusal: closing on bytes that were not read would take the answer back
+
 MALFORMED = BadRequest("this is not HTTP as we understand it")
 LARGE = HeadTooLarge(f"the address and headers together may have {MOST_HEAD // 1024} KiB")
 SLOW = TooSlow("the request did not arrive in time: nothing was read or stored")
+
+
+class Part(Enum):
+    """What of a request is being received."""
+
+    NONE = 0
+    HEAD = 1
+    BODY = 2
 
 
 class Connection(HttpToolsProtocol):
@@ -29,42 +40,53 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, *about: Any, **named: Any) -> None:
         super().__init__(*about, **named)
-        self.in_head = True
-        self.head = 0  # bytes of it so far
+        self.part = Part.NONE
+        self.head = 0  # bytes of the head in the pieces so far
+        self.length = 0  # bytes of its headers that are whole
         self.refusal: TrothError = MALFORMED
-        self.length = 0
+        self.over = False
         self.late: asyncio.TimerHandle | None = None
+        self.awaited: Part | None = None  # what must have come before ``late``
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as below it
         """A client has come: it has so long to say what it wants."""
         super().connection_made(transport)
-        self.expect(HEAD_SECONDS)
+        self.expect(Part.HEAD)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone."""
         self.expect(None)
         super().connection_lost(exc)
 
-    def expect(self, seconds: float | None) -> None:
-        """From now on what is under way must arrive within ``seconds``; None: nothing is under way."""
+    def expect(self, part: Part | None) -> None:
+        """From now on ``part`` must arrive in time; None: nothing is under way."""
         if self.late is not None:
             self.late.cancel()
+        seconds = {Part.HEAD: HEAD_SECONDS, Part.BODY: BODY_SECONDS}.get(part or Part.NONE)
         self.late = self.loop.call_later(seconds, self.too_slow) if seconds is not None else None
+        self.awaited = part
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have come; those of an unfinished head are counted."""
-        if self.in_head:
-            if self.late is None:
-                self.expect(HEAD_SECONDS)  # the first bytes of another request on a kept connection
+        """Bytes have come. A request that comes in one piece, as almost all do, starts no clock."""
+        if self.over:
+            return
+        if self.part is Part.HEAD:
             self.head += len(data)
         super().data_received(data)
-        if self.in_head and self.head > MOST_HEAD and not self.transport.is_closing():
+        if self.over:
+            return
+        if self.part is Part.HEAD and self.head > MOST_HEAD:
             self.refuse(LARGE)
+        elif self.part is Part.NONE:
+            if self.late is not None:
+                self.expect(None)
+        elif self.awaited is not self.part:
+            self.expect(self.part)
 
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
-        self.in_head, self.length = True, 0
+        self.part, self.head, self.length = Part.HEAD, 0, 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header is whole. A head that comes in one piece with its body is measured here."""
@@ -76,27 +98,23 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is whole: the body follows."""
-        self.in_head, self.head = False, 0
-        if sum(name == b"host" for name, _ in self.headers) != 1 and self.parser.get_http_version() == "1.1":
-            raise ValueError("a request names the one host it is for")  # RFC 9112, 3.2
+        self.part = Part.BODY
         if len(self.url) > MOST_HEAD:
             self.refusal = LARGE
             raise ValueError("the head is too large")
+        if sum(name == b"host" for name, _ in self.headers) != 1 and self.parser.get_http_version() == "1.1":
+            raise ValueError("a request names the one host it is for")  # RFC 9112, 3.2
         super().on_headers_complete()
-        self.expect(BODY_SECONDS)
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        self.expect(None)
-        self.in_head = True
+        self.part, self.awaited = Part.NONE, None
         super().on_message_complete()
 
     def too_slow(self) -> None:
-        """The time is over. A kept connection on which nothing was begun ends without a word."""
+        """The time is over. A connection on which nothing was begun ends without a word."""
         self.late = None
-        if self.transport.is_closing():
-            return
-        if (self.cycle is not None and self.cycle.response_started) or (self.in_head and self.head == 0):
+        if self.part is Part.NONE:
             self.transport.close()
         else:
             self.refuse(SLOW)
@@ -106,17 +124,28 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What could not be parsed."""
-        if self.refusal is MALFORMED and self.cycle is not None and self.cycle.response_started:
-            self.transport.close()  # an answer is under way: another one inside it would be read as part of it
-            return
         self.refuse(self.refusal)
 
     def refuse(self, error: TrothError) -> None:
-        """Answer without asking the application, and end the connection."""
+        """Answer without the application, and end the connection; only end it where one was given."""
+        self.over = True
+        self.expect(None)
+        cycle = self.cycle
+        answered = (
+            cycle is not None and cycle.response_started and (self.part is Part.BODY or not cycle.response_complete)
+        )
+        if self.cycle is not None:  # whoever waits for the rest of this request waits no longer
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if answered or self.transport.is_closing():
+            self.transport.close()
+            return
         body = msgspec.json.encode(problem(error))
         head = (
             f"HTTP/1.1 {error.status} {error.title}\r\ncontent-type: {PROBLEM}\r\ncontent-length: {len(body)}\r\n"
             "cache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode("ascii") + body)
-        self.transport.close()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.late = self.loop.call_later(LINGER_SECONDS, self.transport.close)

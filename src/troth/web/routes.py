@@ -153,7 +153,7 @@ class RouteTable(Generic[S]):
         methods = self.fixed.get(path)
         if methods is None:
             for pattern, convertors, found in self.open.values():
-                hit = pattern.match(path)
+                hit = pattern.fullmatch(path)  # its $ would let an end of line pass
                 if hit:
                     params = {name: convertors[name].convert(value) for name, value in hit.groupdict().items()}
                     methods = found
