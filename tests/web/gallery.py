@@ -12,7 +12,7 @@ from tests.web import vendor
 from troth.errors import Undeclared
 from troth.web.forms import form_view
 from troth.web.pages import Visit, Words, page
-from troth.web.problems import problem
+from troth.web.problems import ShownGap, problem
 from troth.web.routes import Caller, Group, Route
 from troth.web.views import FieldError
 
@@ -90,7 +90,10 @@ SAMPLES: dict[str, tuple[str, Sample]] = {
     "board": ("evidence/board.html", always(board=vendor.BOARD)),
     "board-green": ("evidence/board.html", always(board=vendor.GREEN_BOARD)),
     "verify": ("evidence/verify.html", always(log=vendor.LOG)),
-    "error": ("error.html", always(problem=REFUSAL)),
+    "error": (
+        "error.html",
+        always(problem=REFUSAL, text_key="error.undeclared.text", gaps=[ShownGap("birthday", "fault.required")]),
+    ),
 }
 
 

@@ -146,6 +146,8 @@ class Composer:
         values = {key: clean_lines(value) for key, value in to.values.items()}
         if "link" in values:
             values["link"] = self.link(to.values["link"])
+        if "purpose" in values:
+            values["purpose"] = self._purpose(values["purpose"], language)
         name = greetable(values.get("name") or values.get("first_name") or "")
         greeting = self.said("mail.greeting.name" if name else "mail.greeting.nobody", language)
         values |= {
@@ -162,6 +164,13 @@ class Composer:
         if to.unsubscribe is not None:
             values["unsubscribe_link"] = self.link(to.unsubscribe)
         return values
+
+    def _purpose(self, purpose: str, language: str) -> str:
+        """What a purpose is called; its id where the catalogue is silent."""
+        try:
+            return self.said(f"purpose.{purpose}", language)
+        except KeyError:
+            return purpose
 
     def _text(self, template: Template, to: Addressee, language: str) -> str:
         """The words with their footer, placeholders still open."""

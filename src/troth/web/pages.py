@@ -23,7 +23,7 @@ The templates and what they are given (types in ``troth.web.views``):
   ``consequences: Sequence[str]`` (catalogue keys). ``privacy/receipts.html``: ``receipts: Sequence[ReceiptView]``.
 - ``evidence/board.html``: ``board: BoardView``. ``evidence/verify.html``: ``log`` with ``origin``, ``key``,
   ``fingerprint``, ``size``.
-- ``error.html``: ``problem: Problem``.
+- ``error.html``: ``problem: Problem``, ``text_key``, ``gaps: Sequence[ShownGap]``.
 - ``console/…``: see ``troth.web.console``.
 """
 

@@ -2,7 +2,8 @@
 
 A refusal of Troth's own keeps its words: they name clauses and fields, never values. Anything else is a fault of
 ours: the caller gets an incident number, the log gets the number, the kind of fault and the places in the code,
-and never the fault's message, which may hold what somebody typed.
+and never the fault's message, which may hold what somebody typed. People read the catalogue's words for the kind of
+refusal, and for the clause that refuses where it has any; the English detail is for programs.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 import secrets
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from starlette.requests import Request
@@ -18,6 +19,9 @@ from starlette.responses import Response
 
 from troth.errors import NotAllowed, TrothError
 from troth.web.routes import Route
+
+if TYPE_CHECKING:
+    from troth.web.catalogue import Catalogue
 
 PROBLEM = "application/problem+json"
 TYPE_BASE = "/problems/"
@@ -83,6 +87,23 @@ def extra_headers(error: TrothError) -> dict[str, str]:
     return {}
 
 
+class ShownGap(NamedTuple):
+    """What is missing, for people: a name of the policy's or the form's own, and the catalogue's words about it."""
+
+    name: str
+    key: str
+
+
+def shown_gap(catalogue: Catalogue, gap: str) -> ShownGap:
+    """A gap without its English: the place it names, and the catalogue's key of what is wrong there, if it has one.
+
+    ``/email: required`` has both; ``operators:2`` is a name; ``/: is not valid UTF-8`` has neither.
+    """
+    name, separated, rule = gap.partition(": ")
+    key = f"fault.{rule}"
+    return ShownGap(name.strip("/"), key if separated and catalogue.has(key) else "")
+
+
 def wants_page(request: Request, route: Route[Any] | None) -> bool:
     """True where a person is looking: an HTML page is answered rather than problem+json."""
     if route is not None and route.kind == "api":
@@ -97,7 +118,16 @@ def answer(request: Request, route: Route[Any] | None, error: TrothError) -> Res
         from troth.web.pages import page
 
         headers.pop("www-authenticate", None)
-        made = page(request, "error.html", status=error.status, problem=problem(error))
+        catalogue = request.state.visit.pages.catalogue
+        special = f"error.{error.code}.at.{error.clause}"
+        made = page(
+            request,
+            "error.html",
+            status=error.status,
+            problem=problem(error),
+            text_key=special if catalogue.has(special) else f"error.{error.code}.text",
+            gaps=[gap for gap in (shown_gap(catalogue, gap) for gap in error.gaps) if gap.name or gap.key],
+        )
         made.headers.update(headers)
         return made
     return Response(msgspec.json.encode(problem(error)), error.status, headers, PROBLEM)
