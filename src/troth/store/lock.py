@@ -36,13 +36,21 @@ class Locked(StartRefused):
     code = "locked"
 
 
+def unwritable(folder: Path, fault: OSError) -> StartRefused:
+    """The one clear error for a folder in which nothing can be made."""
+    return StartRefused(f"the data folder {folder} cannot be written: {fault.strerror}")
+
+
 class FolderLock:
     """The lock on a data folder, held until ``release`` or the end of the process."""
 
     def __init__(self, folder: Path) -> None:
-        """Take the lock. Raises ``Locked`` at once if another process has it."""
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Take the lock. Raises ``Locked`` at once if another process has it, ``StartRefused`` if it cannot be made."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as fault:
+            raise unwritable(folder, fault) from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -88,12 +96,15 @@ class Listener:
         self._file = folder / SOCKET
         self._handler = handler
         self._closing = False
-        self._file.unlink(missing_ok=True)  # of a process that ended without closing: the lock says it is gone
         self._socket = socket.socket(socket.AF_UNIX)
         before = os.umask(0o177)
         try:
+            self._file.unlink(missing_ok=True)  # of a process that ended without closing: the lock says it is gone
             with _Address(folder) as address:
                 self._socket.bind(address)
+        except OSError as fault:
+            self._socket.close()
+            raise unwritable(folder, fault) from None
         finally:
             os.umask(before)
         self._socket.listen(8)
