@@ -168,6 +168,19 @@ class Reads:
         tick.waiters.append(waiter)
         return waiter
 
+    def block(self, reads: Sequence[Read], loop: asyncio.AbstractEventLoop, settle: Callable[[Item], None]) -> None:
+        """Record a block that its caller gathered; ``settle`` is called on ``loop`` when it is durable, or refused.
+
+        The item then has its ``fault``, or as ``value`` the entry's id and the places of the reads that are refused.
+        """
+        item = Item(Write(self._body(reads, "read.block"), lane=Lane.READ))
+        item.loop, item.settle = loop, settle
+        try:
+            self._store.writer.put(item)
+        except Exception as refusal:
+            item.fault = refusal
+            settle(item)
+
     def record(self, reads: Sequence[Read], *, scan: bool = False) -> bytes:
         """Record reads of a job or a procedure, and wait: the entry's id. ``scan``: as one entry ``read.scan``.
 
@@ -181,13 +194,7 @@ class Reads:
 
     def _close(self, tick: _Tick) -> None:
         self._here.tick = None
-        item = Item(Write(self._body(tick.reads, "read.block"), lane=Lane.READ))
-        item.loop, item.settle = tick.loop, tick.settle
-        try:
-            self._store.writer.put(item)
-        except Exception as refusal:
-            item.fault = refusal
-            tick.settle(item)
+        self.block(tick.reads, tick.loop, tick.settle)
 
     def _body(self, reads: Sequence[Read], kind: str) -> Callable[[DataTx], tuple[bytes, frozenset[int]]]:
         def body(tx: DataTx) -> tuple[bytes, frozenset[int]]:

@@ -20,6 +20,7 @@ from troth.policy.model import Decision, Form
 from troth.store import Lane, Store, Write
 from troth.store.reads import Reads
 from troth.use.denials import Denials, Due, Refusal
+from troth.use.gathering import Gathering
 from troth.use.in_force import InForce
 from troth.use.interned import InternedStates, InternedTerms
 from troth.use.opening import Answer, Opening, Weighed
@@ -47,6 +48,7 @@ class Gate:
         self.reads = Reads(store, vault.seal_block)
         self.terms = InternedTerms(store.data)
         self.states = InternedStates(store.data)
+        self.gathering = Gathering(self)
         self._force: InForce | None = None
         self._one = one_person(store.data)
         self.inline = store.data.dialect == "sqlite"

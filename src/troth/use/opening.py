@@ -82,21 +82,13 @@ class Opening:
         """As ``read``, on an event loop."""
         gate = self.gate
         gate.reads.admit()
-        if gate.inline:
-            prepared = self._prepare(tenant, sid, fields)
-        else:
-            prepared = await gate.off_loop(lambda: self._prepare(tenant, sid, fields))
-        if isinstance(prepared, Refused):
-            denied, write = self._deny(tenant, sid, prepared)
+        found = await gate.gathering.join(self, tenant, sid, fields)
+        if isinstance(found, Refused):
+            denied, write = self._deny(tenant, sid, found)
             if write is not None:
                 await gate.store.awrite(write)
             raise denied
-        values, clauses, read = prepared
-        try:
-            eid = await gate.reads.note(read)
-        except Conflict as fault:
-            raise changed() from fault
-        return Answer(values, clauses, eid, read[2])
+        return found
 
     def scan(self, tenant: str, fields: Collection[str]) -> Scan:
         """These fields of everybody of whom they may all be taken: one entry, durable when this returns.
@@ -166,10 +158,15 @@ class Opening:
 
     def _prepare(self, tenant: str, sid: bytes, fields: frozenset[str]) -> Prepared | Refused:
         """Decide, and open what the decision permits. Nothing of it may leave before its entry is durable."""
+        now = self.gate.clock.now()
+        return self.open_rows(tenant, sid, fields, self.gate.fetch(tenant, sid), now)
+
+    def open_rows(
+        self, tenant: str, sid: bytes, fields: frozenset[str], rows: Sequence[Sequence[Any]], now: int
+    ) -> Prepared | Refused:
+        """As ``_prepare``, of rows that were read already, all of one snapshot, at ``now``."""
         gate = self.gate
-        now = gate.clock.now()
         force, ask, plan = self._question(fields, now)
-        rows = gate.fetch(tenant, sid)
         try:
             if len(rows) == 1:  # most people have one record, and most cases were decided before: no detours
                 row = rows[0]

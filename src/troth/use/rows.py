@@ -6,7 +6,8 @@ Plain text, run on the thread's own driver connection: on the smallest read SQLA
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from troth.store.engine import Database
 
@@ -31,6 +32,10 @@ PAGE = (
     "SELECT {columns} FROM (SELECT * FROM subjects WHERE tenant = ? AND sid > ? AND mode IN ('live', 'restricted')"
     " ORDER BY sid LIMIT ?) s LEFT {records} ORDER BY s.sid, r.rid"
 )
+
+
+MANY = "SELECT {columns} FROM subjects s LEFT {records} WHERE s.tenant = ? AND s.sid "
+CHUNK = 64  # persons in one statement
 
 
 class Held(NamedTuple):
@@ -61,6 +66,20 @@ def _text(template: str, database: Database, ct: str) -> str:
 def one_person(database: Database) -> str:
     """``(tenant, sid) -> rows of Held``; no row where there is no such person."""
     return _text(ONE, database, "r.ct")
+
+
+@lru_cache(maxsize=2 * CHUNK)
+def _many(database: Database, count: int) -> str:
+    if database.dialect == "postgresql":
+        return _text(MANY, database, "r.ct") + "= ANY(%s)"
+    return _text(MANY, database, "r.ct") + f"IN ({', '.join('?' * count)})"
+
+
+def many_persons(database: Database, tenant: str, sids: list[bytes]) -> tuple[str, tuple[Any, ...]]:
+    """Statement and values for rows of ``Held`` of up to ``CHUNK`` different persons, in no order."""
+    if database.dialect == "postgresql":
+        return _many(database, 0), (tenant, sids)
+    return _many(database, len(sids)), (tenant, *sids)
 
 
 def page_of_persons(database: Database, *, sealed: bool) -> str:
