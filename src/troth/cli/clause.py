@@ -6,11 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import msgspec
 import yaml
 
+from troth.cli.demo import EXAMPLE
 from troth.cli.init import example
 from troth.cli.opened import ask
 from troth.cli.policy import compiled
+from troth.config import read_config
+from troth.evidence.board import BoardRow
+from troth.evidence.words import read_words
 from troth.policy import compile as compile_policy
 from troth.policy.diagnostics import did_you_mean
 from troth.policy.model import CompiledPolicy
@@ -43,15 +48,21 @@ def lines(name: str, policy: Path | None, bindings: Path | None, data: Path | No
     yield from (f"  test  {place}" for place in places(TESTS, clause.id))
     if data:
         row = next(r for r in ask(data, "board")["rows"] if r["clause"] == name)
-        yield f"Stands: {row['status']}, {row['entries']} entries: {row['reason']}"
+        stands = msgspec.convert(row, BoardRow)
+        yield f"Stands: {stands.status}, {stands.entries} entries: {stands.reason}"
+        if limits := stands.limits(read_words()):
+            yield f"What this cannot show: {limits}"
 
 
 def the_policy(policy: Path | None, bindings: Path | None, data: Path | None) -> CompiledPolicy:
     """The named policy, the data folder's, or the example."""
-    if policy or data:
-        return compiled(policy or (data or Path()) / "policy.md", bindings)
+    if policy is None and data is not None:
+        config = read_config(data)
+        return compiled(config.path(config.policy), config.path(config.bindings) if config.bindings else None)
+    if policy is not None or EXAMPLE.exists():
+        return compiled(policy or EXAMPLE, bindings)
     made = compile_policy(example(), filename="policy.md").policy
-    assert made is not None, "the example policy compiles: a test holds it to that"
+    assert made is not None, "the packaged policy compiles: a test holds it to that"
     return made
 
 

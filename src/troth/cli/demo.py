@@ -107,7 +107,7 @@ def demo(
     show = Show(quiet=as_json)
     good = False
     try:
-        with served(folder, 0 if once and port is None else port or 8420, chosen, bindings, show) as stage:
+        with served(folder, port if port is not None else 0 if once else 8420, chosen, bindings, show) as stage:
             try:
                 walk(stage)
                 good = finish(stage, as_json)

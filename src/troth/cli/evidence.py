@@ -91,22 +91,28 @@ def verify(
 @DATA
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the pack here: a new folder or .zip.")
 @click.option("--json", "as_json", is_flag=True, help="The board as JSON on the standard output.")
-def prove(data: Path, output: Path | None, as_json: bool) -> None:
-    """Compute the clause board and write the evidence down. Exit 0 unless a clause fails."""
+@click.option("--language", default="en", show_default=True, help="The language of the pack's page: en or ar.")
+def prove(data: Path, output: Path | None, as_json: bool, language: str) -> None:
+    """Compute the clause board and write the evidence down. Exit 0 if no clause fails and the evidence holds."""
+    from troth.config import read_config
     from troth.evidence.board import BoardRow
     from troth.evidence.clauses import Board
     from troth.evidence.prove import prove as prove_to
+    from troth.evidence.words import read_words
 
+    holds = True
     answer = ask(data, "board")
     board = Board(msgspec.convert(answer["rows"], tuple[BoardRow, ...]), answer["at"], answer["version"])
     if output:
-        pack = prove_to(board.rows, data / "evidence", output, made_ms=board.at_ms)
-        click.echo(f"written to {pack.path}", err=as_json)
+        evidence = read_config(data).folder / "evidence"
+        pack = prove_to(board.rows, evidence, output, made_ms=board.at_ms, words=read_words(language))
+        holds = pack.report.ok
+        click.echo(f"written to {pack.path}" + ("" if holds else "; the evidence does NOT hold"), err=as_json)
     if as_json:
         click.echo(json.dumps([json_row(row) for row in board.rows], indent=1))
     else:
         print_board(board)
-    sys.exit(1 if any(row.status == "FAIL" for row in board.rows) else 0)
+    sys.exit(1 if not holds or any(row.status == "FAIL" for row in board.rows) else 0)
 
 
 def json_row(row: BoardRow) -> dict[str, object]:
