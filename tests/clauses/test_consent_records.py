@@ -100,6 +100,23 @@ def test_a_record_binds_the_words_the_version_and_the_notice_that_were_shown(ven
     assert given["facts"]["record"] == found["dct:identifier"]
 
 
+def test_a_consent_given_by_somebody_who_was_here_already_is_a_record_of_theirs(vendor: Vendor) -> None:
+    ann = Person()
+    sid = vendor.join("registration", ann)
+    vendor.submit("newsletter", ann)
+    asked = json.loads(vendor.entries("intake.accepted")[-1])["facts"]["notice"]
+    vendor.confirm(ann.email)
+    copy = vendor.system.access.copy(TENANT, sid)
+    (found,) = copy.consents
+    assert found["dpv:hasDataSubject"]["@id"] == f"urn:troth:subject:{sid.hex()}"
+    assert found["dpv:hasConsentStatus"] == ["dpv:ConsentGiven"]
+    # the entry that the record now joins to binds it to the notice that was shown, as the first one did
+    held = next(record for record in copy.records if record.point == "newsletter")
+    joined = json.loads(vendor.entries("subject.joined")[-1])
+    assert held.entry == joined["eid"]
+    assert (joined["facts"]["notice"], joined["facts"]["version"]) == (asked, held.version)
+
+
 def test_a_record_holds_no_value_of_the_person(vendor: Vendor) -> None:
     ann = Person()
     sid = vendor.join("newsletter", ann)

@@ -12,21 +12,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, update
+import msgspec
+from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
 from troth.collect.forms import kind_of
 from troth.errors import Conflict, NotFound, Unproven
-from troth.notice.consents import CLASS, SCHEMA, TABLE, Consent, Consents
+from troth.notice.consents import CLASS, SCHEMA, TABLE, Consent, Consents, as_of
 from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy, Grant, State, Stop
 from troth.store import Store, Write, links
 from troth.store.ledger import EntryDraft
 from troth.store.links import Link
-from troth.store.tables import consent_records
+from troth.store.tables import consent_records, ledger
 from troth.store.tables import links as link_table
 from troth.store.writer import DataTx, KeyTx
-from troth.vault import NewRecord, Vault
+from troth.vault import NewRecord, StoredRecord, Vault
 from troth.world import Clock
 
 MOVE = (
@@ -44,6 +45,7 @@ FOLLOW = (
     .values(sid=bindparam("to"))
 )
 GONE = "what this link was to confirm is not here any more: please fill in the form again"
+BODY = select(ledger.c.body).where(ledger.c.eid == bindparam("of_eid"))
 MECHANISM = {"newsletter": "intake.double-opt-in"}
 
 
@@ -135,8 +137,9 @@ class Confirmation:
             for row in rows
         ]
         pending = self._requested(tenant, sid)
-        opened = [(consent, self.consents.open(tenant, sid, consent)) for consent in pending]
+        opened = [(consent, as_of(self.consents.open(tenant, sid, consent), owner)) for consent in pending]
         scopes = [policy.consents[c.consent].purpose for c in pending if c.consent in policy.consents]
+        bound = self._bound(rows)
         staged = self.vault.stage(tenant, sid=owner, identifiers={}, records=records, pending=False, classes=(CLASS,))
 
         def before(ktx: KeyTx) -> None:
@@ -154,7 +157,7 @@ class Confirmation:
                     clause="purpose.account",
                     mechanism="intake.registration",
                     actor="subject",
-                    facts={"point": link.ref, "records": len(records)},
+                    facts={"point": link.ref, "records": len(records), **bound},
                 ),
                 staged.opening,
             )
@@ -172,6 +175,14 @@ class Confirmation:
             self.vault.destroy(ktx, tenant, sid)
 
         return self.store.write(Write(before=before, body=body, after=after))
+
+    def _bound(self, rows: list[StoredRecord]) -> dict[str, str]:
+        """The notice and version that the submission was bound to: the entry its records now join to says so too."""
+        eids = {row.eid for row in rows}
+        found = self.store.read(lambda c: [c.execute(BODY, {"of_eid": eid}).scalar() for eid in sorted(eids)])
+        facts: list[dict[str, Any]] = [msgspec.json.decode(body).get("facts", {}) for body in found if body]
+        notices = sorted({str(each["notice"]) for each in facts if "notice" in each})
+        return {"notice": notices[0], "version": rows[0].terms.version} if len(notices) == 1 else {}
 
     def _suppressed(self, tenant: str, sid: bytes, policy: CompiledPolicy) -> frozenset[Stop]:
         """What this person's address was told to be spared for good, whoever it belonged to in our files then (L17)."""

@@ -115,7 +115,7 @@ def record_of(
         "dct:conformsTo": "ISO/IEC TS 27560:2023",
         "dct:hasVersion": str(SCHEMA),
         "dct:identifier": record,
-        "dpv:hasDataSubject": {"@id": f"urn:troth:subject:{subject}", "@type": "dpv:DataSubject"},
+        "dpv:hasDataSubject": subject_of(subject),
         "dpv:hasNotice": {
             "@type": "dpv:PrivacyNotice",
             "dct:identifier": policy.policy,
@@ -162,6 +162,16 @@ def record_of(
         "troth:given": given["dct:date"] if given else None,
         "troth:events": events,
     }
+
+
+def subject_of(subject: str) -> dict[str, str]:
+    """The person of a record, by an opaque id."""
+    return {"@id": f"urn:troth:subject:{subject}", "@type": "dpv:DataSubject"}
+
+
+def as_of(value: dict[str, Any], sid: bytes) -> dict[str, Any]:
+    """A record as one of this person: for a submission that turned out to be theirs."""
+    return value | {"dpv:hasDataSubject": subject_of(sid.hex())}
 
 
 def receipt_of(record: dict[str, Any], at_ms: int, receipt_id: str) -> dict[str, Any]:

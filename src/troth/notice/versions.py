@@ -44,13 +44,21 @@ class Versions:
         self.history = History(())
         self._published: dict[str, int] = {}
         self._floor = 0
+        self._texts: dict[tuple[str, str | None], CompiledPolicy] = {}
+
+    def _compile(self, source: str, bindings: str | None, filename: str) -> CompiledPolicy:
+        """As ``compiled``, each text once: a start reads the configured file and the stored version of it."""
+        known = self._texts.get((source, bindings))
+        if known is None:
+            known = self._texts[source, bindings] = compiled(source, bindings, filename)
+        return known
 
     def load(self) -> History:
         """Read what was published. A stored text whose hash is not the recorded one stops the start."""
         rows = self.store.read(lambda connection: connection.execute(ALL).mappings().all())
         versions = []
         for row in rows:
-            version = compiled(row["source"], row["bindings"], f"version {row['version']}")
+            version = self._compile(row["source"], row["bindings"], f"version {row['version']}")
             if version.sha256 != row["sha256"]:
                 raise StartRefused(
                     f"the stored text of version {row['version']} is not the one that was published: restore it, "
@@ -69,7 +77,10 @@ class Versions:
         The same text again changes nothing. ``Conflict``: this version exists with another text (nothing is edited
         silently). ``Invalid``: it does not compile, or it would bind from a day that has passed.
         """
-        policy = compiled(source, bindings, "the policy")
+        for version in self.history.versions:
+            if (version.source, version.bindings) == (source, bindings):
+                return version
+        policy = self._compile(source, bindings, "the policy")
         known = {version.version: version for version in self.history.versions}
         same = known.get(policy.version)
         if same is not None:
