@@ -95,7 +95,7 @@ def test_a_store_that_closes_under_a_read_tells_it_so(either: House) -> None:
         reading = asyncio.ensure_future(opening.aread("main", sid, EMAIL))
         await asyncio.sleep(0)
         either.store.writer.close()
-        return await asyncio.gather(reading, return_exceptions=True)
+        return list(await asyncio.gather(reading, return_exceptions=True))
 
     (found,) = asyncio.run(run())
     assert isinstance(found, Unavailable | Answer)
