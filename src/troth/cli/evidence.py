@@ -47,7 +47,7 @@ def print_board(board: Board) -> None:
 )
 @click.option("--receipt", "receipts", multiple=True, type=click.Path(exists=True, path_type=Path), help="A receipt.")
 @click.option("--hashes-only", is_flag=True, help="The folder holds no entries, as it is published to everybody.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="The whole report as JSON, for tools.")
 def verify(
     folder: Path,
     trusted: str | None,
@@ -123,7 +123,9 @@ def json_row(row: BoardRow) -> dict[str, object]:
 @click.command()
 @click.argument("name")
 @click.option("--policy", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A policy file.")
-@click.option("--bindings", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--bindings", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Declarations laid over --policy."
+)
 @click.option("--data", type=FOLDER, envvar="TROTH_DATA", help="A data folder: adds how the clause stands.")
 def clause(name: str, policy: Path | None, bindings: Path | None, data: Path | None) -> None:
     """One clause: its sentence, declaration, mechanisms, and the code and tests that keep them."""

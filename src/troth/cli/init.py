@@ -39,7 +39,7 @@ sender = "{contact}"
     default="link",
 )
 @click.option("--country", default="IE", show_default=True, help="Where the controller is (ISO 3166).")
-@click.option("--port", default=8420, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--port", default=8420, show_default=True, type=click.IntRange(1, 65535), help="Where to listen.")
 def init(folder: Path, name: str, contact: str, hosts: str, policy: str, sign_in: str, country: str, port: int) -> None:
     """Set up a system in FOLDER: five questions."""
     from troth.cli.opened import ask

@@ -85,7 +85,7 @@ def summary(policy: CompiledPolicy | None, counts: dict[str, int], name: str) ->
 
 @click.command()
 @click.argument("policy", type=FILE)
-@click.option("--bindings", type=FILE)
+@click.option("--bindings", type=FILE, help="Declarations laid over a text that somebody else owns.")
 @click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="A folder.")
 def render(policy: Path, bindings: Path | None, output: Path) -> None:
     """Write the published pages of POLICY into a folder: plain HTML, one anchor and one page a clause."""
@@ -100,7 +100,7 @@ def render(policy: Path, bindings: Path | None, output: Path) -> None:
 @click.argument("policy", type=FILE)
 @click.argument("purpose")
 @click.argument("fields", nargs=-1, required=True)
-@click.option("--bindings", type=FILE)
+@click.option("--bindings", type=FILE, help="Declarations laid over a text that somebody else owns.")
 @click.option("--point", help="Where the data was collected; the only one that has these fields unless named.")
 @click.option("--channel", help="Over which channel, where it is about a message: email.")
 @click.option("--recipient", help="Who is to receive it, if not the controller itself.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from sqlalchemy import Connection, bindparam, select
@@ -40,14 +40,19 @@ MESSAGES = (
 )
 
 
+def said(description: str) -> msgspec.Meta:
+    """What a member of the copy means, for its schema (``docs/reference/copy.md``)."""
+    return msgspec.Meta(description=description)
+
+
 class Used(msgspec.Struct, frozen=True):
     """One use of a record's fields: a line of the record of processing activities."""
 
-    purpose: str
-    basis: str
-    fields: tuple[str, ...]
-    clause: str
-    recipient: str | None
+    purpose: Annotated[str, said("what for, as the policy names it")]
+    basis: Annotated[str, said("the legal basis: one of the six of Art. 6(1) GDPR")]
+    fields: Annotated[tuple[str, ...], said("which of the record's fields")]
+    clause: Annotated[str, said("the clause of the policy that permits it")]
+    recipient: Annotated[str | None, said("the class of recipients it is given to; null: nobody else")]
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -56,35 +61,37 @@ class Held(msgspec.Struct, frozen=True):
     ``until`` is the time (UTC milliseconds) at which it will be erased, None while that depends on the person.
     """
 
-    id: str
-    point: str
-    surface: str
-    version: str
-    collected: int
-    source: str
-    entry: str
-    values: dict[str, Any]
-    uses: tuple[Used, ...]
-    kept: tuple[str, ...]
-    until: int | None
+    id: Annotated[str, said("the record's id, hex")]
+    point: Annotated[str, said("the collection point: newsletter, registration")]
+    surface: Annotated[str, said("the site or product it was collected on")]
+    version: Annotated[str, said("the version of the policy it was collected under")]
+    collected: Annotated[int, said("when, in UTC milliseconds")]
+    source: Annotated[str, said("where it comes from")]
+    entry: Annotated[str, said("the ledger's entry of the collection, hex")]
+    values: Annotated[dict[str, Any], said("field -> value, as held")]
+    uses: Annotated[tuple[Used, ...], said("what it may be used for")]
+    kept: Annotated[tuple[str, ...], said("how long, in the policy's figures")]
+    until: Annotated[int | None, said("when it will be erased, in UTC milliseconds; null: it depends on you")]
 
 
 class Copy(msgspec.Struct, frozen=True):
     """The whole copy. Times are UTC milliseconds; ids are hex."""
 
-    format: str
-    made: int
-    controller: dict[str, str]
-    policy: dict[str, str]
-    records: tuple[Held, ...]
-    consents: tuple[dict[str, Any], ...]
-    objections: tuple[dict[str, str | None], ...]
-    states: tuple[dict[str, Any], ...]
-    messages: tuple[dict[str, Any], ...]
-    requests: tuple[dict[str, Any], ...]
-    recipients: tuple[dict[str, Any], ...]
-    rights: tuple[str, ...]
-    entry: str
+    format: Annotated[str, said(f"{FORMAT!r}; another shape would have another name")]
+    made: Annotated[int, said("when the copy was made, in UTC milliseconds")]
+    controller: Annotated[dict[str, str], said("who is responsible: name, contact, address, country")]
+    policy: Annotated[dict[str, str], said("the policy in force: policy, version, sha256 of its text")]
+    records: Annotated[tuple[Held, ...], said("everything held, record by record")]
+    consents: Annotated[tuple[dict[str, Any], ...], said("consent records as JSON-LD (ISO/IEC TS 27560, DPV)")]
+    objections: Annotated[tuple[dict[str, str | None], ...], said("purpose, and channel (null: every channel)")]
+    states: Annotated[tuple[dict[str, Any], ...], said("state, since, until: what the keeping rests on")]
+    messages: Annotated[tuple[dict[str, Any], ...], said("template, purpose, state, queued: what was sent to you")]
+    requests: Annotated[tuple[dict[str, Any], ...], said("kind, state, received, due: what you asked for")]
+    recipients: Annotated[
+        tuple[dict[str, Any], ...], said("class, role, countries, purpose: who else may receive data")
+    ]
+    rights: Annotated[tuple[str, ...], said("the rights that the policy grants")]
+    entry: Annotated[str, said("the ledger's entry of this copy, hex")]
 
 
 class Access:

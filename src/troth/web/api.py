@@ -211,6 +211,12 @@ BOARD_SCHEMA: Schema = {
             "entries": {"type": "integer"},
             "reason": {"type": "string"},
             "last_ms": {"type": ["integer", "null"]},
+            "said": {
+                "type": "array",
+                "description": "the reason by key and values, for whoever shows it in another language",
+                "items": {"type": "object", "properties": {"key": {"type": "string"}, "values": {"type": "object"}}},
+            },
+            "mechanisms": {"type": "array", "items": {"type": "string"}},
         },
     },
 }
