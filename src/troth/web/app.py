@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from troth.web import health
-from troth.web.catalogue import read_catalogue
+from troth.web.catalogue import Catalogue, read_catalogue
 from troth.web.metrics import Metrics
 from troth.web.pages import Pages
 from troth.web.routes import Group
@@ -23,17 +23,19 @@ def build(
     groups: Sequence[Group[S]],
     *,
     texts: Sequence[Path] = (),
+    catalogue: Catalogue | None = None,
     templates: Sequence[Path] = (),
     on_start: Sequence[Hook] = (),
     on_stop: Sequence[Hook] = (),
 ) -> Shell[S]:
     """The ASGI application over ``system``.
 
-    ``texts`` and ``templates`` are folders of the vendor's own that are laid over ours. ValueError where two routes
-    claim one address, or a route has a scope that no group's guard proves.
+    ``texts`` and ``templates`` are folders of the vendor's own that are laid over ours; ``catalogue`` is for whoever has
+    read the texts already. ValueError where two routes claim one address, or a route has a scope that no group's guard
+    proves.
     """
     static, metrics = Static(), Metrics()
-    pages = Pages(read_catalogue(*texts), static, templates)
+    pages = Pages(catalogue or read_catalogue(*texts), static, templates)
     own: Group[S] = Group("shell", [*static.routes(), *health.routes(metrics, lambda: shell.table.routes)])
     shell: Shell[S] = Shell(system, [own, *groups], pages, metrics, on_start=on_start, on_stop=on_stop)
     return shell

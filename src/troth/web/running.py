@@ -128,7 +128,7 @@ class Running:
         self.approvals = Approvals(store, {act.name: act for act in ACTS})
         self.repair = Repair(store, vault.keyring)
         staff: Group[Any] = console.group()  # knows of a system only what staff need
-        self.shell = build(self, [*GROUPS, staff])
+        self.shell = build(self, [*GROUPS, staff], catalogue=self.catalogue)
         self.inspector = Inspector(self, lambda: self.shell)
 
     def _make_ready(self) -> None:
