@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Delete, RowMapping, Table, bindparam, delete,
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.elements import ColumnElement
 
-from troth.errors import Conflict, NotFound, Unavailable
+from troth.errors import Busy, Conflict, NotFound, Unavailable, Unknown
 from troth.notice.versions import Versions
 from troth.policy.model import State
 from troth.store import Lane, Store, Write, links
@@ -145,9 +145,13 @@ class Erasures:
         language: str = "en",
         as_seen: Seen | None = None,
     ) -> Certificate:
-        """Order the erasure and carry it out. Returns what was seen; a step left over is a job that goes on."""
+        """Order the erasure and carry it out. Returns what was seen; a step left over is a job that goes on.
+
+        Raises what ``order`` raises. Once it is ordered nothing is raised: the certificate says how far it got.
+        """
         order = self.order(tenant, sid, cause=cause, actor=actor, language=language, as_seen=as_seen)
-        self.carry_out(order)
+        with contextlib.suppress(Busy, Unavailable, Unknown, NotFound):  # NotFound: the job was faster, all is gone
+            self.carry_out(order)
         return self.certificate(order)
 
     def order(

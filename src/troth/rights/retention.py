@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, select, tuple_
 
-from troth.errors import Conflict, NotFound, Unavailable
+from troth.errors import Conflict, NotFound
 from troth.notice.consents import CLASS as CONSENT_CLASS
 from troth.notice.versions import Versions
 from troth.rights.erasure import Erasures
@@ -211,12 +211,14 @@ class RetentionRun:
             else:
                 seen_of = frozenset((record.rid, record.generation) for record in person.due)
                 try:
-                    self.erasures.erase(person.tenant, person.sid, cause="retention", actor="system", as_seen=seen_of)
+                    done = self.erasures.erase(
+                        person.tenant, person.sid, cause="retention", actor="system", as_seen=seen_of
+                    )
                 except Conflict:
                     continue  # something was added or chosen meanwhile: the next run looks again
                 except NotFound:
                     continue  # erased by another meanwhile
-                except Unavailable:
+                if done.state != "gone":
                     continue  # ordered, and not done: its own job goes on
                 erased += 1
                 records += len(person.due)
