@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib.resources
+import json
 import re
 from pathlib import Path
 
@@ -16,13 +17,13 @@ TOML = """# Troth's configuration. Every setting can also be given as TROTH_<NAM
 policy = "policy.md"
 host = "127.0.0.1"
 port = {port}
-base_url = "{base_url}"
+base_url = {base_url}
 
 [mail]
 # The relay for outgoing mail. Outside this machine it must offer STARTTLS with a verified certificate.
 host = "127.0.0.1"
 port = 25
-sender = "{contact}"
+sender = {contact}
 """
 
 
@@ -48,12 +49,17 @@ def init(folder: Path, name: str, contact: str, hosts: str, policy: str, sign_in
 
     if folder.exists() and any(folder.iterdir()):
         raise StartRefused(f"{folder} is not empty: name a new folder, so that no key is ever overwritten")
+    if not hosts.split():
+        raise StartRefused("name at least one host: links in mails begin with it")
+    source = existing(Path(policy)) if policy else starting_policy(name, contact, hosts.split(), country)
+    check(source, Path(policy or "policy.md"))
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    source = Path(policy).read_text("utf-8") if policy else starting_policy(name, contact, hosts.split(), country)
     (folder / "policy.md").write_text(source, "utf-8")
     first = hosts.split()[0]
     base = f"http://{first}:{port}" if first in ("localhost", "127.0.0.1") else f"https://{first}"
-    (folder / "troth.toml").write_text(TOML.format(port=port, base_url=base, contact=contact), "utf-8")
+    (folder / "troth.toml").write_text(
+        TOML.format(port=port, base_url=json.dumps(base), contact=json.dumps(contact)), "utf-8"
+    )
     FileProvider.create(folder / "keys" / "root.key", SystemRandomness())
     link = ask(folder, "operator.invite", name="admin")["link"]
     click.echo(
@@ -70,16 +76,34 @@ def starting_policy(name: str, contact: str, hosts: list[str], country: str) -> 
     text = example()
     today = dt.datetime.now(tz=dt.UTC).date().isoformat()
     told = {
-        "name: Example Backup Ltd": f"name: {name}",
-        "contact: privacy@example.com": f"contact: {contact}",
-        "country: IE": f"country: {country}",
+        "name: Example Backup Ltd": f"name: {json.dumps(name, ensure_ascii=False)}",
+        "contact: privacy@example.com": f"contact: {json.dumps(contact)}",
+        "country: IE": f"country: {json.dumps(country)}",
         "version: 2026-01-15": f"version: {today}",
         "effective: 2026-02-15": f"effective: {today}",
     }
     for old, new in told.items():
         text = text.replace(old, new, 1)
-    own = ", ".join(dict.fromkeys([*hosts, "localhost", "127.0.0.1"]))
-    return re.sub(r"(site:www: \{hosts: )\[[^]]*\]", rf"\1[{own}]", text, count=1)
+    own = ", ".join(json.dumps(host) for host in dict.fromkeys([*hosts, "localhost", "127.0.0.1"]))
+    return re.sub(r"(site:www: \{hosts: )\[[^]]*\]", lambda found: f"{found[1]}[{own}]", text, count=1)
+
+
+def existing(path: Path) -> str:
+    """The policy to start from; ``StartRefused`` where it cannot be read."""
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise StartRefused(f"the policy {path.name} cannot be read: {type(fault).__name__}") from fault
+
+
+def check(source: str, path: Path) -> None:
+    """Nothing is made for a policy that does not compile: all its errors, and where to begin."""
+    from troth.policy import compile as compile_policy
+
+    compilation = compile_policy(source, filename=path.name)
+    if compilation.policy is None:
+        errors = tuple(d.render() for d in compilation.diagnostics if d.severity == "error")
+        raise StartRefused("the policy does not compile, so nothing was set up", gaps=errors)
 
 
 def example() -> str:
