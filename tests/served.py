@@ -34,8 +34,12 @@ def set_up(folder: Path, settings: str = "") -> Path:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment for commands: this repository's source, nothing of Troth's own settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("TROTH_")}
+    """The environment for commands: this repository's source, compiled once; nothing of Troth's own settings."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("TROTH_") and name != "PYTHONDONTWRITEBYTECODE"
+    }
     return kept | {"PYTHONPATH": str(ROOT / "src")} | more
 
 

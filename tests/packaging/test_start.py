@@ -36,8 +36,8 @@ LATER = {
 def test_the_second_start_answers_in_under_a_second(tmp_path: Path) -> None:
     starts, bare = second_starts(tmp_path / "data", 3)
     ratio = min(start.cpu for start in starts) / min(bare)
-    assert ratio < 2.6, "it costs more than loading the libraries and reading the policy: what else is done?"
-    if os.getloadavg()[0] < 0.7 * (os.cpu_count() or 1):  # else the clock measures the other tests
+    assert ratio < 2.3, "it costs more than loading the libraries and reading the policy: what else is done?"
+    if os.getloadavg()[0] < 1.2 * (os.cpu_count() or 1):  # else the clock measures the other tests
         assert min(start.wall for start in starts) < SECONDS
 
 
