@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parents[3] / "bench"
 KNOWN = ("vault", "writer")
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
 @click.argument("name", type=click.Choice(KNOWN))
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def bench(name: str, options: tuple[str, ...]) -> None:
