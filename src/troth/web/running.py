@@ -140,6 +140,7 @@ class Running:
         self.repair.run()
         self.repair.hasten((GUARD_JOB, ERASE_JOB, CLASSES_JOB))  # what a crash left owing is done first
         self.messages.resolve()
+        self.disclosures.resolve()
 
     def _version_now(self) -> str:
         policy = self.versions.in_force(self.versions.now())
