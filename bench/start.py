@@ -7,6 +7,7 @@ libraries below (the ratio holds on any machine); and the memory after the walk 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 import subprocess
@@ -48,18 +49,28 @@ def one(folder: Path) -> Start:
 
 def memory(process: int) -> int:
     """The largest resident size of a running process so far, in bytes."""
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()  # of the program it runs now
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def ended(*command: str) -> tuple[int, float, int]:
-    """Run a command to its end: exit status, seconds of CPU, largest resident size in bytes."""
+    """Run a command to its end: exit status, seconds of CPU, largest resident size in bytes.
+
+    The size is looked at while it runs: what the system tells afterwards begins with the size of whoever started it.
+    """
     process = subprocess.Popen(
         [sys.executable, *command], env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    _, status, used = os.wait4(process.pid, 0)
+    largest = 0
+    while True:
+        done, status, used = os.wait4(process.pid, os.WNOHANG)
+        if done:
+            break
+        with contextlib.suppress(StopIteration, OSError):  # it ends just now
+            largest = max(largest, memory(process.pid))
+        time.sleep(0.02)  # between two looks
     process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
+    return process.returncode, used.ru_utime + used.ru_stime, largest
 
 
 def below() -> float:

@@ -30,7 +30,7 @@ def build(
 ) -> Shell[S]:
     """The ASGI application over ``system``.
 
-    ``texts`` and ``templates`` are folders of the vendor's own that are laid over ours; ``catalogue`` is for whoever has
+    ``texts`` and ``templates`` are folders of the vendor's own that are laid over ours; ``catalogue`` is for who has
     read the texts already. ValueError where two routes claim one address, or a route has a scope that no group's guard
     proves.
     """
