@@ -13,6 +13,7 @@ import click
 from troth.errors import StartRefused
 
 SIGN_IN = ("link", "account")
+PLAIN = re.compile(r"[^\W\d_][\w .,&@-]*[\w.]")
 TOML = """# Troth's configuration. Every setting can also be given as TROTH_<NAME> in the environment.
 policy = "policy.md"
 host = "127.0.0.1"
@@ -76,9 +77,9 @@ def starting_policy(name: str, contact: str, hosts: list[str], country: str) -> 
     text = example()
     today = dt.datetime.now(tz=dt.UTC).date().isoformat()
     told = {
-        "name: Example Backup Ltd": f"name: {json.dumps(name, ensure_ascii=False)}",
-        "contact: privacy@example.com": f"contact: {json.dumps(contact)}",
-        "country: IE": f"country: {json.dumps(country)}",
+        "name: Example Backup Ltd": f"name: {scalar(name)}",
+        "contact: privacy@example.com": f"contact: {scalar(contact)}",
+        "country: IE": f"country: {scalar(country)}",
         "version: 2026-01-15": f"version: {today}",
         "effective: 2026-02-15": f"effective: {today}",
     }
@@ -86,6 +87,11 @@ def starting_policy(name: str, contact: str, hosts: list[str], country: str) -> 
         text = text.replace(old, new, 1)
     own = ", ".join(json.dumps(host) for host in dict.fromkeys([*hosts, "localhost", "127.0.0.1"]))
     return re.sub(r"(site:www: \{hosts: )\[[^]]*\]", lambda found: f"{found[1]}[{own}]", text, count=1)
+
+
+def scalar(value: str) -> str:
+    """The value as YAML: as people write it where that is plain, quoted where it could be read as something else."""
+    return value if PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
 
 
 def existing(path: Path) -> str:
