@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from tests.clauses.conftest import Open
 from tests.clauses.vendor import BEGIN, TENANT, Person, Vendor, example
 from tests.residue import find, spellings
 from troth.cli.walk import ANN, BEN
@@ -224,3 +225,13 @@ def test_a_row_that_names_the_person_beside_an_entry_is_noticed(vendor: Vendor) 
         Write(lambda tx: tx.enqueue("kept", f"{TENANT}/{sid.hex()}/{entry}", run_ms=BEGIN + 999 * DAY_MS))
     )
     assert ["erase.ordered", "objection.made"] in [roots(vendor, group, mine) for group in joined(vendor)]
+
+
+def test_the_board_leaves_an_entry_for_what_it_opens(opened: Open) -> None:
+    """Whoever looks at the board has records opened: that is a read, and it is in the ledger first."""
+    system = opened()
+    before = len(system.inspector.inspection().entries("read.check"))
+    system.inspector.now()
+    found = system.inspector.inspection().entries("read.check")
+    assert len(found) == before + 1
+    assert found[0].facts["persons"] >= 1

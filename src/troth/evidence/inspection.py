@@ -1,7 +1,7 @@
 """What a clause's check may look at: the policy in force, the ledger, the state of both stores, and served pages.
 
-An inspection reads and never writes. Pages are fetched as a visitor gets them, without cookies. Everything is
-looked up once per inspection, so that one board is one picture.
+An inspection reads; all that it writes is the entry that says what it opened. Pages are fetched as a visitor gets
+them, without cookies. Everything is looked up once per inspection, so that one board is one picture.
 """
 
 from __future__ import annotations

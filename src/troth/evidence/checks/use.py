@@ -14,7 +14,7 @@ from troth.evidence.said import say
 from troth.policy.model import CompiledClause
 from troth.store.tables import approvals, links, messages
 
-READS = ("read.block", "read.scan")
+READS = ("read.block", "read.scan", "read.check")
 DISCLOSED = ("disclosure.made", "disclosure.unknown")
 SENT = select(messages.c.template, func.count()).where(messages.c.state == "sent").group_by(messages.c.template)
 STANDING_LINKS = select(func.count()).where(links.c.kind == "unsubscribe")
