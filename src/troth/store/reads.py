@@ -78,6 +78,8 @@ def as_read(database: Database) -> Check:
 
 
 CHUNK = 64
+MOST = 256
+"""How many reads a block holds: its transaction looks each of them up, and others wait for it."""
 
 
 @lru_cache(maxsize=CHUNK)
@@ -107,6 +109,18 @@ def _as_read_sqlite(tx: DataTx, reads: Sequence[Read]) -> frozenset[int]:
     return frozenset(gone)
 
 
+class Recorded(NamedTuple):
+    """What became of some reads: why they could not be recorded, or the entry they stand in and who is refused."""
+
+    fault: BaseException | None
+    eid: bytes
+    refused: frozenset[int]  # places of the reads whose persons changed since
+
+
+Settle: TypeAlias = Callable[[Recorded], None]
+NOBODY: frozenset[int] = frozenset()
+
+
 class _Tick:
     """The reads of one tick of one loop, and who waits for each."""
 
@@ -117,24 +131,60 @@ class _Tick:
         self.reads: list[Read] = []
         self.waiters: list[asyncio.Future[bytes]] = []
 
-    def settle(self, item: Item) -> None:
+    def settle(self, recorded: Recorded) -> None:
         """On the loop: the block is durable, or was refused."""
-        eid, refused = (b"", frozenset()) if item.fault else item.value
         for at, waiter in enumerate(self.waiters):
             if waiter.done():
                 continue  # its client went away; the entry stands ("prepared")
-            if item.fault is not None:
-                waiter.set_exception(item.fault)
-            elif at in refused:
+            if recorded.fault is not None:
+                waiter.set_exception(recorded.fault)
+            elif at in recorded.refused:
                 waiter.set_exception(changed())
             else:
-                waiter.set_result(eid)
+                waiter.set_result(recorded.eid)
+
+
+class _Block:
+    """A block on its way to the writer. Until the writer takes it, the loop's next ticks may still join."""
+
+    __slots__ = ("_closed", "_lock", "loop", "parts", "reads")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.reads: list[Read] = []
+        self.parts: list[tuple[int, int, Settle]] = []  # first read, how many, and who is told
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def join(self, reads: Sequence[Read], settle: Settle) -> bool:
+        """Add the reads of a tick; False if the block is under way or full."""
+        with self._lock:
+            if self._closed or (self.reads and len(self.reads) + len(reads) > MOST):
+                return False
+            self.parts.append((len(self.reads), len(reads), settle))
+            self.reads += reads
+            return True
+
+    def close(self) -> Sequence[Read]:
+        """On the writer's thread: nobody joins from here on."""
+        with self._lock:
+            self._closed = True
+        return self.reads
+
+    def settle(self, item: Item) -> None:
+        """On the loop: tell each part what became of its own reads."""
+        self.close()
+        eid, refused = (b"", NOBODY) if item.fault is not None else item.value
+        for first, count, settle in self.parts:
+            mine = frozenset(at - first for at in refused if first <= at < first + count) if refused else NOBODY
+            settle(Recorded(item.fault, eid, mine))
 
 
 class _Here(threading.local):
-    """The tick that gathers on this thread."""
+    """The tick that gathers on this thread, and the block that the writer has not taken yet."""
 
     tick: _Tick | None = None
+    block: _Block | None = None
 
 
 class Reads:
@@ -168,25 +218,33 @@ class Reads:
         tick.waiters.append(waiter)
         return waiter
 
-    def block(self, reads: Sequence[Read], loop: asyncio.AbstractEventLoop, settle: Callable[[Item], None]) -> None:
-        """Record a block that its caller gathered; ``settle`` is called on ``loop`` when it is durable, or refused.
+    def block(self, reads: Sequence[Read], loop: asyncio.AbstractEventLoop, settle: Settle) -> None:
+        """Record reads that were gathered on ``loop``, on its thread; ``settle`` is called there when that is durable.
 
-        The item then has its ``fault``, or as ``value`` the entry's id and the places of the reads that are refused.
+        They join the block that still waits for the writer, if there is one: while one is being synced, the next
+        gathers. Whoever joins late waits no longer than alone.
         """
-        item = Item(Write(self._body(reads, "read.block"), lane=Lane.READ))
-        item.loop, item.settle = loop, settle
+        block = self._here.block
+        if block is not None and block.loop is loop and block.join(reads, settle):
+            return
+        block = self._here.block = _Block(loop)
+        block.join(reads, settle)
+        body = self._body(block.close, "read.block")
+        item = Item(Write(body, lane=Lane.READ))
+        item.loop, item.settle = loop, block.settle
         try:
             self._store.writer.put(item)
         except Exception as refusal:
+            self._here.block = None
             item.fault = refusal
-            settle(item)
+            block.settle(item)
 
     def record(self, reads: Sequence[Read], *, scan: bool = False) -> bytes:
         """Record reads of a job or a procedure, and wait: the entry's id. ``scan``: as one entry ``read.scan``.
 
         Raises as ``note``'s future does, if any of the reads is refused.
         """
-        body = self._body(reads, "read.scan" if scan else "read.block")
+        body = self._body(lambda: reads, "read.scan" if scan else "read.block")
         eid, refused = self._store.write(Write(body, lane=Lane.READ))
         if refused:
             raise changed()
@@ -196,8 +254,9 @@ class Reads:
         self._here.tick = None
         self.block(tick.reads, tick.loop, tick.settle)
 
-    def _body(self, reads: Sequence[Read], kind: str) -> Callable[[DataTx], tuple[bytes, frozenset[int]]]:
+    def _body(self, close: Callable[[], Sequence[Read]], kind: str) -> Callable[[DataTx], tuple[bytes, frozenset[int]]]:
         def body(tx: DataTx) -> tuple[bytes, frozenset[int]]:
+            reads = close()
             refused = self._check(tx, reads)
             kept = [read for at, read in enumerate(reads) if at not in refused] if refused else reads
             if refused and not kept:

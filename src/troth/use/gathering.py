@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from troth.errors import Unavailable
-from troth.store.item import Item
+from troth.store.reads import MOST, Recorded
 from troth.use.opening import Answer, Prepared, changed
 from troth.use.rows import CHUNK, many_persons
 from troth.use.verdicts import Refused
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from troth.use.gate import Gate
     from troth.use.opening import Opening
 
-MOST = 256  # reads in one block: its transaction looks each of them up, and others wait for it
 Rows = list[Sequence[Any]]
 
 
@@ -147,14 +146,14 @@ class Gathering:
         if not opened:
             return
 
-        def settle(item: Item) -> None:
+        def settle(recorded: Recorded) -> None:
             """On the loop: the block is durable, or it was refused."""
-            eid, refused = (b"", frozenset()) if item.fault else item.value
+            fault, eid, refused = recorded
             for at, (prepared, waiter) in enumerate(opened):
                 if waiter.done():
                     continue  # its client went away; the entry stands ("prepared")
-                if item.fault is not None:
-                    waiter.set_exception(item.fault)
+                if fault is not None:
+                    waiter.set_exception(fault)
                 elif at in refused:
                     waiter.set_exception(changed())
                 else:
