@@ -8,8 +8,19 @@ import pytest
 
 from tests.clauses.vendor import TENANT, Person, Vendor, example, vendor_at
 from troth.cli.walk import answers
+from troth.collect.intake import Faulty, Submission
 from troth.errors import Unproven
 from troth.world import DAY_MS
+
+
+def test_without_the_box_ticked_nothing_is_taken(vendor: Vendor) -> None:
+    """A newsletter rests on the yes: a form without it comes back, and nothing of the person is kept."""
+    point = vendor.system.policy.points["newsletter"]
+    with pytest.raises(Faulty):
+        vendor.system.intake.take(
+            Submission("main", "site:www", "newsletter", answers(point, {"email": "no@example.org", "name": "No One"}))
+        )
+    assert vendor.count("subjects") == 0
 
 
 def test_looking_at_the_link_changes_nothing_and_pressing_it_confirms_once(vendor: Vendor) -> None:

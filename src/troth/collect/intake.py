@@ -221,8 +221,11 @@ class Intake:
 
 
 def only_by_consent(point: Point) -> bool:
-    """True where nothing that is asked for here may be used without the consent that the form offers."""
-    return point.consent is not None and bool(point.uses) and all(use.basis == "consent" for use in point.uses)
+    """True where the form is there for its consent: without a yes, no contract asks for what it collects.
+
+    What else may then be done with it (asking for the proof of the address, fulfilling rights) is about the yes.
+    """
+    return point.consent is not None and not any(use.basis == "contract" for use in point.uses)
 
 
 def confirm_template(policy: CompiledPolicy, point: Point) -> Template | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from troth.collect.intake import only_by_consent
 from troth.errors import Invalid
 from troth.notice.shown import PointNotice, notice_for
 from troth.policy.model import CompiledPolicy, Field, Point
@@ -94,6 +95,7 @@ def form_view(
             name=CONSENT_FIELD,
             ask=point.consent.ask,
             ticked=CONSENT_FIELD in values,
+            required=only_by_consent(point),
             error=by_name.get(CONSENT_FIELD, ""),
         )
     return FormView(
