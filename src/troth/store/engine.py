@@ -8,6 +8,7 @@ Python ships.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
@@ -182,7 +183,7 @@ class Database:
         if self.path is None:
             return 0
         try:
-            return self.path.with_name(self.path.name + "-wal").stat().st_size
+            return os.stat(f"{self.path}-wal").st_size  # asked after every batch: pathlib costs as much as the question
         except FileNotFoundError:
             return 0
 
@@ -232,7 +233,7 @@ class Database:
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
             if begin:
-                connection.exec_driver_sql(begin)
+                driver(connection).execute(begin)  # past SQLAlchemy, whose own way costs ten times that
 
         return engine
 
