@@ -84,8 +84,14 @@ def test_a_full_disk_is_waited_out(small: Path, tmp_path: Path) -> None:
     with serving(folder, log=tmp_path / "log") as server:
         acknowledged = until_refused(server)
         assert acknowledged > 0
-        refused(submit(server), 503)
-        assert server.get("/health").status == 503
+        told = []
+        while 503 not in told and len(told) < 50:  # the writer looks for room by itself, and may find a little
+            answer = submit(server)
+            acknowledged += answer.status == 201
+            if answer.status != 201:
+                refused(answer, 503)
+            told.append(server.get("/health").status)
+        assert 503 in told
         assert server.get("/policy").status == 200
         assert taken(folder) == (acknowledged,) * 3
         subprocess.run(["mount", "-o", "remount,size=30m", str(small)], check=True)

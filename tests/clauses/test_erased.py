@@ -228,7 +228,7 @@ def test_an_old_copy_of_the_keys_does_open_an_old_copy_of_the_data_as_the_certif
         sid = vendor.join("registration", ann)
         vendor.system.store.publish()
         old = tmp_path / "old"
-        shutil.copytree(vendor.folder, old, ignore=shutil.ignore_patterns("*.sock"))
+        shutil.copytree(vendor.folder, old, ignore=shutil.ignore_patterns("*.sock", "*.new"))
         vendor.system.erasures.erase(TENANT, sid)
         system = start(demonstration_config(old, 0, 9), clock=SetClock(BEGIN))
         try:
@@ -300,7 +300,7 @@ KINDS: dict[str, tuple[str, Callable[[Path, bytes], None]]] = {
 def test_a_copy_planted_in_plain_is_found(case: Case, kind: str, tmp_path: Path) -> None:
     name, plant = KINDS[kind]
     copy = tmp_path / "copy"
-    shutil.copytree(case.vendor.folder, copy, ignore=shutil.ignore_patterns("*.sock"))
+    shutil.copytree(case.vendor.folder, copy, ignore=shutil.ignore_patterns("*.sock", "*.new"))
     there = [
         path for path in sorted(copy.rglob("*")) if path.is_file() and path.as_posix().startswith(f"{copy}/{name}")
     ]
