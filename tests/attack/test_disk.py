@@ -84,7 +84,7 @@ def test_a_full_disk_is_waited_out(small: Path, tmp_path: Path) -> None:
     with serving(folder, log=tmp_path / "log") as server:
         acknowledged = until_refused(server)
         assert acknowledged > 0
-        told = []
+        told: list[int] = []
         while 503 not in told and len(told) < 50:  # the writer looks for room by itself, and may find a little
             answer = submit(server)
             acknowledged += answer.status == 201
