@@ -26,10 +26,11 @@ from troth.config import Config
 from troth.store import tables
 from troth.store.checkpoint import Ed25519Signer
 from troth.store.durability import prepare_sqlite
+from troth.store.engine import driver
 from troth.store.ledger import EntryDraft
 from troth.store.open import Store, open_store
 from troth.store.reads import Read, Reads
-from troth.store.writer import DataTx, Write
+from troth.store.writer import DataTx, Lane, Write
 from troth.world import SystemClock, SystemRandomness
 
 ROW = "INSERT INTO products (id, tenant, name, key_hash, scopes, created_ms) VALUES (?, ?, ?, ?, ?, ?)"
@@ -141,9 +142,13 @@ def reader(store: Store) -> tuple[Callable[[], Awaitable[object]], Callable[[], 
 
     async def noted() -> None:
         sid = sids[next(turn) % 1000]
+
+        def body(tx: DataTx) -> None:
+            generation, mode = driver(tx.connection).execute(sql, ("main", sid)).fetchone()
+            reads.append(tx, [Read("main", sid, generation, "account", "purpose.account", mode)])
+
         reads.admit()
-        generation, mode = raw.execute(sql, ("main", sid)).fetchone()
-        await reads.note(Read("main", sid, generation, "account", "purpose.account", mode))
+        await store.awrite(Write(body, lane=Lane.READ))
 
     return plain, noted
 

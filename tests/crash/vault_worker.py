@@ -228,6 +228,7 @@ def run(job: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     death = Death(job["at"])
     house.open()
+    house.store.publisher.publish()  # what opening left to publish would be counted among the first events, or not
     death.watch()
     SCENARIOS[job["scenario"]](house, Acknowledged(folder), death)
     house.close()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import threading
 from hashlib import sha256
 from typing import Any
 
@@ -74,21 +72,14 @@ def blocks(store: Store) -> list[tuple[dict[str, Any], list[bytes]]]:
     return found
 
 
-def test_all_reads_of_one_tick_are_one_entry_that_names_nobody(shop: Shop) -> None:
+def test_reads_of_one_transaction_are_one_entry_that_names_nobody(shop: Shop) -> None:
     store = shop.open()
     sids = people(store, 20)
     reads = Reads(store, seal)
-
-    async def one(sid: bytes) -> None:
-        await reads.note(read_of(sid))
-
-    async def main() -> None:
-        await asyncio.gather(*(one(sid) for sid in sids))
-
-    asyncio.run(main())
+    eid = store.write(Write(lambda tx: reads.append(tx, [read_of(sid) for sid in sids]), lane=Lane.READ))
     ((entry, who),) = blocks(store)
     assert who == sids
-    assert entry["kind"] == "read.block"
+    assert (entry["kind"], entry["eid"]) == ("read.block", eid.hex())
     assert entry["facts"]["n"] == 20
     assert entry["facts"]["purposes"] == [["newsletter", 20]]
     assert entry["clause"] == "purpose.newsletter"
@@ -97,42 +88,19 @@ def test_all_reads_of_one_tick_are_one_entry_that_names_nobody(shop: Shop) -> No
     assert day == NOON // DAY_MS
 
 
-def test_the_answer_waits_until_the_block_is_durable(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = shop.open()
-    (sid,) = people(store, 1)
-    reads = Reads(store, seal)
-    order: list[str] = []
-    real = store.data.commit
-
-    def commit(transaction: Any) -> None:
-        order.append("commit begins")
-        real(transaction)
-        order.append("commit ended")
-
-    monkeypatch.setattr(store.data, "commit", commit)
-
-    async def main() -> None:
-        await reads.note(read_of(sid))
-        order.append("answer")
-
-    asyncio.run(main())
-    assert order == ["commit begins", "commit ended", "answer"]
-
-
 @pytest.mark.parametrize("changed", [{"generation": 2}, {"mode": "erasing"}, {"mode": "restricted"}, {"mode": "void"}])
-def test_a_person_who_changed_since_the_read_is_refused_alone(shop: Shop, changed: dict[str, Any]) -> None:
+def test_a_person_who_changed_since_the_read_is_refused_and_nothing_is_recorded(
+    shop: Shop, changed: dict[str, Any]
+) -> None:
     store = shop.open()
     one, two = people(store, 2)
     reads = Reads(store, seal)
-
-    async def main() -> list[Any]:
-        notes = [reads.note(read_of(one)), reads.note(read_of(two))]  # both were read in generation 1
-        return await asyncio.gather(*notes, return_exceptions=True)
-
+    both = [read_of(one), read_of(two)]  # read in generation 1
     change(store, one, **changed)
-    first, second = asyncio.run(main())
-    assert isinstance(first, Conflict)
-    assert isinstance(second, bytes)
+    with pytest.raises(Conflict):
+        reads.record(both)
+    assert blocks(store) == []
+    assert reads.record([read_of(two)])
     assert [who for _, who in blocks(store)] == [[two]]
 
 
@@ -170,78 +138,28 @@ def test_no_read_is_admitted_that_could_not_be_recorded(shop: Shop) -> None:
     reads = Reads(store, seal)
     reads.admit()
     refuse_entries(store, True)
-
-    async def main() -> None:
-        await reads.note(read_of(sid))
-
-    with pytest.raises(Unavailable):
-        asyncio.run(main())
-    with pytest.raises(Unavailable):
-        reads.admit()
-    with pytest.raises(Unavailable):
-        reads.record([read_of(sid)])
-    assert blocks(store) == []
-    refuse_entries(store, False)
+    try:
+        with pytest.raises(Unavailable):
+            reads.record([read_of(sid)])
+        with pytest.raises(Unavailable):
+            reads.admit()
+        assert blocks(store) == []
+    finally:
+        refuse_entries(store, False)
 
 
-def test_a_full_lane_refuses_before_anything_is_read_and_a_late_note_gets_no_answer(lite: Shop) -> None:
+def test_a_full_lane_refuses_before_anything_is_read(lite: Shop) -> None:
     store = lite.open()
     (sid,) = people(store, 1)
     reads = Reads(store, seal)
-
-    async def main() -> Any:
-        with held(store):
-            for _ in range(CAPACITY[Lane.READ]):
-                store.submit(Write(lambda tx: None, lane=Lane.READ))
-            with pytest.raises(Busy):
-                reads.admit()
-            return await asyncio.gather(reads.note(read_of(sid)), return_exceptions=True)
-
-    assert isinstance(asyncio.run(main())[0], Busy)
+    with held(store):
+        for _ in range(CAPACITY[Lane.READ]):
+            store.submit(Write(lambda tx: None, lane=Lane.READ))
+        with pytest.raises(Busy):
+            reads.admit()
+        with pytest.raises(Busy):
+            reads.record([read_of(sid)])
     assert blocks(store) == []
-
-
-def test_a_reader_who_goes_away_takes_nobody_elses_answer_along(lite: Shop) -> None:
-    store = lite.open()
-    one, two = people(store, 2)
-    reads = Reads(store, seal)
-
-    async def main() -> None:
-        async def wait(sid: bytes) -> bytes:
-            return await reads.note(read_of(sid))
-
-        with held(store):
-            gone, stays = asyncio.ensure_future(wait(one)), asyncio.ensure_future(wait(two))
-            for _ in range(3):
-                await asyncio.sleep(0)
-            gone.cancel()
-        assert await stays
-
-    asyncio.run(main())
-    assert [who for _, who in blocks(store)] == [[one, two]]  # prepared, and recorded as such
-
-
-def test_loops_on_several_threads_and_one_after_the_other_do_not_mix(lite: Shop) -> None:
-    store = lite.open()
-    sids = people(store, 8)
-    reads = Reads(store, seal)
-    eids: set[bytes] = set()
-
-    async def main(sid: bytes) -> None:
-        for _ in range(10):
-            eids.add(await reads.note(read_of(sid)))
-
-    def work(sid: bytes) -> None:
-        asyncio.run(main(sid))
-        asyncio.run(main(sid))
-
-    threads = [threading.Thread(target=work, args=(sid,)) for sid in sids]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert sum(entry["facts"]["n"] for entry, _ in blocks(store)) == 160
-    assert {bytes.fromhex(entry["eid"]) for entry, _ in blocks(store)} == eids
 
 
 def test_sabotage_a_block_whose_names_were_changed_no_longer_has_its_hash(lite: Shop) -> None:

@@ -8,11 +8,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import update
 
+from tests.store.test_writer import held, until
 from tests.use.house import VERSION, House, policy, use
-from troth.errors import Denied, Unavailable
+from troth.errors import Busy, Denied, Unavailable
 from troth.policy.model import Form
-from troth.store import Write
+from troth.store import DataTx, Lane, Write
+from troth.store.engine import driver
+from troth.store.tables import personal_records
 from troth.use.gate import Answer
 from troth.world import DAY_MS
 
@@ -235,24 +239,60 @@ def test_an_erased_person_is_read_by_nobody_with_warm_keys(either: House) -> Non
     assert refused.value.gaps == ("mode:erasing",)
 
 
-def test_a_read_that_meets_an_erasure_is_not_released(either: House) -> None:
-    """STORAGE A9: opened before the order, recorded after it: the block's transaction refuses it."""
+def test_a_read_that_meets_an_erasure_on_its_way_is_not_done(either: House) -> None:
+    """STORAGE A9: the read is asked first, the order comes while it waits for its transaction, and goes before it."""
     sid = either.person()
     opening = either.gate.open("account")
-    prepare = opening._prepare
+    told: list[BaseException] = []
 
-    def slow(*args: Any) -> Any:
-        prepared = prepare(*args)
+    def read() -> None:
+        try:
+            opening.read("main", sid, ["email"])
+        except BaseException as refusal:
+            told.append(refusal)
+
+    writer = either.store.writer
+    with held(either.store):
+        reading = threading.Thread(target=read)
+        reading.start()
+        until(lambda: len(writer._lanes[Lane.READ]) == 1)
         erasing = threading.Thread(target=either.erase, args=(sid,))
         erasing.start()
-        erasing.join()
-        return prepared
-
-    opening._prepare = slow  # type: ignore[method-assign,assignment]  # the moment between opening and recording
-    with pytest.raises(Denied) as refused:
-        opening.read("main", sid, ["email"])
-    assert refused.value.gaps == ("generation",)
+        until(lambda: len(writer._lanes[Lane.WRITE]) == 1)
+    reading.join()
+    erasing.join()
+    (refused,) = told
+    assert isinstance(refused, Denied)
+    assert refused.gaps == ("mode:erasing",)
     assert either.entries("read.block") == []
+
+
+def test_a_number_that_was_rolled_back_is_never_remembered(either: House) -> None:
+    """Invariant 20: the row is of the read's own batch, whose commit is still to come: the read is to be repeated."""
+    sid = either.person()
+    opening = either.gate.open("account")
+
+    def recollect(tx: DataTx) -> None:  # as a second collection under new terms would
+        new = either.store.data.sql(
+            "INSERT INTO terms (id, controller, surface, point, version) VALUES (?, ?, ?, ?, ?)"
+        )
+        driver(tx.connection).execute(new, (4711, "c", "s", "p", "v"))
+        moved = update(personal_records).where(personal_records.c.sid == sid).values(terms_id=4711)
+        tx.execute(moved)
+
+    async def both() -> list[Any]:
+        with held(either.store):
+            reading = asyncio.ensure_future(opening.aread("main", sid, frozenset({"email"})))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            moving = either.store.submit(Write(recollect))
+        found = list(await asyncio.gather(reading, return_exceptions=True))
+        moving.result(60)
+        return found
+
+    (found,) = asyncio.run(both())
+    assert isinstance(found, Busy)
+    assert 4711 not in either.gate.terms
 
 
 def test_reads_and_erasures_at_once_leave_no_read_entry_after_the_order(either: House) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
+import pytest
 from sqlalchemy import update
 
+from tests.store.test_writer import held, refuse_entries, until
 from tests.use.house import House
-from troth.errors import Damaged, Denied, Unavailable
-from troth.store import Write
+from troth.errors import Busy, Damaged, Denied, Unavailable
+from troth.store import Lane, Write
 from troth.store.tables import personal_records
+from troth.store.writer import CAPACITY
 from troth.use.gate import Answer
 
 EMAIL = frozenset({"email"})
@@ -71,20 +75,122 @@ def test_more_than_a_block_holds_are_several_blocks_and_nobody_is_lost(either: H
     assert sorted(block["facts"]["n"] for block in either.entries("read.block")) == [88, 256, 256]
 
 
-def test_an_erasure_between_reading_and_recording_refuses_that_person_alone(house: House) -> None:
+def test_an_erasure_that_goes_before_the_block_refuses_that_person_alone(house: House) -> None:
     sids = [house.person() for _ in range(3)]
     opening = house.gate.open("account")
-    record = house.gate.gathering._record
 
-    def slow(*args: Any) -> None:
-        house.erase(sids[1])
-        record(*args)
+    async def run() -> list[Any]:
+        erasing = threading.Thread(target=house.erase, args=(sids[1],))
+        with held(house.store):
+            reading = [asyncio.ensure_future(opening.aread("main", sid, EMAIL)) for sid in sids]
+            for _ in range(3):
+                await asyncio.sleep(0)
+            erasing.start()
+            until(lambda: len(house.store.writer._lanes[Lane.WRITE]) == 1)
+        return list(await asyncio.gather(*reading, return_exceptions=True))
 
-    house.gate.gathering._record = slow  # type: ignore[method-assign,assignment]  # the moment between opening and recording
-    found = together(*(opening.aread("main", sid, EMAIL) for sid in sids))
+    found = asyncio.run(run())
     assert [type(each) for each in found] == [Answer, Denied, Answer]
-    assert found[1].gaps == ("generation",)
+    assert found[1].gaps == ("mode:erasing",)
     assert house.entries("read.block")[0]["facts"]["n"] == 2
+
+
+def test_when_all_are_refused_nothing_is_recorded_as_read(either: House) -> None:
+    opening = either.gate.open("account")
+    found = together(*(opening.aread("main", bytes([n]) * 16, EMAIL) for n in range(3)))
+    assert [type(each) for each in found] == [Denied] * 3
+    assert either.entries("read.block") == []
+
+
+def test_the_answer_waits_until_the_block_is_durable(either: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    sid = either.person()
+    opening = either.gate.open("account")
+    order: list[str] = []
+    real = either.store.data.commit
+
+    def commit(transaction: Any) -> None:
+        order.append("commit begins")
+        real(transaction)
+        order.append("commit ended")
+
+    monkeypatch.setattr(either.store.data, "commit", commit)
+
+    async def run() -> None:
+        await opening.aread("main", sid, EMAIL)
+        order.append("answer")
+
+    asyncio.run(run())
+    assert order == ["commit begins", "commit ended", "answer"]
+
+
+def test_a_ledger_that_cannot_be_written_gives_nobody_an_answer(either: House) -> None:
+    sids = [either.person() for _ in range(3)]
+    opening = either.gate.open("account")
+    refuse_entries(either.store, True)
+    try:
+        found = together(*(opening.aread("main", sid, EMAIL) for sid in sids))
+        assert [type(each) for each in found] == [Unavailable] * 3
+        assert either.entries("read.block") == []
+    finally:
+        refuse_entries(either.store, False)
+
+
+def test_a_full_lane_gives_a_late_reader_no_answer(house: House) -> None:
+    sid = house.person()
+    opening = house.gate.open("account")
+
+    async def run() -> list[Any]:
+        with held(house.store):
+            reading = asyncio.ensure_future(opening.aread("main", sid, EMAIL))
+            await asyncio.sleep(0)  # admitted: its group leaves at the end of this turn
+            for _ in range(CAPACITY[Lane.READ]):
+                house.store.submit(Write(lambda tx: None, lane=Lane.READ))
+            for _ in range(3):
+                await asyncio.sleep(0)
+            return list(await asyncio.gather(reading, return_exceptions=True))
+
+    assert [type(each) for each in asyncio.run(run())] == [Busy]
+    assert house.entries("read.block") == []
+
+
+def test_a_reader_who_goes_away_takes_nobody_elses_answer_along(house: House) -> None:
+    one, two = house.person(), house.person()
+    opening = house.gate.open("account")
+
+    async def run() -> None:
+        with held(house.store):
+            gone = asyncio.ensure_future(opening.aread("main", one, EMAIL))
+            stays = asyncio.ensure_future(opening.aread("main", two, EMAIL))
+            for _ in range(3):
+                await asyncio.sleep(0)
+            gone.cancel()
+        assert (await stays).values
+
+    asyncio.run(run())
+    assert house.entries("read.block")[0]["facts"]["n"] == 2  # opened, and recorded as such
+
+
+def test_loops_on_several_threads_and_one_after_the_other_do_not_mix(house: House) -> None:
+    sids = [house.person() for _ in range(8)]
+    opening = house.gate.open("account")
+    eids: set[bytes] = set()
+
+    async def main(sid: bytes) -> None:
+        for _ in range(10):
+            eids.add((await opening.aread("main", sid, EMAIL)).eid)
+
+    def work(sid: bytes) -> None:
+        asyncio.run(main(sid))
+        asyncio.run(main(sid))
+
+    threads = [threading.Thread(target=work, args=(sid,)) for sid in sids]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    entries = house.entries("read.block")
+    assert sum(entry["facts"]["n"] for entry in entries) == 160
+    assert {bytes.fromhex(entry["eid"]) for entry in entries} == eids
 
 
 def test_a_store_that_closes_under_a_read_tells_it_so(either: House) -> None:

@@ -1,27 +1,26 @@
 """Reads are evidence too: who was read for what is recorded, durably, before the answer leaves.
 
-All reads of one tick of the event loop become one block, one write and one ledger entry ``read.block``. The entry
-holds how many reads there were, for which purposes, and a hash; who was read stands beside it in ``read_blocks``,
-sealed under the key of a day, so that it can be erased. In the block's own transaction the writer looks at each
-person again: who was erased, restricted or changed since the read is refused, and no answer leaves (STORAGE, A9).
+Reads that wait together become one block and one ledger entry ``read.block``. The entry holds how many reads there
+were, for which purposes, and a hash; who was read stands beside it in ``read_blocks``, sealed under the key of a day,
+so that it can be erased. A block is appended in the transaction that read; where the reading is too long for one (a
+scan), the writer looks at each person again, and whoever changed since the read is refused (STORAGE, A9).
 
-The order for a reader: ``admit`` (refuses before anything is read), read and open, ``await note(…)``, answer.
+The order for a reader: ``admit`` (refuses before anything is read), read, open and ``append``, answer once durable.
 """
 
 from __future__ import annotations
 
-import asyncio
-import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from hashlib import sha256
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
 from troth.errors import Conflict
 from troth.store.engine import Database, driver
-from troth.store.item import Item
 from troth.store.ledger import EntryDraft
 from troth.store.open import Store
 from troth.store.transaction import DataTx, Lane, Write
@@ -39,6 +38,8 @@ _MANY = (
     "SELECT s.tenant, s.sid, s.generation, s.mode FROM subjects s "
     "JOIN unnest(%s::text[], %s::bytea[]) AS read(tenant, sid) ON read.tenant = s.tenant AND read.sid = s.sid"
 )
+_PURPOSE = itemgetter(3)
+_CLAUSE = itemgetter(4)
 READABLE = frozenset(("live", "pending"))
 
 
@@ -78,8 +79,6 @@ def as_read(database: Database) -> Check:
 
 
 CHUNK = 64
-MOST = 256
-"""How many reads a block holds: its transaction looks each of them up, and others wait for it."""
 
 
 @lru_cache(maxsize=CHUNK)
@@ -109,177 +108,48 @@ def _as_read_sqlite(tx: DataTx, reads: Sequence[Read]) -> frozenset[int]:
     return frozenset(gone)
 
 
-class Recorded(NamedTuple):
-    """What became of some reads: why they could not be recorded, or the entry they stand in and who is refused."""
-
-    fault: BaseException | None
-    eid: bytes
-    refused: frozenset[int]  # places of the reads whose persons changed since
-
-
-Settle: TypeAlias = Callable[[Recorded], None]
-NOBODY: frozenset[int] = frozenset()
-
-
-class _Tick:
-    """The reads of one tick of one loop, and who waits for each."""
-
-    __slots__ = ("loop", "reads", "waiters")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.reads: list[Read] = []
-        self.waiters: list[asyncio.Future[bytes]] = []
-
-    def settle(self, recorded: Recorded) -> None:
-        """On the loop: the block is durable, or was refused."""
-        for at, waiter in enumerate(self.waiters):
-            if waiter.done():
-                continue  # its client went away; the entry stands ("prepared")
-            if recorded.fault is not None:
-                waiter.set_exception(recorded.fault)
-            elif at in recorded.refused:
-                waiter.set_exception(changed())
-            else:
-                waiter.set_result(recorded.eid)
-
-
-class _Block:
-    """A block on its way to the writer. Until the writer takes it, the loop's next ticks may still join."""
-
-    __slots__ = ("_closed", "_lock", "loop", "parts", "reads")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.reads: list[Read] = []
-        self.parts: list[tuple[int, int, Settle]] = []  # first read, how many, and who is told
-        self._closed = False
-        self._lock = threading.Lock()
-
-    def join(self, reads: Sequence[Read], settle: Settle) -> bool:
-        """Add the reads of a tick; False if the block is under way or full."""
-        with self._lock:
-            if self._closed or (self.reads and len(self.reads) + len(reads) > MOST):
-                return False
-            self.parts.append((len(self.reads), len(reads), settle))
-            self.reads += reads
-            return True
-
-    def close(self) -> Sequence[Read]:
-        """On the writer's thread: nobody joins from here on."""
-        with self._lock:
-            self._closed = True
-        return self.reads
-
-    def settle(self, item: Item) -> None:
-        """On the loop: tell each part what became of its own reads."""
-        self.close()
-        eid, refused = (b"", NOBODY) if item.fault is not None else item.value
-        for first, count, settle in self.parts:
-            mine = frozenset(at - first for at in refused if first <= at < first + count) if refused else NOBODY
-            settle(Recorded(item.fault, eid, mine))
-
-
-class _Here(threading.local):
-    """The tick that gathers on this thread, and the block that the writer has not taken yet."""
-
-    tick: _Tick | None = None
-    block: _Block | None = None
-
-
 class Reads:
-    """Records reads in blocks: ``note`` on an event loop, ``record`` anywhere else. Safe from any thread."""
+    """Records reads: ``append`` in the transaction that read, ``record`` of what was read before. For any thread."""
 
     def __init__(self, store: Store, seal: Seal, check: Check | None = None) -> None:
         self._store = store
         self._seal = seal
         self._check = check or as_read(store.data)
         self._insert = store.data.sql(_BLOCK)
-        self._here = _Here()
 
     def admit(self) -> None:
         """To be called before anything is read: ``Busy`` or ``Unavailable`` if a read could not be recorded now."""
         self._store.require_available(Lane.READ)
 
-    def note(self, read: Read) -> asyncio.Future[bytes]:
-        """Add a read to this tick's block; the answer may leave when the future has the id of the block's entry.
-
-        It raises ``Conflict`` if the person was erased, restricted or changed since the read (no answer may leave),
-        ``Busy`` or ``Unavailable`` if the read could not be recorded.
-        """
-        here = self._here
-        tick = here.tick
-        loop = asyncio.get_running_loop()
-        if tick is None or tick.loop is not loop:  # a loop that ended may have left its last tick behind
-            tick = here.tick = _Tick(loop)
-            loop.call_soon(self._close, tick)
-        waiter: asyncio.Future[bytes] = loop.create_future()
-        tick.reads.append(read)
-        tick.waiters.append(waiter)
-        return waiter
-
-    def block(self, reads: Sequence[Read], loop: asyncio.AbstractEventLoop, settle: Settle) -> None:
-        """Record reads that were gathered on ``loop``, on its thread; ``settle`` is called there when that is durable.
-
-        They join the block that still waits for the writer, if there is one: while one is being synced, the next
-        gathers. Whoever joins late waits no longer than alone.
-        """
-        block = self._here.block
-        if block is not None and block.loop is loop and block.join(reads, settle):
-            return
-        block = self._here.block = _Block(loop)
-        block.join(reads, settle)
-        body = self._body(block.close, "read.block")
-        item = Item(Write(body, lane=Lane.READ))
-        item.loop, item.settle = loop, block.settle
-        try:
-            self._store.writer.put(item)
-        except Exception as refusal:
-            self._here.block = None
-            item.fault = refusal
-            block.settle(item)
-
     def record(self, reads: Sequence[Read], *, scan: bool = False) -> bytes:
-        """Record reads of a job or a procedure, and wait: the entry's id. ``scan``: as one entry ``read.scan``.
+        """Record what was read outside of the writer's transaction, and wait: the entry's id.
 
-        Raises as ``note``'s future does, if any of the reads is refused.
+        ``scan``: as one entry ``read.scan``. Raises ``Conflict`` if anybody was erased, restricted or changed since the
+        read (no answer may leave, and nothing is recorded), ``Busy`` or ``Unavailable`` if it could not be recorded.
         """
-        body = self._body(lambda: reads, "read.scan" if scan else "read.block")
-        eid, refused = self._store.write(Write(body, lane=Lane.READ))
-        if refused:
-            raise changed()
+
+        def body(tx: DataTx) -> bytes:
+            if self._check(tx, reads):
+                raise changed()
+            return self.append(tx, reads, "read.scan" if scan else "read.block")
+
+        return self._store.write(Write(body, lane=Lane.READ))
+
+    def append(self, tx: DataTx, reads: Sequence[Read], kind: str = "read.block") -> bytes:
+        """Append the entry of reads that were done in this very transaction, and who was read beside it: its id."""
+        eid, day = self._store.randomness.bytes(16), tx.now // DAY_MS
+        sealed = self._seal(eid, day, _ENCODE([(r[0], r[1], r[3], r[4]) for r in reads]))
+        clauses = Counter(map(_CLAUSE, reads))
+        facts: dict[str, Any] = {
+            "n": len(reads),
+            "purposes": sorted(Counter(map(_PURPOSE, reads)).items()),
+            "clauses": sorted(clauses.items()),
+            "aux": sha256(sealed).hexdigest(),
+        }
+        first = max(clauses, key=lambda clause: clauses[clause], default="scope.closed-list")  # an empty scan
+        tx.append(EntryDraft(kind, first, MECHANISM, facts=facts), eid=eid)
+        driver(tx.connection).execute(self._insert, (eid, day, sealed))
         return eid
-
-    def _close(self, tick: _Tick) -> None:
-        self._here.tick = None
-        self.block(tick.reads, tick.loop, tick.settle)
-
-    def _body(self, close: Callable[[], Sequence[Read]], kind: str) -> Callable[[DataTx], tuple[bytes, frozenset[int]]]:
-        def body(tx: DataTx) -> tuple[bytes, frozenset[int]]:
-            reads = close()
-            refused = self._check(tx, reads)
-            kept = [read for at, read in enumerate(reads) if at not in refused] if refused else reads
-            if refused and not kept:
-                return b"", refused
-            eid, day = self._store.randomness.bytes(16), tx.now // DAY_MS
-            sealed = self._seal(eid, day, _ENCODE([(r[0], r[1], r[3], r[4]) for r in kept]))
-            purposes: dict[str, int] = {}
-            clauses: dict[str, int] = {}
-            for read in kept:
-                purposes[read[3]] = purposes.get(read[3], 0) + 1
-                clauses[read[4]] = clauses.get(read[4], 0) + 1
-            facts: dict[str, Any] = {
-                "n": len(kept),
-                "purposes": sorted(purposes.items()),
-                "clauses": sorted(clauses.items()),
-                "aux": sha256(sealed).hexdigest(),
-            }
-            first = max(clauses, key=lambda clause: clauses[clause], default="scope.closed-list")  # an empty scan
-            tx.append(EntryDraft(kind, first, MECHANISM, facts=facts), eid=eid)
-            driver(tx.connection).execute(self._insert, (eid, day, sealed))
-            return eid, refused
-
-        return body
 
 
 def changed() -> Conflict:

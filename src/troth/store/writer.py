@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from troth.errors import Busy, Unavailable, Unknown
 from troth.store.batch import Executor
+from troth.store.durability import LOG_LIMIT
 from troth.store.item import Item
 from troth.store.transaction import DataTx, Idempotency, KeyTx, Lane, Write
 
@@ -31,8 +32,8 @@ CAPACITY = {Lane.RIGHTS: 64, Lane.WRITE: 1024, Lane.READ: 256, Lane.JOB: 64}
 
 MAX_ITEMS = 256
 IDLE_SECONDS = 0.25
-LOG_LIMIT = 16 << 20
-"""Bytes of write-ahead log that are moved into the database between two batches."""
+LOOK = 8
+"""Batches between two looks at the size of the write-ahead logs: a look costs three system calls."""
 LOG_WORTH = 4 << 20
 """Bytes that are worth moving when there is nothing else to do."""
 
@@ -53,6 +54,7 @@ class Writer:
         """The thread ended by a fault: nothing is taken any more."""
         self._held: list[Item] = []
         self._unmoved = {executor.data, executor.keys}  # written to since the last complete checkpoint
+        self._unlooked = 0  # batches since the last look at the logs
         self._thread = threading.Thread(target=self._work, name="troth-writer", daemon=True)
 
     def start(self) -> None:
@@ -236,6 +238,10 @@ class Writer:
         """Move the write-ahead logs into their databases when there is time for it, or no more room."""
         if not idle:
             self._unmoved = {self.executor.data, self.executor.keys}
+            self._unlooked += 1
+            if self._unlooked < LOOK:
+                return
+        self._unlooked = 0
         limit = LOG_WORTH if idle else LOG_LIMIT
         for database in list(self._unmoved):
             if database.log_bytes() <= limit:

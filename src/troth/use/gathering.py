@@ -1,7 +1,9 @@
-"""All reads of one turn of the event loop, done together: one statement, one block of the ledger, one wait.
+"""Reads in the writer's transaction: who was read, what was decided and the entry that says so are of one moment.
 
-A statement costs the driver more than a row does, so 64 reads that meet in a turn cost a third each of what they cost
-alone. Who decides, opens and refuses is still the opening, read by read.
+All reads that wait together are done together there: one statement, one block of the ledger, one sync. Nobody can be
+erased, restricted or changed between a read and its entry, since nobody else writes in between, and no page that the
+reader knows was forgotten, since the writer knows its own. Who decides, opens and refuses is the opening, read by read
+(LANGUAGE 3, STORAGE B(b); ADR 0013 says what this costs beside reading on the event loop).
 """
 
 from __future__ import annotations
@@ -11,9 +13,11 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from troth.errors import Unavailable
-from troth.store.reads import MOST, Recorded
-from troth.use.opening import Answer, Prepared, changed
+from troth.store.engine import driver
+from troth.store.item import Item
+from troth.store.transaction import DataTx, Lane, Write
+from troth.use.opening import Answer, Prepared
+from troth.use.pacing import Pace
 from troth.use.rows import CHUNK, many_persons
 from troth.use.verdicts import Refused
 
@@ -35,7 +39,7 @@ class _Wanted:
         tenant: str,
         sid: bytes,
         fields: frozenset[str],
-        waiter: asyncio.Future[Answer | Refused],
+        waiter: asyncio.Future[Answer | Refused] | None = None,
     ) -> None:
         self.opening = opening
         self.tenant = tenant
@@ -44,120 +48,106 @@ class _Wanted:
         self.waiter = waiter
         self.found: Prepared | Refused | Exception | None = None
 
+    def answer(self, eid: bytes) -> Answer | Refused:
+        """What may be told once the entry is durable; raises what kept this one from being read."""
+        found = self.found
+        if found.__class__ is Prepared:
+            values, clauses, read = found
+            return Answer(values, clauses, eid, read[2])
+        if isinstance(found, Refused):
+            return found
+        raise found if isinstance(found, Exception) else RuntimeError("nothing was found")
 
-class _Turn:
-    """The reads of one turn of one loop."""
 
-    __slots__ = ("loop", "wanted")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.wanted: list[_Wanted] = []
+class _NobodyWasRead(Exception):
+    """All were refused: there is nothing to record."""
 
 
 class _Here(threading.local):
-    """The turn that gathers on this thread."""
+    """The pace of the loop that runs on this thread."""
 
-    turn: _Turn | None = None
+    pace: Pace[_Wanted] | None = None
 
 
 class Gathering:
-    """Gathers the reads of each turn. ``join`` is called on an event loop; several loops do not disturb each other."""
+    """Gathers the reads of each loop. ``join`` is called on an event loop; several loops do not disturb each other."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self._here = _Here()
-        self._under_way: set[asyncio.Task[None]] = set()
+
+    def alone(self, opening: Opening, tenant: str, sid: bytes, fields: frozenset[str]) -> Answer | Refused:
+        """Do one read and wait for its entry. Not to be called on the writer's thread or on an event loop."""
+        wanted = _Wanted(opening, tenant, sid, fields)
+        try:
+            eid = self._gate.store.write(Write(lambda tx: self._read(tx, (wanted,)), lane=Lane.READ))
+        except _NobodyWasRead:
+            eid = b""
+        return wanted.answer(eid)
 
     def join(
         self, opening: Opening, tenant: str, sid: bytes, fields: frozenset[str]
     ) -> asyncio.Future[Answer | Refused]:
-        """Read with the others of this turn. The future has the answer once its entry is durable, or the refusal."""
-        turn = self._here.turn
-        loop = asyncio.get_running_loop()
-        if turn is None or turn.loop is not loop:  # a loop that ended may have left its last turn behind
-            turn = self._here.turn = _Turn(loop)
-            loop.call_soon(self._close, turn)
-        waiter: asyncio.Future[Answer | Refused] = loop.create_future()
-        turn.wanted.append(_Wanted(opening, tenant, sid, fields, waiter))
+        """Read with the others. The future has the answer once its entry is durable, or the refusal."""
+        pace = self._here.pace
+        if pace is None or not pace.loop.is_running():  # a loop that ended may have left its own behind
+            pace = self._here.pace = Pace(asyncio.get_running_loop(), self._leave)  # a system call: not once a read
+        waiter: asyncio.Future[Answer | Refused] = pace.loop.create_future()
+        pace.add(_Wanted(opening, tenant, sid, fields, waiter))
         return waiter
 
-    def _close(self, turn: _Turn) -> None:
-        self._here.turn = None
-        for first in range(0, len(turn.wanted), MOST):
-            wanted = turn.wanted[first : first + MOST]
-            if self._gate.inline:
-                self._prepare(wanted)
-                self._record(turn.loop, wanted)
-            else:
-                task = turn.loop.create_task(self._off_loop(turn.loop, wanted))
-                self._under_way.add(task)  # the loop itself holds tasks weakly
-                task.add_done_callback(self._under_way.discard)
-
-    async def _off_loop(self, loop: asyncio.AbstractEventLoop, wanted: list[_Wanted]) -> None:
-        """PostgreSQL answers over a socket: the loop does not wait for it."""
-        try:
-            await self._gate.off_loop(lambda: self._prepare(wanted))
-        except RuntimeError:  # the gate was closed meanwhile
-            for each in wanted:
-                each.found = Unavailable("the store is closing: nothing was read or written")
-        self._record(loop, wanted)
-
-    def _prepare(self, wanted: list[_Wanted]) -> None:
-        """Read everybody in one snapshot a chunk, decide and open. A fault of one is that one's alone."""
-        gate = self._gate
-        try:
-            now = gate.clock.now()
-            rows: dict[tuple[str, bytes], Rows] = {}
-            for tenant in {each.tenant for each in wanted}:
-                self._fetch(tenant, list({each.sid for each in wanted if each.tenant == tenant}), rows)
-        except Exception as fault:
-            for each in wanted:
-                each.found = fault
-            return
-        for each in wanted:
-            try:
-                each.found = each.opening.open_rows(
-                    each.tenant, each.sid, each.fields, rows.get((each.tenant, each.sid), ()), now
-                )
-            except Exception as fault:
-                each.found = fault
-
-    def _fetch(self, tenant: str, sids: list[bytes], rows: dict[tuple[str, bytes], Rows]) -> None:
-        database = self._gate.store.data
-        for first in range(0, len(sids), CHUNK):
-            statement, values = many_persons(database, tenant, sids[first : first + CHUNK])
-            for row in database.raw_reader().execute(statement, values).fetchall():
-                rows.setdefault((tenant, row[0]), []).append(row)
-
-    def _record(self, loop: asyncio.AbstractEventLoop, wanted: list[_Wanted]) -> None:
-        """Hand what was opened to the ledger; what was refused or failed is told at once."""
-        opened: list[tuple[Prepared, asyncio.Future[Answer | Refused]]] = []
-        for each in wanted:
-            found = each.found
-            if found.__class__ is Prepared:
-                opened.append((found, each.waiter))
-            elif each.waiter.done():
-                continue
-            elif isinstance(found, Refused):
-                each.waiter.set_result(found)
-            else:
-                each.waiter.set_exception(found if isinstance(found, Exception) else RuntimeError("nothing was found"))
-        if not opened:
-            return
-
-        def settle(recorded: Recorded) -> None:
+    def _leave(self, pace: Pace[_Wanted], group: list[_Wanted]) -> None:
+        def settle(item: Item) -> None:
             """On the loop: the block is durable, or it was refused."""
-            fault, eid, refused = recorded
-            for at, (prepared, waiter) in enumerate(opened):
-                if waiter.done():
-                    continue  # its client went away; the entry stands ("prepared")
+            pace.back(len(group))
+            fault = None if isinstance(item.fault, _NobodyWasRead) else item.fault
+            for wanted in group:
+                waiter = wanted.waiter
+                if waiter is None or waiter.done():
+                    continue  # its client went away; the entry stands
                 if fault is not None:
                     waiter.set_exception(fault)
-                elif at in refused:
-                    waiter.set_exception(changed())
-                else:
-                    values, clauses, read = prepared
-                    waiter.set_result(Answer(values, clauses, eid, read[2]))
+                    continue
+                try:
+                    waiter.set_result(wanted.answer(item.value))
+                except Exception as own:
+                    waiter.set_exception(own)
 
-        self._gate.reads.block([prepared[2] for prepared, _ in opened], loop, settle)
+        item = Item(Write(lambda tx: self._read(tx, group), lane=Lane.READ))
+        item.loop, item.settle = pace.loop, settle
+        try:
+            self._gate.store.writer.put(item)
+        except Exception as refusal:
+            item.fault = refusal
+            settle(item)
+
+    # --- on the writer's thread ---
+
+    def _read(self, tx: DataTx, group: Sequence[_Wanted]) -> bytes:
+        """Read everybody, decide, open, and append the block: its entry's id. A fault of one is that one's alone."""
+        gate = self._gate
+        now = gate.clock.now()
+        rows: dict[tuple[str, bytes], Rows] = {}
+        for tenant in {wanted.tenant for wanted in group}:
+            self._fetch(tx, tenant, list({wanted.sid for wanted in group if wanted.tenant == tenant}), rows)
+        reads = []
+        for wanted in group:
+            try:
+                found: Prepared | Refused | Exception = wanted.opening.open_rows(
+                    wanted.tenant, wanted.sid, wanted.fields, rows.get((wanted.tenant, wanted.sid), ()), now
+                )
+            except Exception as fault:
+                found = fault
+            wanted.found = found
+            if found.__class__ is Prepared:
+                reads.append(found[2])
+        if not reads:
+            raise _NobodyWasRead
+        return gate.reads.append(tx, reads)
+
+    def _fetch(self, tx: DataTx, tenant: str, sids: list[bytes], rows: dict[tuple[str, bytes], Rows]) -> None:
+        execute = driver(tx.connection).execute
+        for first in range(0, len(sids), CHUNK):
+            statement, values = many_persons(self._gate.store.data, tenant, sids[first : first + CHUNK])
+            for row in execute(statement, values).fetchall():
+                rows.setdefault((tenant, row[0]), []).append(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from troth.errors import Busy
 from troth.policy.model import State, Terms
 from troth.store.engine import Database
 from troth.vault.states import state_from
@@ -11,7 +12,10 @@ STATE = "SELECT canonical FROM states WHERE id = ?"
 
 
 class InternedTerms(dict[int, Terms]):
-    """``terms[id]``. Ask only for numbers that a committed row refers to; KeyError for others."""
+    """``terms[id]``. Looked up among what is committed, so that a number that is rolled back is never remembered.
+
+    ``Busy`` for a number that a row of the very transaction refers to whose commit is still to come.
+    """
 
     def __init__(self, database: Database) -> None:
         super().__init__()
@@ -21,7 +25,7 @@ class InternedTerms(dict[int, Terms]):
     def __missing__(self, number: int) -> Terms:
         row = self._database.raw_reader().execute(self._sql, (number,)).fetchone()
         if row is None:
-            raise KeyError(number)
+            raise _uncommitted()
         found = self[number] = Terms(*row)
         return found
 
@@ -37,6 +41,10 @@ class InternedStates(dict[int, State]):
     def __missing__(self, number: int) -> State:
         row = self._database.raw_reader().execute(self._sql, (number,)).fetchone()
         if row is None:
-            raise KeyError(number)
+            raise _uncommitted()
         found = self[number] = state_from(row[0])
         return found
+
+
+def _uncommitted() -> Busy:
+    return Busy("this person is just being written: ask again")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from troth.errors import Conflict, Denied, NotFound
+from troth.errors import Denied, NotFound
 from troth.policy.model import State
 from troth.store.reads import Read
 from troth.use.in_force import InForce, Plan
@@ -64,19 +64,15 @@ class Opening:
 
     def read(self, tenant: str, sid: bytes, fields: Collection[str]) -> Answer:
         """These fields of one person. Raises ``Denied``; ``Busy`` or ``Unavailable`` before anything was read."""
-        self.gate.reads.admit()
-        prepared = self._prepare(tenant, sid, frozenset(fields))
-        if isinstance(prepared, Refused):
-            denied, write = self._deny(tenant, sid, prepared)
+        gate = self.gate
+        gate.reads.admit()
+        found = gate.gathering.alone(self, tenant, sid, frozenset(fields))
+        if isinstance(found, Refused):
+            denied, write = self._deny(tenant, sid, found)
             if write is not None:
-                self.gate.store.write(write)
+                gate.store.write(write)
             raise denied
-        values, clauses, read = prepared
-        try:
-            eid = self.gate.reads.record((read,))
-        except Conflict as fault:
-            raise changed() from fault
-        return Answer(values, clauses, eid, read.generation)
+        return found
 
     async def aread(self, tenant: str, sid: bytes, fields: frozenset[str]) -> Answer:
         """As ``read``, on an event loop."""
@@ -156,15 +152,13 @@ class Opening:
             return nearest(refused) or Refused((), tuple(f"field:{name}" for name in sorted(missing)))
         return Weighed(taking, Read(tenant, sid, generation, ask.purpose, taking[0][1].clauses[0], mode))
 
-    def _prepare(self, tenant: str, sid: bytes, fields: frozenset[str]) -> Prepared | Refused:
-        """Decide, and open what the decision permits. Nothing of it may leave before its entry is durable."""
-        now = self.gate.clock.now()
-        return self.open_rows(tenant, sid, fields, self.gate.fetch(tenant, sid), now)
-
     def open_rows(
         self, tenant: str, sid: bytes, fields: frozenset[str], rows: Sequence[Sequence[Any]], now: int
     ) -> Prepared | Refused:
-        """As ``_prepare``, of rows that were read already, all of one snapshot, at ``now``."""
+        """Decide, and open what the decision permits, of rows of one snapshot, at ``now``.
+
+        Nothing of it may leave before its entry is durable.
+        """
         gate = self.gate
         force, ask, plan = self._question(fields, now)
         try:
@@ -195,8 +189,3 @@ class Opening:
     def _deny(self, tenant: str, sid: bytes | None, refused: Refused) -> tuple[Denied, Write[None] | None]:
         denied, refusal = self.gate.refusal(self, tenant, sid, refused)
         return denied, self.gate.note(refusal)
-
-
-def changed() -> Denied:
-    """The person's state changed between the decision and the entry: what was opened is dropped."""
-    return Denied("this changed while it was being read: ask again", gaps=("generation",))
