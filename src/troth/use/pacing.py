@@ -15,8 +15,8 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-PATIENCE = 90e-6
-MOST_PATIENCE = 0.006
+PATIENCE = 150e-6
+MOST_PATIENCE = 0.010
 MOST = 256
 """The largest group: its block looks each of them up. A full one leaves even while another is under way."""
 

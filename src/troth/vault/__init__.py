@@ -109,17 +109,17 @@ class Vault:
 
     def open(self, tenant: str, record: StoredRecord) -> dict[str, Any]:
         """The content of a stored record. ``NotFound`` if its key is destroyed, ``Damaged`` if it was altered."""
-        key = self.keyring.data_key(tenant, record.sid, record.class_, record.generation)
+        cipher = self.keyring.cipher(tenant, record.sid, record.class_, record.generation)
         return records.unseal(
-            key, record.ct, tenant, record.sid, record.class_, record.rid, subjects.TABLE, record.schema
+            cipher, record.ct, tenant, record.sid, record.class_, record.rid, subjects.TABLE, record.schema
         )
 
     def open_row(
         self, tenant: str, sid: bytes, class_: str, rid: bytes, schema: int, ct: bytes, generation: int
     ) -> dict[str, Any]:
         """As ``open``, for the gate, which reads rows and makes no objects of them."""
-        key = self.keyring.data_key(tenant, sid, class_, generation)
-        return records.unseal(key, ct, tenant, sid, class_, rid, subjects.TABLE, schema)
+        cipher = self.keyring.cipher(tenant, sid, class_, generation)
+        return records.unseal(cipher, ct, tenant, sid, class_, rid, subjects.TABLE, schema)
 
     def seal(
         self, tenant: str, sid: bytes, class_: str, rid: bytes, table: str, schema: int, value: dict[str, Any]
@@ -132,8 +132,8 @@ class Vault:
         self, tenant: str, sid: bytes, class_: str, rid: bytes, table: str, schema: int, ct: bytes
     ) -> dict[str, Any]:
         """What ``seal`` sealed; ``NotFound`` if the key is destroyed, ``Damaged`` if it was altered or moved."""
-        key = self.keyring.data_key(tenant, sid, class_)
-        return records.unseal(key, ct, tenant, sid, class_, rid, table, schema)
+        cipher = self.keyring.cipher(tenant, sid, class_)
+        return records.unseal(cipher, ct, tenant, sid, class_, rid, table, schema)
 
     def transit_seal(self, content: bytes) -> bytes:
         """Content under today's transit key; the first 4 bytes are the day (since 1970, big-endian)."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, bindparam, delete, func, select
 
 from troth.errors import Conflict, Damaged, NotFound, StartRefused
@@ -168,6 +169,12 @@ class Keyring:
             key = self._open_key(tenant, sid, class_, row)
             self._cache.put(at, generation, key, now, mark)
         return key
+
+    def cipher(self, tenant: str, sid: bytes, class_: str, generation: int | None = None) -> AESGCM:
+        """As ``data_key``, ready to open what is sealed: for whoever opens many."""
+        return self._cache.cipher((tenant, sid, class_), generation, self._clock.now()) or AESGCM(
+            self.data_key(tenant, sid, class_, generation)
+        )
 
     def stored_key(self, tenant: str, sid: bytes, class_: str) -> bytes | None:
         """The key as it is committed in K now, past what is remembered; None if there is none."""

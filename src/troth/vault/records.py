@@ -63,13 +63,11 @@ def seal(
 
 
 def unseal(
-    key: bytes, sealed: bytes, tenant: str, sid: bytes, class_: str, rid: bytes, table: str, schema: int
+    cipher: AESGCM, sealed: bytes, tenant: str, sid: bytes, class_: str, rid: bytes, table: str, schema: int
 ) -> dict[str, Any]:
     """The value of a seal. ``Damaged`` if it was altered, moved from another place, or sealed under another key."""
     try:
-        packed = AESGCM(key).decrypt(
-            sealed[:NONCE], sealed[NONCE:], associated(tenant, sid, class_, rid, table, schema)
-        )
+        packed = cipher.decrypt(sealed[:NONCE], sealed[NONCE:], associated(tenant, sid, class_, rid, table, schema))
     except (InvalidTag, ValueError):
         raise Damaged(f"a seal in {table} does not open here: it was altered or moved") from None
     return _decode(packed)
