@@ -12,6 +12,7 @@ import msgspec
 from troth.errors import TrothError
 from troth.evidence.board import BoardRow, Status
 from troth.evidence.checks import Check, Verdict, failed, passed, unseen
+from troth.evidence.checks.accounts import CHECKS as ACCOUNTS
 from troth.evidence.checks.collection import CHECKS as COLLECTION
 from troth.evidence.checks.keeping import CHECKS as KEEPING
 from troth.evidence.checks.pages import CHECKS as PAGES
@@ -31,7 +32,7 @@ def compliance(inspection: Inspection, clause: CompiledClause) -> Verdict:
     return passed(say("evidence.board.good", clauses=len(enforced)))
 
 
-CHECKS: dict[str, Check] = {**PAGES, **COLLECTION, **KEEPING, **USE, **RIGHTS, "evidence.board": compliance}
+CHECKS: dict[str, Check] = {**PAGES, **COLLECTION, **KEEPING, **USE, **RIGHTS, **ACCOUNTS, "evidence.board": compliance}
 
 
 class Board(msgspec.Struct, frozen=True):

@@ -191,7 +191,6 @@ PLANNED: Final[frozenset[str]] = frozenset(
         "right.restrict",
         "retain.hold",
         "child.reply",
-        "password.hashed",
         "password.change",
         "access.delegation",
         "breach.register",

@@ -24,6 +24,7 @@ from troth.store import Lane, Store, Write
 from troth.store.ledger import EntryDraft
 from troth.store.tables import messages, subject_states, subjects
 from troth.store.writer import DataTx
+from troth.use import credentials, person_sessions
 from troth.vault import StoredRecord, Vault
 from troth.vault.retention import due
 
@@ -86,6 +87,13 @@ class Copy(msgspec.Struct, frozen=True):
     objections: Annotated[tuple[dict[str, str | None], ...], said("purpose, and channel (null: every channel)")]
     states: Annotated[tuple[dict[str, Any], ...], said("state, since, until: what the keeping rests on")]
     messages: Annotated[tuple[dict[str, Any], ...], said("template, purpose, state, queued: what was sent to you")]
+    account: Annotated[
+        dict[str, Any],
+        said(
+            "password: since when one is set (null: none; its value is never given out); sessions: begun, seen, "
+            "method, browser and system of each that is open"
+        ),
+    ]
     requests: Annotated[tuple[dict[str, Any], ...], said("kind, state, received, due: what you asked for")]
     recipients: Annotated[
         tuple[dict[str, Any], ...], said("class, role, countries, purpose: who else may receive data")
@@ -117,6 +125,8 @@ class Access:
                 "records": self.vault.records(connection, tenant, sid),
                 "consents": self.consents.of(connection, tenant, sid),
                 "states": [dict(row) for row in connection.execute(STATES, key).mappings()],
+                "password": credentials.find(connection, tenant, sid),
+                "sessions": person_sessions.of_person(connection, tenant, sid, self.store.now()),
                 "messages": [dict(row) for row in connection.execute(MESSAGES, key).mappings()],
                 "requests": [dict(row) for row in connection.execute(REQUESTS_OF, key).mappings()],
             }
@@ -172,6 +182,10 @@ class Access:
                 {"template": m["template"], "purpose": m["purpose"], "state": m["state"], "queued": m["queued_ms"]}
                 for m in found["messages"]
             ),
+            account={
+                "password": found["password"].since_ms if found["password"] else None,
+                "sessions": [self._session(session) for session in found["sessions"]],
+            },
             requests=tuple(
                 {"kind": r["kind"], "state": r["state"], "received": r["received_ms"], "due": r["due_ms"]}
                 for r in found["requests"]
@@ -183,6 +197,17 @@ class Access:
             rights=tuple(sorted(policy.rights)),
             entry=entry,
         )
+
+    def _session(self, session: person_sessions.Session) -> dict[str, Any]:
+        """One open session, as the copy tells it: neither token nor hash."""
+        device = person_sessions.open_device(self.vault, session)
+        return {
+            "begun": session.created_ms,
+            "seen": session.seen_ms,
+            "method": session.method,
+            "browser": device.browser if device else None,
+            "system": device.system if device else None,
+        }
 
     def _held(self, tenant: str, policy: CompiledPolicy, record: StoredRecord, found: dict[str, Any]) -> Held:
         """One record, opened, with its uses in the version it was collected under."""

@@ -26,6 +26,7 @@ from troth.store.ledger import EntryDraft
 from troth.store.outbox import post
 from troth.store.tables import (
     consent_records,
+    credentials,
     erasures,
     messages,
     personal_records,
@@ -71,6 +72,7 @@ CHUNK_DELETES: dict[str, Delete] = {
 LAST_DELETES: dict[str, Delete] = {
     "subject_states": delete(subject_states).where(person(subject_states)),
     "sessions": delete(sessions).where(person(sessions)),
+    "credentials": delete(credentials).where(person(credentials)),
     "subjects": delete(subjects).where(person(subjects)),
 }
 ORPHAN_LINKS = update(link_table).where(person(link_table, link_table.c.kind == "unsubscribe")).values(sid=None, ref="")
@@ -80,6 +82,7 @@ COUNTS = {
         **{name: table for name, (table, _) in CHUNKED.items()},
         "subject_states": subject_states,
         "sessions": sessions,
+        "credentials": credentials,
         "links": link_table,
         "subjects": subjects,
     }.items()

@@ -7,11 +7,8 @@ unknown address cannot be told apart, by words, status or time (L9). Clauses: ``
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from troth.errors import Invalid, NotFound, Unproven
 from troth.notice.versions import Versions
@@ -20,14 +17,16 @@ from troth.store import Lane, Store, Write, links
 from troth.store.jobs import Job
 from troth.store.ledger import EntryDraft
 from troth.store.outbox import post
-from troth.store.tables import rights_requests, sessions
+from troth.store.tables import rights_requests
 from troth.store.writer import DataTx
+from troth.use import person_sessions
+from troth.use.devices import Device
+from troth.use.person_sessions import SEEN_EVERY_MS, Session
 from troth.vault import Vault
 from troth.world import Clock, Randomness
 
 LINK_JOB = "rights.link"
 LINK_MS = 60 * 60_000  # a link to the centre is good for an hour
-SESSION_MS = 30 * 60_000  # and opens it for half an hour
 
 NOT_VALID = "this link is not valid, or no longer: please ask for a new one"
 
@@ -42,9 +41,6 @@ REQUESTS_OF = (
     .where(rights_requests.c.tenant == bindparam("of_tenant"), rights_requests.c.sid == bindparam("of_sid"))
     .order_by(rights_requests.c.received_ms)
 )
-INSERT_SESSION = insert(sessions)
-SESSION = select(sessions).where(sessions.c.hash == bindparam("of_hash"), sessions.c.kind == "subject")
-END_SESSION = delete(sessions).where(sessions.c.hash == bindparam("of_hash"))
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -52,16 +48,6 @@ class Asked(msgspec.Struct, frozen=True):
 
     entry: str
     at: int
-
-
-@dataclass(frozen=True)
-class Session:
-    """A person in their own centre. ``csrf`` must come back with every form."""
-
-    tenant: str
-    sid: bytes
-    csrf: bytes
-    expires_ms: int
 
 
 class Requests:
@@ -123,7 +109,7 @@ class Requests:
         link = self.store.read(lambda connection: links.find(connection, token, "centre", self.clock.now()))
         return link.used_ms is None and link.sid is not None
 
-    def open(self, token: str, cookie: str) -> Session:
+    def open(self, token: str, cookie: str, device: Device | None = None) -> Session:
         """Use the link, once: the session behind it, known by ``cookie`` (a fresh random value) from here on.
 
         ``Unproven`` if the link was used before.
@@ -137,6 +123,7 @@ class Requests:
         except NotFound:
             raise Unproven(NOT_VALID, clause="rights.proof") from None
         csrf = self.chance.bytes(32)
+        sealed = person_sessions.seal_device(self.vault, link.tenant, sid, cookie, device)
 
         def body(tx: DataTx) -> Session:
             if not links.use(tx, link):
@@ -147,44 +134,34 @@ class Requests:
                 EntryDraft(kind="rights.proven", clause="rights.proof", mechanism="right.proof", actor="subject"),
                 opening,
             )
-            session = Session(link.tenant, sid, csrf, tx.now + SESSION_MS)
-            tx.execute(
-                INSERT_SESSION,
-                {
-                    "hash": hashlib.sha256(cookie.encode()).digest(),
-                    "kind": "subject",
-                    "tenant": link.tenant,
-                    "sid": sid,
-                    "csrf": csrf,
-                    "created_ms": tx.now,
-                    "seen_ms": tx.now,
-                    "expires_ms": session.expires_ms,
-                },
-            )
-            return session
+            return person_sessions.start(tx, cookie, link.tenant, sid, csrf=csrf, method="link", device=sealed)
 
         return self.store.write(Write(body=body, lane=Lane.RIGHTS))
 
     def session(self, cookie: str) -> Session:
-        """The session behind a cookie; ``Unproven`` if there is none, it expired, or the person is gone."""
+        """The session behind a cookie; ``Unproven`` if there is none, it ended, or the person is gone.
+
+        Notes once a minute that it is in use.
+        """
+        now, digest = self.clock.now(), person_sessions.cookie_hash(cookie)
 
         def fn(connection: Connection) -> Session | None:
-            row = connection.execute(SESSION, {"of_hash": hashlib.sha256(cookie.encode()).digest()}).mappings().first()
-            if row is None or row["expires_ms"] <= self.clock.now():
+            session = person_sessions.find(connection, digest, now)
+            if session is None or not self.vault.exists(connection, session.tenant, session.sid):
                 return None
-            if not self.vault.exists(connection, row["tenant"], row["sid"]):
-                return None
-            return Session(row["tenant"], row["sid"], row["csrf"], row["expires_ms"])
+            return session
 
         found = self.store.read(fn)
         if found is None:
             raise Unproven("please ask for a link to your address first", clause="rights.proof")
+        if now - found.seen_ms >= SEEN_EVERY_MS:
+            self.store.write(Write(body=lambda tx: person_sessions.seen(tx, digest)))
         return found
 
     def close(self, cookie: str) -> None:
         """End the session."""
-        digest = hashlib.sha256(cookie.encode()).digest()
-        self.store.write(Write(body=lambda tx: tx.execute(END_SESSION, {"of_hash": digest}).rowcount))
+        digest = person_sessions.cookie_hash(cookie)
+        self.store.write(Write(body=lambda tx: person_sessions.end(tx, digest)))
 
     def record(self, tx: DataTx, kind: RightKind, *, tenant: str, sid: bytes | None, state: str = "accepted") -> bytes:
         """A row for a request, with its deadline: the right's own period from receipt (L8)."""

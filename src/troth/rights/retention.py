@@ -34,6 +34,7 @@ from troth.store.tables import (
     subjects,
 )
 from troth.store.writer import DataTx, KeyTx
+from troth.use import credentials, person_sessions
 from troth.vault import StoredRecord, Vault
 from troth.vault.retention import due
 from troth.world import DAY_MS
@@ -245,6 +246,9 @@ class RetentionRun:
                 tx.execute(DROP_RECORD, {**of, "of_rid": record.rid})
             for cid in person.consents_due:
                 tx.execute(DROP_CONSENT, {**of, "of_cid": cid})
+            if person_sessions.CLASS in ended:  # the account is over: nobody signs in to it any more
+                credentials.drop(tx, person.tenant, person.sid)
+                person_sessions.end_by_password(tx, person.tenant, person.sid)
             tx.append(
                 EntryDraft(
                     kind="retention.records",

@@ -50,12 +50,12 @@ HOW_MANY_PASSKEYS = select(func.count()).select_from(passkeys).where(passkeys.c.
 class SignIn:
     """Joining, coming in and going out, and one's own means of doing so. Methods block: call them from a thread."""
 
-    def __init__(self, staff: Operators, box: SecretBox, keys: Passkeys) -> None:
+    def __init__(self, staff: Operators, box: SecretBox, keys: Passkeys, passwords: Passwords | None = None) -> None:
         self.staff = staff
         self.store = staff.store
         self.box = box
         self.passkeys = keys
-        self.passwords = Passwords()
+        self.passwords = passwords or Passwords()
 
     def new_secret(self, operator: Operator) -> tuple[bytes, str]:
         """A secret for codes: as it is shown, and as it travels sealed in the form until the first code proves it."""

@@ -17,6 +17,7 @@ from troth.errors import Busy, Conflict, NotFound
 from troth.policy.model import State, Terms
 from troth.store.tables import (
     consent_records,
+    credentials,
     links,
     messages,
     personal_records,
@@ -65,7 +66,7 @@ RECORDS = (
 )
 VOID: tuple[Delete, ...] = tuple(
     delete(table).where(table.c.tenant == bindparam("of_tenant"), table.c.sid == bindparam("of_sid"))
-    for table in (personal_records, consent_records, subject_states, links, sessions, messages, subjects)
+    for table in (personal_records, consent_records, subject_states, links, sessions, credentials, messages, subjects)
 )
 
 

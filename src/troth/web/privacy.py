@@ -7,7 +7,6 @@ Every step works without JavaScript. Clauses: ``rights.proof``, ``rights.access`
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
@@ -20,8 +19,10 @@ from troth.evidence.words import read_words
 from troth.rights.access import Copy, as_csv, as_json
 from troth.rights.objection import Via, stoppable
 from troth.web import cookies
+from troth.web.account import device_in, has_accounts
 from troth.web.bodies import read_form
 from troth.web.pages import page, see_other, text
+from troth.web.person import COOKIE, LONG_COOKIE, end_of, person
 from troth.web.public import words_of
 from troth.web.routes import Caller, Group, Limit, Route
 from troth.web.views import (
@@ -38,7 +39,6 @@ from troth.web.views import (
 if TYPE_CHECKING:
     from troth.web.running import Running
 
-COOKIE = "troth_session"
 ASKING = Limit(10, 60)
 CONSEQUENCES = (
     "privacy.erase-account",
@@ -48,22 +48,9 @@ CONSEQUENCES = (
 )
 
 
-async def person(request: Request, system: Running, detail: str) -> Caller | Response:
-    """The person behind the session's cookie; without one, the way to get a link."""
-    cookie = cookies.read(request, COOKIE, tls=request.state.visit.tls)
-    if cookie is None:
-        return see_other(request, "/privacy")
-    try:
-        session = system.requests.session(cookie)
-    except Unproven:
-        return see_other(request, "/privacy")
-    digest = hashlib.sha256(cookie.encode()).digest()
-    return Caller("person", session.sid, "subject", csrf=session.csrf.hex(), session=digest)
-
-
 async def ask_page(request: Request, system: Running) -> Response:
     """Ask for a link to one's own centre."""
-    return page(request, "privacy/request.html", action="/privacy")
+    return page(request, "privacy/request.html", action="/privacy", sign_in=has_accounts(system))
 
 
 async def ask(request: Request, system: Running) -> Response:
@@ -101,19 +88,17 @@ async def look(request: Request, system: Running) -> Response:
 async def enter(request: Request, system: Running) -> Response:
     """Use the link, once, and open the centre for half an hour."""
     cookie = cookies.mint(request, system.randomness)
-    await run_in_threadpool(system.requests.open, request.path_params["token"], cookie)
+    session = await run_in_threadpool(system.requests.open, request.path_params["token"], cookie, device_in(request))
     response = see_other(request, "/privacy/data")
+    await end_of(request, system, response, but=session.sid)
     cookies.put(response, system.policy, COOKIE, cookie, tls=request.state.visit.tls)
     return response
 
 
 async def leave(request: Request, system: Running) -> Response:
-    """End the session."""
-    cookie = cookies.read(request, COOKIE, tls=request.state.visit.tls)
-    if cookie is not None:
-        await run_in_threadpool(system.requests.close, cookie)
+    """End the session of this browser."""
     response = see_other(request, "/")
-    cookies.drop(response, COOKIE, tls=request.state.visit.tls)
+    await end_of(request, system, response)
     return response
 
 
@@ -267,7 +252,8 @@ async def erase(request: Request, system: Running) -> Response:
         text_key="privacy.erased-text" if done else "privacy.erasing-text",
         values={"order": certificate.ordered, "rows": sum(certificate.rows.values())},
     )
-    cookies.drop(response, COOKIE, tls=request.state.visit.tls)
+    for name in (COOKIE, LONG_COOKIE):
+        cookies.drop(response, name, tls=request.state.visit.tls)
     return response
 
 
@@ -347,8 +333,8 @@ GROUP: Group[Running] = Group(
         Route("GET", "/privacy/object", object_page, "rights.object-marketing", "person", summary="What I can stop"),
         Route("POST", "/privacy/object", do_object, "rights.object-marketing", "person", summary="Object"),
         Route("POST", "/privacy/withdraw/{purpose}", withdraw, "consent.withdraw", "person", summary="Withdraw"),
-        Route("GET", "/privacy/erase", erase_page, "rights.erase", "person", summary="What erasing means"),
-        Route("POST", "/privacy/erase", erase, "rights.erase", "person", summary="Erase me"),
+        Route("GET", "/privacy/erase", erase_page, "rights.erase", "person:fresh", summary="What erasing means"),
+        Route("POST", "/privacy/erase", erase, "rights.erase", "person:fresh", summary="Erase me"),
         Route("GET", "/privacy/receipts", receipts, "scope.compliance", "person", summary="My receipts"),
         Route("GET", "/receipts/{entry}", receipt, "scope.compliance", "person", summary="A receipt"),
         Route(

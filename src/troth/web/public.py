@@ -18,6 +18,7 @@ from troth.collect.intake import Submission
 from troth.collect.surfaces import surface_of
 from troth.errors import Conflict, Invalid, TrothError, Undeclared
 from troth.policy.model import Point
+from troth.web.account import HOME, has_accounts
 from troth.web.bodies import read_form
 from troth.web.forms import CONSENT_FIELD, NOTICE_FIELD, VERSION_FIELD, field_errors, form_view
 from troth.web.pages import Words, page, see_other, text
@@ -147,6 +148,10 @@ async def do_confirm(request: Request, system: Running) -> Response:
     """Confirm. A second time changes nothing, and says so."""
     confirmed = await run_in_threadpool(system.confirmation.confirm, request.path_params["token"])
     links = [Card(request.state.visit.href("/privacy"), text(request, "home.privacy"), "")]
+    if confirmed.point == "registration" and has_accounts(system):  # the centre asks for proof first
+        links.append(
+            Card(request.state.visit.href(HOME), text(request, "account.offer"), text(request, "account.offer-text"))
+        )
     said = "confirm.already" if confirmed.already else "confirm.done"
     return page(request, "done.html", title_key=said, text_key=f"{said}-text", links=links)
 

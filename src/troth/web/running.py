@@ -31,7 +31,8 @@ from troth.store import Lane, Write
 from troth.store import jobs as durable
 from troth.store.jobs import Job, Registry, Worker
 from troth.store.tables import tree
-from troth.use import sessions
+from troth.use import person_sessions, sessions
+from troth.use.accounts import Accounts
 from troth.use.approvals import Act, Approvals
 from troth.use.compose import Composer
 from troth.use.disclosures import Disclosures
@@ -39,13 +40,14 @@ from troth.use.gate import Gate
 from troth.use.messages import Messages
 from troth.use.operators import Operators
 from troth.use.passkeys import Passkeys
+from troth.use.passwords import Passwords
 from troth.use.products import Products
 from troth.use.sign_in import SignIn
 from troth.use.transport import SmtpTransport
 from troth.vault import open_vault
 from troth.vault.box import Box
 from troth.vault.repair import Repair
-from troth.web import api, api_products, privacy, public, published
+from troth.web import account, api, api_products, privacy, public, published
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
 from troth.web.console import rooms as console
@@ -57,7 +59,14 @@ log = logging.getLogger("troth")
 
 CHECKPOINT = select(tree.c.checkpoint)
 MESSAGE_JOB = "message.send"
-GROUPS: tuple[Group[Running], ...] = (public.GROUP, published.GROUP, privacy.GROUP, api.GROUP, api_products.GROUP)
+GROUPS: tuple[Group[Running], ...] = (
+    public.GROUP,
+    published.GROUP,
+    privacy.GROUP,
+    account.GROUP,
+    api.GROUP,
+    api_products.GROUP,
+)
 ACTS: tuple[Act, ...] = ()  # what needs a second operator; whoever brings such an act adds it here
 REPAIR_JOB = "vault.repair"
 SWEEP_JOB = "use.sweep"
@@ -124,7 +133,9 @@ class Running:
         self.operators = Operators(store, tenant=self.config.tenant)
         box = Box(vault.secret("operators"), chance)
         passkeys = Passkeys(self.config.url, log_name(self.config), box, clock, chance)
-        self.sign_in = SignIn(self.operators, box, passkeys)
+        passwords = Passwords()
+        self.sign_in = SignIn(self.operators, box, passkeys, passwords)
+        self.accounts = Accounts(store, vault, self.versions, passwords)
         self.approvals = Approvals(store, {act.name: act for act in ACTS})
         self.repair = Repair(store, vault.keyring)
         staff: Group[Any] = console.group()  # knows of a system only what staff need
@@ -183,6 +194,7 @@ class Running:
     def _sweep(self, job: Job) -> None:
         """What has a fixed life and is over: sessions, and approvals that nobody gave."""
         self.store.write(Write(sessions.sweep, lane=Lane.JOB))
+        self.store.write(Write(person_sessions.sweep, lane=Lane.JOB))
         self.approvals.sweep()
 
     def work(self, most: int = 1000) -> int:

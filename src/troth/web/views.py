@@ -157,6 +157,19 @@ class PersonView:
 
 
 @dataclass(frozen=True)
+class SessionView:
+    """One open session of a person: when, how it was proven, and which device, as far as it is known."""
+
+    place: str
+    begun_ms: int
+    seen_ms: int
+    method: str  # link | password
+    browser: str = ""
+    system: str = ""
+    own: bool = False
+
+
+@dataclass(frozen=True)
 class ReceiptView:
     """A receipt that the person can keep and check by themselves."""
 

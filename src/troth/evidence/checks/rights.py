@@ -12,8 +12,9 @@ from troth.evidence.inspection import Inspection
 from troth.evidence.said import say
 from troth.policy.model import CompiledClause
 from troth.rights.erasure import remaining
-from troth.rights.requests import LINK_MS, SESSION_MS
+from troth.rights.requests import LINK_MS
 from troth.store.tables import consent_records, erasures, guards, messages, rights_requests, states, subjects, tags
+from troth.use.person_sessions import LINK_LIFE_MS, PASSWORD_LIFE_MS
 
 HOUR_MS = 3_600_000
 ERASURES = select(erasures)
@@ -139,15 +140,26 @@ def withdrawing(inspection: Inspection, clause: CompiledClause) -> Verdict:
 
 
 def proof(inspection: Inspection, clause: CompiledClause) -> Verdict:
-    """Before each act of a person stands a proof, and without one the centre shows nothing."""
-    proven = sorted(e.at_ms for e in inspection.entries("rights.proven"))
+    """Before each act of a person stands a proof, and without one the centre shows nothing.
+
+    A link or a password proves for a while; a password's session may see for longer, and not erase.
+    """
+    proven = sorted(e.at_ms for e in inspection.entries("rights.proven", "account.signed-in"))
+    signed_in = sorted(e.at_ms for e in inspection.entries("account.signed-in"))
     acts = [e for e in inspection.entries("access.prepared", "erase.ordered") if e.body.get("actor") == "subject"]
     faults = []
     for path in ("/privacy/data", "/privacy/copy.json", "/privacy/receipts"):
         answer = inspection.get(path)
         if answer.status == 200:
             faults.append(say("right.proof.open", path=path))
-    unproven = [e for e in acts if not any(0 <= e.at_ms - at <= SESSION_MS + LINK_MS for at in proven)]
+    unproven = [
+        e
+        for e in acts
+        if not any(0 <= e.at_ms - at <= LINK_LIFE_MS + LINK_MS for at in proven)
+        and not (
+            e.body.get("kind") == "access.prepared" and any(0 <= e.at_ms - at <= PASSWORD_LIFE_MS for at in signed_in)
+        )
+    ]
     if unproven:
         faults.append(say("right.proof.unproven", acts=len(unproven)))
     if not acts:

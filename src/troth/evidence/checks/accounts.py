@@ -1,0 +1,62 @@
+"""Checks of accounts: passwords are stored as Argon2id values, people's sealed, and each was set by its owner."""
+
+from __future__ import annotations
+
+from argon2 import extract_parameters
+from argon2.exceptions import InvalidHashError
+from argon2.low_level import Type
+from sqlalchemy import func, select
+
+from troth.evidence.checks import Check, Verdict, unless, unseen
+from troth.evidence.inspection import Inspection
+from troth.evidence.said import Said, say
+from troth.policy.model import CompiledClause
+from troth.store.tables import credentials, ledger, operators
+from troth.use.credentials import Stored, unseal
+from troth.use.passwords import MEMORY_KIB, PASSES
+
+SET = ("account.password-set", "account.password-changed")
+SAMPLE = 20  # people's passwords that are opened, the newest
+OF_STAFF = select(operators.c.password).where(operators.c.password.is_not(None))
+OF_PEOPLE = select(credentials).order_by(credentials.c.since_ms.desc()).limit(SAMPLE)
+HOW_MANY = select(func.count()).select_from(credentials)
+UNOWNED = (
+    select(func.count())
+    .select_from(credentials.outerjoin(ledger, credentials.c.eid == ledger.c.eid))
+    .where(ledger.c.kind.is_(None) | ledger.c.kind.not_in(SET))
+)
+
+
+def passwords(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """Every stored password is Argon2id of the present cost, people's are sealed, and an entry says who set each."""
+    staff = [row.password for row in inspection.rows(OF_STAFF)]
+    people = inspection.rows(HOW_MANY)[0][0]
+    if not staff and not people:
+        return unseen(say("password.hashed.unseen"))
+    faults: list[Said] = []
+    weak = sum(not hashed_well(value) for value in staff)
+    for row in inspection.rows(OF_PEOPLE):
+        stored = Stored(row.since_ms, bytes(row.eid), bytes(row.ct))
+        value = unseal(inspection.vault, row.tenant, bytes(row.sid), stored)
+        if value is None:
+            faults.append(say("password.hashed.unsealed"))
+        else:
+            weak += not hashed_well(value)
+    if weak:
+        faults.append(say("password.hashed.weak", passwords=weak))
+    unowned = inspection.rows(UNOWNED)[0][0]
+    if unowned:
+        faults.append(say("password.hashed.unowned", passwords=unowned))
+    return unless(faults, say("password.hashed.good", people=people, staff=len(staff)))
+
+
+def hashed_well(value: str) -> bool:
+    """Whether this is an Argon2id value of at least the cost that new ones have."""
+    try:
+        found = extract_parameters(value)
+    except InvalidHashError:
+        return False
+    return found.type is Type.ID and found.memory_cost >= MEMORY_KIB and found.time_cost >= PASSES
+
+
+CHECKS: dict[str, Check] = {"password.hashed": passwords}

@@ -1,0 +1,245 @@
+"""A registered person's own account: a password, signing in with it, and the sessions that are open.
+
+Who may set a password has proven the address first; who changes one knows the old one or has just proven the address
+again. Answers to an unknown address, to a person without a password and to a wrong password are the same and cost the
+same; each refusal is counted in the ledger without a name. Clause ``protect.password``, mechanism ``password.hashed``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NoReturn
+
+import msgspec
+from sqlalchemy import Connection
+
+from troth.errors import Conflict, Invalid, NotFound, Unproven
+from troth.notice.versions import Versions
+from troth.policy.model import CompiledPolicy
+from troth.store import Lane, Store, Write
+from troth.store.ledger import EntryDraft
+from troth.store.outbox import post
+from troth.store.transaction import DataTx
+from troth.use import credentials, person_sessions
+from troth.use.devices import Device
+from troth.use.passwords import PASSWORD_HASHED, Passwords, fault_of
+from troth.use.person_sessions import CLASS, Session
+from troth.vault import Vault
+
+CLAUSE = "protect.password"
+EMAIL = "user.contact.email"
+CHANGED = "account.password-changed"  # the letter that says so, where the policy declares it
+NO_ACCOUNT = "there is no account to sign in to: please register first"
+
+
+def offered(policy: CompiledPolicy) -> bool:
+    """Whether people have accounts under this policy."""
+    return CLASS in policy.keeps
+
+
+class Accounts:
+    """Passwords and sessions of people. Methods block: call them from a thread."""
+
+    def __init__(self, store: Store, vault: Vault, versions: Versions, passwords: Passwords) -> None:
+        self.store = store
+        self.vault = vault
+        self.versions = versions
+        self.passwords = passwords
+
+    # --- the password ---
+
+    def password_since(self, tenant: str, sid: bytes) -> int | None:
+        """Since when a password is set (UTC milliseconds); None where there is none."""
+        stored = self.store.read(lambda connection: credentials.find(connection, tenant, sid))
+        return None if stored is None else stored.since_ms
+
+    def has_account(self, tenant: str, sid: bytes) -> bool:
+        """Whether there is an account that a password could belong to."""
+        return self.store.read(lambda connection: self._has_account(connection, tenant, sid))
+
+    def _has_account(self, connection: Connection, tenant: str, sid: bytes) -> bool:
+        if not self.vault.exists(connection, tenant, sid):
+            return False
+        return any(record.class_ == CLASS for record in self.vault.records(connection, tenant, sid))
+
+    def set_password(self, session: Session, old: str, new: str, *, language: str = "en") -> int:
+        """Set or change one's password; every other session ends. How many did.
+
+        ``Invalid`` names the field that does not fit, ``Unproven`` asks for a fresh link, ``Conflict``: the account
+        has ended, or was changed elsewhere in this very moment.
+        """
+        tenant, sid = session.tenant, session.sid
+        before = self._prove(session, old)
+        self._refuse_own_words(tenant, sid, new)
+        hashed = self.passwords.hash(new, "")
+        try:
+            ct = credentials.seal(self.vault, tenant, sid, hashed)
+            opening = self.vault.opening(tenant, sid)
+        except NotFound:
+            raise Conflict(NO_ACCOUNT, clause=CLAUSE) from None
+        template = self.versions.current().templates.get(CHANGED) if before is not None else None
+        variables = self.vault.transit_seal(msgspec.json.encode({"language": language})) if template else b""
+
+        def body(tx: DataTx) -> int:
+            self._require_still(tx, session, before)
+            ended = person_sessions.end_others(tx, tenant, sid, session.hash)
+            kind = "account.password-set" if before is None else "account.password-changed"
+            facts = {"sessions_ended": ended}
+            entry = tx.append(EntryDraft(kind, CLAUSE, PASSWORD_HASHED, "subject", facts=facts), opening)
+            credentials.put(tx, tenant, sid, eid=entry.eid, ct=ct)
+            if template is not None:
+                chance = self.store.randomness
+                post(tx, template, chance, tenant=tenant, sid=sid, opening=opening, variables=variables)
+            return ended
+
+        return self.store.write(Write(body, lane=Lane.RIGHTS))
+
+    def remove_password(self, session: Session, old: str) -> int:
+        """Sign in by links only, from here on; every other session ends. Raises as ``set_password`` does."""
+        tenant, sid = session.tenant, session.sid
+        before = self._prove(session, old)
+        if before is None:
+            raise Conflict("no password is set", clause=CLAUSE)
+        opening = self.vault.opening(tenant, sid)
+
+        def body(tx: DataTx) -> int:
+            self._require_still(tx, session, before)
+            credentials.drop(tx, tenant, sid)
+            ended = person_sessions.end_others(tx, tenant, sid, session.hash)
+            facts = {"sessions_ended": ended}
+            draft = EntryDraft("account.password-removed", CLAUSE, PASSWORD_HASHED, "subject", facts=facts)
+            tx.append(draft, opening)
+            return ended
+
+        return self.store.write(Write(body, lane=Lane.RIGHTS))
+
+    def _prove(self, session: Session, old: str) -> credentials.Stored | None:
+        """The password until now, after its owner has shown that it is they: by the link just used, or by it."""
+        stored = self.store.read(lambda c: credentials.find(c, session.tenant, session.sid))
+        if session.method == "link":
+            return stored
+        if stored is None:
+            raise Unproven("please ask for a link to your address first", clause=CLAUSE)
+        hashed = credentials.unseal(self.vault, session.tenant, session.sid, stored)
+        if not self.passwords.fits(hashed, old):
+            raise Invalid("the password is not right", clause=CLAUSE, gaps=("old: wrong-password",))
+        return stored
+
+    def _require_still(self, tx: DataTx, session: Session, before: credentials.Stored | None) -> None:
+        """The account, the session and the password are as they were when they were looked at, or ``Conflict``."""
+        tenant, sid = session.tenant, session.sid
+        if not self._has_account(tx.connection, tenant, sid):
+            raise Conflict(NO_ACCOUNT, clause=CLAUSE)
+        if person_sessions.find(tx.connection, session.hash, tx.now) is None:
+            raise Conflict("this session has ended", clause=CLAUSE)
+        now = credentials.find(tx.connection, tenant, sid)
+        if (now and now.eid) != (before and before.eid):
+            raise Conflict("the password was changed elsewhere just now", clause=CLAUSE)
+
+    def _refuse_own_words(self, tenant: str, sid: bytes, new: str) -> None:
+        """``Invalid`` where the password is little more than the person's own address."""
+        for word in self._addresses(tenant, sid):
+            for known in (word, word.partition("@")[0]):
+                fault = fault_of(new, known) if len(known) > 3 else ""
+                if fault:
+                    raise Invalid("this password may not be used", clause=CLAUSE, gaps=(f"password: {fault}",))
+
+    def _addresses(self, tenant: str, sid: bytes) -> Iterator[str]:
+        """The addresses that the account was registered with, opened for this comparison alone."""
+        for row in self.store.read(lambda connection: self.vault.records(connection, tenant, sid)):
+            if row.class_ != CLASS:
+                continue
+            point = self.versions.history.version(row.terms.version).points.get(row.terms.point)
+            names = [f.name for f in point.fields if f.category == EMAIL] if point else []
+            content = self.vault.open(tenant, row) if names else {}
+            yield from (str(content[name]) for name in names if name in content)
+
+    # --- signing in ---
+
+    def sign_in(
+        self, tenant: str, address: str, password: str, cookie: str, *, device: Device | None = None, was: str = ""
+    ) -> Session:
+        """Sign in; ``Unproven`` in the same words and with the same work, whoever the address is or is not.
+
+        ``was`` is the session that this browser had before: it ends, whoever's it was.
+        """
+        try:
+            sid = self.vault.find(tenant, "email", address) or credentials.NOBODY
+        except Invalid:
+            sid = credentials.NOBODY
+        stored = self.store.read(lambda connection: credentials.find(connection, tenant, sid))
+        hashed = credentials.unseal(self.vault, tenant, sid, stored)
+        if not self.passwords.fits(hashed, password) or stored is None:
+            self._refuse()
+        try:
+            opening = self.vault.opening(tenant, sid)
+        except NotFound:
+            self._refuse()
+        sealed = person_sessions.seal_device(self.vault, tenant, sid, cookie, device)
+        csrf, policy = self.store.randomness.bytes(32), self.versions.current()
+
+        def body(tx: DataTx) -> Session:
+            still = credentials.find(tx.connection, tenant, sid)
+            if still is None or still.eid != stored.eid:
+                raise wrong()  # changed, removed or erased in this very moment
+            person_sessions.end(tx, person_sessions.cookie_hash(was))
+            facts = {"method": "password"}
+            tx.append(EntryDraft("account.signed-in", CLAUSE, PASSWORD_HASHED, "subject", facts=facts), opening)
+            self.vault.change_state(tx, tenant, sid, lambda state: state)  # who found them unused looks again
+            self.vault.happen(tx, tenant, sid, "account.used", policy)
+            return person_sessions.start(tx, cookie, tenant, sid, csrf=csrf, method="password", device=sealed)
+
+        return self.store.write(Write(body, lane=Lane.RIGHTS))
+
+    def _refuse(self) -> NoReturn:
+        """Note a refused sign-in, without any name, and refuse it."""
+
+        def body(tx: DataTx) -> None:
+            tx.append(EntryDraft("account.refused", CLAUSE, PASSWORD_HASHED, "visitor", facts={"method": "password"}))
+
+        self.store.write(Write(body))
+        raise wrong()
+
+    # --- sessions ---
+
+    def sessions(self, tenant: str, sid: bytes) -> list[tuple[Session, Device | None]]:
+        """A person's open sessions with what is known of their devices, oldest first."""
+        now = self.store.now()
+        found = self.store.read(lambda connection: person_sessions.of_person(connection, tenant, sid, now))
+        return [(session, person_sessions.open_device(self.vault, session)) for session in found]
+
+    def end(self, session: Session, place: str) -> bool:
+        """End one of one's own sessions, by the name it has on the page; False where there is none."""
+        return bool(self._end(session, place))
+
+    def end_others(self, session: Session) -> int:
+        """End every session but this one; how many."""
+        return self._end(session, None)
+
+    def _end(self, session: Session, place: str | None) -> int:
+        tenant, sid = session.tenant, session.sid
+        try:
+            opening = self.vault.opening(tenant, sid)
+        except NotFound:
+            return 0  # erased meanwhile, and every session with it
+
+        def body(tx: DataTx) -> int:
+            if not self.vault.exists(tx.connection, tenant, sid):
+                return 0
+            if place is None:
+                ended = person_sessions.end_others(tx, tenant, sid, session.hash)
+            else:
+                own = person_sessions.of_person(tx.connection, tenant, sid, tx.now)
+                ended = sum(person_sessions.end(tx, each.hash) for each in own if each.place == place)
+            if ended:
+                facts = {"sessions_ended": ended}
+                draft = EntryDraft("account.signed-out", CLAUSE, PASSWORD_HASHED, "subject", facts=facts)
+                tx.append(draft, opening)
+            return ended
+
+        return self.store.write(Write(body, lane=Lane.RIGHTS))
+
+
+def wrong() -> Unproven:
+    """The one answer to an unknown address, to a person without a password and to a wrong password."""
+    return Unproven("the address or the password is not right", clause=CLAUSE)
