@@ -1,4 +1,4 @@
-"""Accounts: a registered person signs in with a password, and sees and ends their sessions; nobody else learns of it."""
+"""Accounts: a registered person signs in with a password, sees and ends their sessions; nobody else learns of it."""
 
 from __future__ import annotations
 
@@ -322,6 +322,18 @@ def test_changing_asks_for_the_old_one_or_a_fresh_link_and_ends_every_other_sess
     assert [fact["sessions_ended"] for fact in facts(vendor.entries("account.password-changed"))] == [2, 2]
 
 
+def test_a_letter_says_that_it_was_changed_and_not_to_what(vendor: Vendor) -> None:
+    ann = Person()
+    browser = member(vendor, ann)
+    assert vendor.letters(ann.email, "password of your account") == []  # setting the first is no change
+    assert act(browser, "/account/password", password=OTHER) == 200
+    (letter,) = vendor.letters(ann.email, "password of your account")
+    assert letter.subject == "Your password was changed"
+    assert OTHER not in letter.text
+    assert "/privacy/open/" not in letter.text  # where to ask for a link, and no link that opens
+    assert json.loads(vendor.entries("message.sent")[-1])["clause"] == "protect.password"
+
+
 def test_removing_it_leaves_the_link(vendor: Vendor) -> None:
     ann = Person()
     member(vendor, ann)
@@ -472,11 +484,17 @@ def test_a_password_that_changes_while_it_is_being_checked_opens_nothing(vendor:
 
     with patch.object(accounts.passwords, "fits", meanwhile), pytest.raises(Unproven):
         accounts.sign_in(TENANT, ann.email, PHRASE, "d" * 43)
+
+
+def test_a_session_that_ended_meanwhile_changes_nothing(vendor: Vendor) -> None:
+    browser = member(vendor, Person())
+    session = session_in(vendor, browser, "troth_session")
+    assert act(browser, "/privacy/leave") == 200
     with pytest.raises(Conflict):
-        ended = Session(
-            *(*[getattr(session, f) for f in ("tenant", "sid", "csrf", "expires_ms")], b"x" * 32, "link", 0, 0)
-        )
-        accounts.set_password(ended, "", PHRASE)
+        vendor.system.accounts.set_password(session, "", OTHER)
+    with pytest.raises(Conflict):
+        vendor.system.accounts.remove_password(session, "")
+    assert vendor.count("credentials") == 1
 
 
 # --- the board, and its sabotage ---

@@ -91,10 +91,11 @@ def test_the_messages_that_exist_now_are_declared_with_their_class(policy: Compi
         "rights.access-ready": "service",
         "rights.objection-done": "service",
         "erase.certificate": "notice",
+        "account.password-changed": "service",
     }
 
 
-def test_only_the_two_cookies_of_the_table_may_be_set(policy: CompiledPolicy) -> None:
+def test_only_the_cookies_of_the_table_may_be_set(policy: CompiledPolicy) -> None:
     assert set(policy.cookies) == {"troth_session", "troth_account", "troth_console"}
     assert all(c.essential and c.value == "random" and c.bits >= 128 for c in policy.cookies.values())
 

@@ -87,6 +87,26 @@ SAMPLES: dict[str, tuple[str, Sample]] = {
         ),
     ),
     "privacy-receipts": ("privacy/receipts.html", always(receipts=vendor.RECEIPTS)),
+    "account-sign-in": (
+        "account/sign-in.html",
+        lambda words: {
+            "errors": [FieldError("", words("account.refused"))],
+            "address": "ann@example.org",
+            "again": True,
+        },
+    ),
+    "account-home": (
+        "account/home.html",
+        lambda words: {
+            "errors": [FieldError("old", words("fault.wrong-password"))],
+            "done": "",
+            "since_ms": vendor.NOON,
+            "can_set": True,
+            "has_account": True,
+            "ask_old": True,
+            "sessions": vendor.SESSIONS,
+        },
+    ),
     "board": ("evidence/board.html", always(board=vendor.BOARD)),
     "board-green": ("evidence/board.html", always(board=vendor.GREEN_BOARD)),
     "verify": ("evidence/verify.html", always(log=vendor.LOG)),

@@ -36,6 +36,7 @@ from troth.web.views import (
     HeldRecord,
     PersonView,
     ReceiptView,
+    SessionView,
     VersionView,
 )
 from troth.world import SetClock
@@ -309,6 +310,11 @@ PERSON = PersonView(
         Card("/privacy/copy.json", "As JSON", "For programs."),
         Card("/privacy/copy.zip", "As CSV tables", "For spreadsheets, in one archive."),
     ),
+)
+
+SESSIONS = (
+    SessionView("1" * 32, NOON, NOON, "link"),
+    SessionView("2" * 32, NOON, NOON, "password", "Firefox", "Linux", own=True),
 )
 
 RECEIPTS = (

@@ -53,6 +53,7 @@ BASES: Final[dict[str, str]] = {
 EVENTS: Final[dict[str, str]] = {
     "account.created": "an account was opened",
     "account.used": "somebody signed in, or a licence runs",
+    "account.password-changed": "a person changed their password",
     "account.closed": "the person or the vendor closed the account",
     "product.reported": "a product told us of an account it keeps",
     "subject.first": "first data of a person arrived",

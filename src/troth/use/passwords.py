@@ -1,4 +1,4 @@
-"""Passwords of staff: Argon2id, one at a time, long rather than complicated.
+"""Passwords, of staff and of people: Argon2id, one at a time, long rather than complicated.
 
 Clause ``protect.password`` (mechanism ``password.hashed``); NIST SP 800-63B-4 3.1.1 and OWASP ASVS 6.2: at least
 15 characters, no rules of composition, no expiry, nothing that is guessed first. Nobody can set or read another's.
@@ -11,6 +11,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from troth.errors import Invalid
+from troth.use.breached import Breached
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
@@ -50,7 +51,7 @@ def prepared(password: str) -> bytes:
 
 
 def fault_of(password: str, name: str) -> str:
-    """Why this may not be the password of the operator called ``name``: a key of the catalogue, or ""."""
+    """Why this may not be the password of whoever is called ``name``: a key of the catalogue, or ""."""
     folded = "".join(unicodedata.normalize("NFKC", password).casefold().split())
     if len(unicodedata.normalize("NFKC", password)) < LEAST:
         return "too-short"
@@ -70,7 +71,9 @@ def repeats(text: str) -> bool:
 class Passwords:
     """Hashes and checks, one at a time: 19 MiB each would add up. Call it from a thread, never from the loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, breached: Breached | None = None) -> None:
+        """``breached`` are the lists of passwords that became known; our own where none is given."""
+        self.breached = breached or Breached()
         self.turn = threading.Lock()
         self._hasher: PasswordHasher | None = None
         self._nobody = ""
@@ -78,6 +81,8 @@ class Passwords:
     def hash(self, password: str, name: str) -> str:
         """The Argon2id value to store; ``Invalid`` with the reason's key where the password may not be used."""
         fault = fault_of(password, name)
+        if not fault and self.breached.holds(prepared(password).decode()):
+            fault = "breached"
         if fault:
             raise Invalid("this password may not be used", clause="protect.password", gaps=(f"password: {fault}",))
         with self.turn:

@@ -34,6 +34,7 @@ from troth.store.tables import tree
 from troth.use import person_sessions, sessions
 from troth.use.accounts import Accounts
 from troth.use.approvals import Act, Approvals
+from troth.use.breached import Breached
 from troth.use.compose import Composer
 from troth.use.disclosures import Disclosures
 from troth.use.gate import Gate
@@ -133,7 +134,7 @@ class Running:
         self.operators = Operators(store, tenant=self.config.tenant)
         box = Box(vault.secret("operators"), chance)
         passkeys = Passkeys(self.config.url, log_name(self.config), box, clock, chance)
-        passwords = Passwords()
+        passwords = Passwords(Breached(self.config.folder))
         self.sign_in = SignIn(self.operators, box, passkeys, passwords)
         self.accounts = Accounts(store, vault, self.versions, passwords)
         self.approvals = Approvals(store, {act.name: act for act in ACTS})
