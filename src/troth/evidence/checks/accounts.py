@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from argon2 import extract_parameters
-from argon2.exceptions import InvalidHashError
-from argon2.low_level import Type
 from sqlalchemy import func, select
 
 from troth.evidence.checks import Check, Verdict, unless, unseen
@@ -52,6 +49,9 @@ def passwords(inspection: Inspection, clause: CompiledClause) -> Verdict:
 
 def hashed_well(value: str) -> bool:
     """Whether this is an Argon2id value of at least the cost that new ones have."""
+    from argon2 import Type, extract_parameters
+    from argon2.exceptions import InvalidHashError
+
     try:
         found = extract_parameters(value)
     except InvalidHashError:
