@@ -500,6 +500,40 @@ def test_a_session_that_ended_meanwhile_changes_nothing(vendor: Vendor) -> None:
 # --- the board, and its sabotage ---
 
 
+def test_what_was_seen_and_erased_in_a_passwords_session_names_the_sign_in(vendor: Vendor) -> None:
+    ann = Person()
+    member(vendor, ann)
+    vendor.clock.advance(3 * DAY_MS)  # the link is long ago
+    browser = vendor.browser()
+    sign_in(browser, ann.email, PHRASE)
+    vendor.clock.advance(20 * HOUR_MS)
+    browser.open("/privacy/data")
+    sign_in(browser, ann.email, PHRASE)
+    browser.open("/privacy/erase")
+    browser.send("/privacy/erase", sure="yes", csrf_token=token(browser))
+    first, second = (json.loads(body)["eid"] for body in vendor.entries("account.signed-in"))
+    assert json.loads(vendor.entries("access.prepared")[-1])["refers"] == first
+    assert json.loads(vendor.entries("erase.ordered")[-1])["refers"] == second
+    vendor.letters()
+    assert row(vendor.system, "rights.proof").status == "PASS"
+
+
+@pytest.mark.parametrize("kind", ["account.signed-in", "rights.proven"])
+def test_sabotage_what_was_seen_without_a_sign_in_turns_the_proof_red(vendor: Vendor, kind: str) -> None:
+    ann = Person()
+    member(vendor, ann)
+    if kind == "account.signed-in":
+        vendor.clock.advance(3 * DAY_MS)
+        browser = vendor.browser()
+        sign_in(browser, ann.email, PHRASE)
+        browser.open("/privacy/data")
+    assert row(vendor.system, "rights.proof").status == "PASS"
+    vendor.system.store.write(
+        Write(lambda tx: tx.execute(text("DELETE FROM ledger WHERE kind = :kind"), {"kind": kind}).rowcount)
+    )
+    assert row(vendor.system, "rights.proof").status == "FAIL"
+
+
 def test_the_board_says_how_passwords_are_kept(vendor: Vendor) -> None:
     assert row(vendor.system, "protect.password").status == "NOT EXERCISED"
     member(vendor, Person())

@@ -42,6 +42,7 @@ PASSING = (
     "purpose.basis",
     "personal.definition",
     "share.nothing-else",
+    "protect.password",
     "protect.storage",
     "protect.transit",
     "rights.erase",
@@ -268,6 +269,15 @@ SABOTAGE: list[tuple[str, str, Sabotage]] = [
     ("purpose.basis", "rests on nothing", another_basis),
     ("personal.definition", "a column without category", schema("ALTER TABLE terms ADD COLUMN mood TEXT")),
     ("share.nothing-else", "gives to anybody", gives_to_anybody),
+    (
+        "protect.password",
+        "a password as it was typed",
+        data(
+            "INSERT INTO operators (id, name, role, state, password, created_ms) "
+            "VALUES (randomblob(16), 'eve', 'auditor', 'active', 'plain words', 1)"
+        ),
+    ),
+    ("protect.password", "set by somebody else", data("UPDATE credentials SET eid = randomblob(16)")),
     ("protect.storage", "a plain copy in a log", plain_copy),
     ("protect.storage", "keys readable by others", open_keys),
     ("protect.transit", "served without TLS", public_address),

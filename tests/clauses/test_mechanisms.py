@@ -36,6 +36,7 @@ SABOTAGED: dict[str, tuple[str, str]] = {
     "intake.double-opt-in": ("collect.newsletter", "mail before confirming"),
     "gate.purpose": ("purpose.account", "reads for anything"),
     "share.deny": ("share.nothing-else", "gives to anybody"),
+    "password.hashed": ("protect.password", "a password as it was typed"),
     "vault.sealed": ("protect.storage", "a plain copy in a log"),
     "transit.tls": ("protect.transit", "served without TLS"),
     "message.unsubscribe": ("rights.unsubscribe", "links deleted"),
@@ -67,7 +68,6 @@ TESTED: dict[str, str] = {
     "retain.due": "tests/clauses/test_board_cannot_be_painted.py::test_data_that_is_overdue_turns_the_clause_red",
     "operator.second": "tests/use/test_approvals.py",
     "operator.sign-in": "tests/use/test_operators.py",
-    "password.hashed": "tests/clauses/test_accounts.py::test_sabotage_of_how_passwords_are_kept_turns_the_clause_red",
     "product.ask": "tests/use/test_products.py::test_a_declared_use_of_a_registered_account_is_allowed_with_its_entry",
     "evidence.ledger": "tests/evidence/test_store.py",
 }

@@ -131,6 +131,7 @@ def walk(stage: Stage) -> None:
         show.heading(f"{person} fills in forms")
         for point in points:
             submit(stage, visitor, point, values)
+    sign_in(stage, ben)
 
     tenant, address = system.config.tenant, ANN["email"]
     sid = system.vault.find(tenant, "email", address)
@@ -161,6 +162,30 @@ def submit(stage: Stage, visitor: Visitor, point: Point, person: dict[str, str])
     visitor.send()
     expect(visitor.answer.status == 200, "the confirmation was not taken")
     stage.show.saw(f"{point.id}: an undeclared field refused with its clause, the form sent, the address confirmed")
+
+
+def sign_in(stage: Stage, ben: Visitor) -> None:
+    """Set a password after a link, leave, and come back with it."""
+    from troth.web.account import has_accounts
+
+    system, phrase, guess = stage.system, "three herons beside the mill race", "a guess at the phrase"
+    if not has_accounts(system):
+        return
+    before = len(stage.box.letters)
+    ben.open("/privacy")
+    ben.send("/privacy", email=BEN["email"])
+    ben.open(link_in(stage.letter(before), "/privacy/open/"))
+    ben.send()
+    ben.open("/account")
+    ben.send("/account/password", password=phrase)
+    expect(ben.answer.status == 200, "the password was not taken")
+    ben.send("/privacy/leave")
+    ben.open("/account/sign-in")
+    ben.send(email=BEN["email"], password=guess)
+    expect(ben.answer.status == 401, "a wrong password let somebody in")
+    ben.send("/account/sign-in", email=BEN["email"], password=phrase)
+    expect(ben.address == "/account", "the password did not let its owner in")
+    stage.show.saw("Ben set a password, left, and came back with it; a wrong one was refused")
 
 
 def read_for_purposes(stage: Stage, tenant: str, sid: bytes, points: list[Point]) -> None:

@@ -112,8 +112,11 @@ class Access:
         self.consents = consents
         self.requests = requests
 
-    def copy(self, tenant: str, sid: bytes, *, actor: str = "subject") -> Copy:
-        """The copy; it leaves only after its entry is durable (promise 3). ``NotFound`` if the person is not here."""
+    def copy(self, tenant: str, sid: bytes, *, actor: str = "subject", proof: bytes | None = None) -> Copy:
+        """The copy; it leaves only after its entry is durable (promise 3). ``NotFound`` if the person is not here.
+
+        ``proof`` is the entry by which the person showed who they are, where that was not just now.
+        """
 
         def snapshot(connection: Connection) -> dict[str, Any] | None:
             key = {"of_tenant": tenant, "of_sid": sid}
@@ -151,6 +154,7 @@ class Access:
                     clause="rights.access",
                     mechanism="right.access",
                     actor=actor,
+                    refers=proof,
                     facts={"records": len(held), "consents": len(consents), "messages": len(found["messages"])},
                 ),
                 opening,

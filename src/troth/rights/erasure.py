@@ -147,12 +147,13 @@ class Erasures:
         actor: str = "subject",
         language: str = "en",
         as_seen: Seen | None = None,
+        proof: bytes | None = None,
     ) -> Certificate:
         """Order the erasure and carry it out. Returns what was seen; a step left over is a job that goes on.
 
         Raises what ``order`` raises. Once it is ordered nothing is raised: the certificate says how far it got.
         """
-        order = self.order(tenant, sid, cause=cause, actor=actor, language=language, as_seen=as_seen)
+        order = self.order(tenant, sid, cause=cause, actor=actor, language=language, as_seen=as_seen, proof=proof)
         with contextlib.suppress(Busy, Unavailable, Unknown, NotFound):  # NotFound: the job was faster, all is gone
             self.carry_out(order)
         return self.certificate(order)
@@ -166,12 +167,14 @@ class Erasures:
         actor: str = "subject",
         language: str = "en",
         as_seen: Seen | None = None,
+        proof: bytes | None = None,
     ) -> bytes:
         """Step 1: from here on the gate refuses this person. Returns the order's id (the eid of *ordered*).
 
         The certificate's address is sealed under a day key first: afterwards nothing can open it. An order that
         exists already is returned, not repeated. ``NotFound`` if there is no such person. With ``as_seen`` (each
         record's id and the person's generation): ``Conflict``, and nothing is ordered, if that is no longer so.
+        ``proof`` is the sign-in that the order rests on, where it was no link.
         """
         earlier = self.store.read(
             lambda c: c.execute(OPEN_ORDER, {"of_tenant": tenant, "of_sid": sid}).mappings().first()
@@ -198,6 +201,7 @@ class Erasures:
                     clause="rights.erase" if cause == "right" else "retain.while-used",
                     mechanism="right.erase",
                     actor=actor,
+                    refers=proof,
                     facts={"cause": cause},
                 ),
                 opening,

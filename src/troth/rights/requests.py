@@ -130,11 +130,13 @@ class Requests:
                 raise Unproven("this link was used before: please ask for a new one", clause="rights.proof")
             if not self.vault.exists(tx.connection, link.tenant, sid):
                 raise Unproven(NOT_VALID, clause="rights.proof")
-            tx.append(
+            entry = tx.append(
                 EntryDraft(kind="rights.proven", clause="rights.proof", mechanism="right.proof", actor="subject"),
                 opening,
             )
-            return person_sessions.start(tx, cookie, link.tenant, sid, csrf=csrf, method="link", device=sealed)
+            return person_sessions.start(
+                tx, cookie, link.tenant, sid, csrf=csrf, method="link", proof=entry.eid, device=sealed
+            )
 
         return self.store.write(Write(body=body, lane=Lane.RIGHTS))
 

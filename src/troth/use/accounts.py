@@ -184,10 +184,12 @@ class Accounts:
                 raise wrong()  # changed, removed or erased in this very moment
             person_sessions.end(tx, person_sessions.cookie_hash(was))
             facts = {"method": "password"}
-            tx.append(EntryDraft("account.signed-in", CLAUSE, PASSWORD_HASHED, "subject", facts=facts), opening)
+            entry = tx.append(EntryDraft("account.signed-in", CLAUSE, PASSWORD_HASHED, "subject", facts=facts), opening)
             self.vault.change_state(tx, tenant, sid, lambda state: state)  # who found them unused looks again
             self.vault.happen(tx, tenant, sid, "account.used", policy)
-            return person_sessions.start(tx, cookie, tenant, sid, csrf=csrf, method="password", device=sealed)
+            return person_sessions.start(
+                tx, cookie, tenant, sid, csrf=csrf, method="password", proof=entry.eid, device=sealed
+            )
 
         return self.store.write(Write(body, lane=Lane.RIGHTS))
 

@@ -60,6 +60,7 @@ class Session:
     method: Method
     created_ms: int
     seen_ms: int
+    proof: bytes | None = None  # the entry of it
     sealed: bytes | None = None
 
     @property
@@ -96,7 +97,15 @@ def open_device(vault: Vault, session: Session) -> Device | None:
 
 
 def start(
-    tx: DataTx, cookie: str, tenant: str, sid: bytes, *, csrf: bytes, method: Method, device: bytes | None
+    tx: DataTx,
+    cookie: str,
+    tenant: str,
+    sid: bytes,
+    *,
+    csrf: bytes,
+    method: Method,
+    proof: bytes,
+    device: bytes | None,
 ) -> Session:
     """Store a session for ``cookie`` in the caller's transaction."""
     digest, expires = cookie_hash(cookie), tx.now + LIFE_MS[method]
@@ -113,10 +122,11 @@ def start(
             "seen_ms": tx.now,
             "expires_ms": expires,
             "method": method,
+            "eid": proof,
             "device": device,
         },
     )
-    return Session(tenant, sid, csrf, expires, digest, method, tx.now, tx.now, device)
+    return Session(tenant, sid, csrf, expires, digest, method, tx.now, tx.now, proof, device)
 
 
 def find(connection: Connection, digest: bytes, now_ms: int) -> Session | None:
@@ -135,7 +145,7 @@ def shown(row: Row[Any]) -> Session:
     """A row of the table."""
     method: Method = "password" if row.method == "password" else "link"
     place = (row.tenant, row.sid, row.csrf, row.expires_ms, row.hash)
-    return Session(*place, method, row.created_ms, row.seen_ms, row.device)
+    return Session(*place, method, row.created_ms, row.seen_ms, row.eid, row.device)
 
 
 def open_at(session: Session, now_ms: int) -> Session | None:

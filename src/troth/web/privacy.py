@@ -18,11 +18,12 @@ from troth.errors import NotFound, Unproven
 from troth.evidence.words import read_words
 from troth.rights.access import Copy, as_csv, as_json
 from troth.rights.objection import Via, stoppable
+from troth.use.person_sessions import Session
 from troth.web import cookies
 from troth.web.account import device_in, has_accounts
 from troth.web.bodies import read_form
 from troth.web.pages import page, see_other, text
-from troth.web.person import COOKIE, LONG_COOKIE, end_of, person
+from troth.web.person import COOKIE, LONG_COOKIE, end_of, person, session_of
 from troth.web.public import words_of
 from troth.web.routes import Caller, Group, Limit, Route
 from troth.web.views import (
@@ -104,8 +105,18 @@ async def leave(request: Request, system: Running) -> Response:
 
 async def data(request: Request, system: Running) -> Response:
     """Everything held, read under the right of access, with its entry."""
-    copy = await run_in_threadpool(system.access.copy, system.config.tenant, sid_of(request))
+    copy = await run_in_threadpool(copy_of, system, session_of(request))
     return page(request, "privacy/home.html", person=person_view(request, system, copy))
+
+
+def copy_of(system: Running, session: Session) -> Copy:
+    """The copy, whose entry names the sign-in it rests on."""
+    return system.access.copy(session.tenant, session.sid, proof=proof_of(session))
+
+
+def proof_of(session: Session) -> bytes | None:
+    """The sign-in that an act rests on; a link's proof is never long ago, and is not named."""
+    return session.proof if session.method == "password" else None
 
 
 def sid_of(request: Request) -> bytes:
@@ -166,7 +177,7 @@ async def download(request: Request, system: Running) -> Response:
     ending = request.path_params["ending"]
     if ending not in ("json", "zip", "html"):
         raise NotFound("the copy comes as html, json or zip", clause="rights.portability")
-    copy = await run_in_threadpool(system.access.copy, system.config.tenant, sid_of(request))
+    copy = await run_in_threadpool(copy_of, system, session_of(request))
     if ending == "html":
         response = page(request, "privacy/copy.html", person=person_view(request, system, copy), copy=copy)
     elif ending == "json":
@@ -241,8 +252,9 @@ async def erase(request: Request, system: Running) -> Response:
             consequences=CONSEQUENCES,
             errors=[fault],
         )
+    session, language = session_of(request), request.state.visit.language
     certificate = await run_in_threadpool(
-        lambda: system.erasures.erase(system.config.tenant, sid_of(request), language=request.state.visit.language)
+        lambda: system.erasures.erase(session.tenant, session.sid, language=language, proof=proof_of(session))
     )
     done = certificate.state == "gone"
     response = page(

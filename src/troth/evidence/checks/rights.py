@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import select
 
 from troth.evidence.checks import Check, Verdict, failed, passed, unless, unseen
-from troth.evidence.inspection import Inspection
+from troth.evidence.inspection import Cited, Inspection
 from troth.evidence.said import say
 from troth.policy.model import CompiledClause
 from troth.rights.erasure import remaining
@@ -142,10 +142,11 @@ def withdrawing(inspection: Inspection, clause: CompiledClause) -> Verdict:
 def proof(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """Before each act of a person stands a proof, and without one the centre shows nothing.
 
-    A link or a password proves for a while; a password's session may see for longer, and not erase.
+    A link proves for a while. What rests on a password names the sign-in, which proves for a while too, and for as long
+    as its session may last where the person only looked.
     """
-    proven = sorted(e.at_ms for e in inspection.entries("rights.proven", "account.signed-in"))
-    signed_in = sorted(e.at_ms for e in inspection.entries("account.signed-in"))
+    proven = sorted(e.at_ms for e in inspection.entries("rights.proven"))
+    signed_in = {e.eid.hex(): e.at_ms for e in inspection.entries("account.signed-in")}
     acts = [e for e in inspection.entries("access.prepared", "erase.ordered") if e.body.get("actor") == "subject"]
     faults = []
     for path in ("/privacy/data", "/privacy/copy.json", "/privacy/receipts"):
@@ -155,16 +156,20 @@ def proof(inspection: Inspection, clause: CompiledClause) -> Verdict:
     unproven = [
         e
         for e in acts
-        if not any(0 <= e.at_ms - at <= LINK_LIFE_MS + LINK_MS for at in proven)
-        and not (
-            e.body.get("kind") == "access.prepared" and any(0 <= e.at_ms - at <= PASSWORD_LIFE_MS for at in signed_in)
-        )
+        if not any(0 <= e.at_ms - at <= LINK_LIFE_MS + LINK_MS for at in proven) and not rests_on(e, signed_in)
     ]
     if unproven:
         faults.append(say("right.proof.unproven", acts=len(unproven)))
     if not acts:
         return failed(*faults) if faults else unseen(say("right.proof.unseen"))
     return unless(faults, say("right.proof.good", acts=len(acts)))
+
+
+def rests_on(act: Cited, signed_in: dict[str, int]) -> bool:
+    """Whether an act names a sign-in that proves it still."""
+    at = signed_in.get(str(act.body.get("refers")))
+    lasts = PASSWORD_LIFE_MS if act.body.get("kind") == "access.prepared" else LINK_LIFE_MS
+    return at is not None and 0 <= act.at_ms - at <= lasts
 
 
 CHECKS: dict[str, Check] = {

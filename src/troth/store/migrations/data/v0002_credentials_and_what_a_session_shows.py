@@ -28,4 +28,5 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("sessions", schema=None) as batch_op:
         batch_op.add_column(sa.Column("method", sa.Text(), nullable=True))
+        batch_op.add_column(sa.Column("eid", sa.LargeBinary(length=16), nullable=True))
         batch_op.add_column(sa.Column("device", sa.LargeBinary(), nullable=True))
