@@ -98,6 +98,17 @@ def test_the_thiefs_own_session_that_was_planted_ends_when_its_victim_signs_in(v
     assert thief.address == "/privacy"
 
 
+def test_the_link_that_let_them_in_before_is_over_when_they_sign_in(vendor: Vendor) -> None:
+    ann = Person()
+    browser = member(vendor, ann)
+    kept = browser.cookies["troth_session"]
+    assert sign_in(browser, ann.email, PHRASE) == 200
+    thief = vendor.browser()
+    thief.cookies["troth_session"] = kept
+    thief.open("/account")
+    assert thief.address == "/privacy"
+
+
 def test_a_link_of_another_person_ends_what_this_browser_had_open(vendor: Vendor) -> None:
     ann, ben = Person(), Person()
     member(vendor, ann)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import zipfile
 from typing import Any
 from unittest.mock import patch
 
@@ -15,6 +17,7 @@ from tests.clauses.conftest import row
 from tests.clauses.vendor import TENANT, Browser, Person, Vendor
 from tests.residue import find
 from troth.errors import Conflict, Unproven
+from troth.rights.access import as_csv
 from troth.store import Write
 from troth.store.tables import credentials as rows_of_credentials
 from troth.store.tables import subjects
@@ -409,6 +412,11 @@ def test_sessions_are_shown_in_two_words_and_sealed(vendor: Vendor) -> None:
     assert copy["password"] == system.store.now()
     told = {(s["method"], s["browser"], s["system"]) for s in copy["sessions"]}
     assert told == {("link", "", ""), ("password", "Firefox", "Linux")}
+    with zipfile.ZipFile(io.BytesIO(as_csv(system.access.copy(TENANT, sid)))) as archive:
+        lines = archive.read("account.csv").decode("utf-8-sig").splitlines()
+    assert [line.partition(",")[0] for line in lines] == ["what", "password", "session", "session"]
+    assert "A password is set since" in browser.open("/privacy/data").page.text
+    assert "A password is set since" in browser.open("/privacy/copy.html").page.text
 
 
 @pytest.mark.parametrize(

@@ -197,6 +197,8 @@ def fill(database: Database) -> None:
             for _ in range(3):
                 record = {"rid": os.urandom(16), "terms_id": terms, "schema": 1, "anchor_ms": 0, "eid": sid, "ct": b"x"}
                 connection.execute(insert(tables.personal_records).values(**person, class_="account", **record))
+            secret = {"kind": "password", "since_ms": 0, "eid": sid, "ct": b"x"}
+            connection.execute(insert(tables.credentials).values(**person, **secret))
             connection.execute(insert(tables.subject_states).values(**person, state="account.active", since_ms=0))
 
 

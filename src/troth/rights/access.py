@@ -252,6 +252,7 @@ def as_csv(copy: Copy) -> bytes:
         "consents": [["record", "purpose", "words", "state", "given"]],
         "messages": [["template", "purpose", "state", "queued"]],
         "objections": [["purpose", "channel"]],
+        "account": [["what", "since", "seen", "method", "browser", "system"]],
     }
     for held in copy.records:
         for name, value in sorted(held.values.items()):
@@ -269,6 +270,11 @@ def as_csv(copy: Copy) -> bytes:
         tables["messages"].append([str(message[k]) for k in ("template", "purpose", "state", "queued")])
     for objection in copy.objections:
         tables["objections"].append([objection["purpose"] or "", objection["channel"] or "every channel"])
+    if copy.account["password"] is not None:
+        tables["account"].append(["password", str(copy.account["password"]), "", "", "", ""])
+    for session in copy.account["sessions"]:
+        told = [str(session[k] or "") for k in ("begun", "seen", "method", "browser", "system")]
+        tables["account"].append(["session", *told])
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, rows in tables.items():

@@ -7,7 +7,7 @@ same; each refusal is counted in the ledger without a name. Clause ``protect.pas
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 import msgspec
@@ -157,11 +157,18 @@ class Accounts:
     # --- signing in ---
 
     def sign_in(
-        self, tenant: str, address: str, password: str, cookie: str, *, device: Device | None = None, was: str = ""
+        self,
+        tenant: str,
+        address: str,
+        password: str,
+        cookie: str,
+        *,
+        device: Device | None = None,
+        was: Sequence[str] = (),
     ) -> Session:
         """Sign in; ``Unproven`` in the same words and with the same work, whoever the address is or is not.
 
-        ``was`` is the session that this browser had before: it ends, whoever's it was.
+        ``was`` are the cookies that this browser came with: their sessions end, whoever's they were.
         """
         try:
             sid = self.vault.find(tenant, "email", address) or credentials.NOBODY
@@ -182,7 +189,8 @@ class Accounts:
             still = credentials.find(tx.connection, tenant, sid)
             if still is None or still.eid != stored.eid:
                 raise wrong()  # changed, removed or erased in this very moment
-            person_sessions.end(tx, person_sessions.cookie_hash(was))
+            for cookie_before in was:
+                person_sessions.end(tx, person_sessions.cookie_hash(cookie_before))
             facts = {"method": "password"}
             entry = tx.append(EntryDraft("account.signed-in", CLAUSE, PASSWORD_HASHED, "subject", facts=facts), opening)
             self.vault.change_state(tx, tenant, sid, lambda state: state)  # who found them unused looks again

@@ -63,7 +63,7 @@ async def sign_in(request: Request, system: Running) -> Response:
     welcome = see_other(request, HOME)
     cookies.put(welcome, system.policy, LONG_COOKIE, cookie, tls=tls, seconds=PASSWORD_LIFE_MS // 1000)
     cookies.drop(welcome, COOKIE, tls=tls)  # whoever's centre this browser showed: from here on it is this person's
-    was = cookies.read(request, LONG_COOKIE, tls=tls) or ""
+    was = [found for name in (COOKIE, LONG_COOKIE) if (found := cookies.read(request, name, tls=tls))]
     try:
         await run_in_threadpool(
             lambda: system.accounts.sign_in(

@@ -157,7 +157,7 @@ def person_view(request: Request, system: Running, copy: Copy) -> PersonView:
         for ending in ("html", "json", "zip")
     )
     stops = tuple(words.named("purpose", str(stop["purpose"])) for stop in copy.objections)
-    return PersonView(records, consents, stops, downloads)
+    return PersonView(records, consents, stops, downloads, password_since_ms=copy.account["password"])
 
 
 def since_of(record: dict[str, Any]) -> int:

@@ -18,7 +18,7 @@ from troth.collect.intake import Submission
 from troth.collect.surfaces import surface_of
 from troth.errors import Conflict, Invalid, TrothError, Undeclared
 from troth.policy.model import Point
-from troth.web.account import HOME, has_accounts
+from troth.web.account import HOME, SIGN_IN, has_accounts
 from troth.web.bodies import read_form
 from troth.web.forms import CONSENT_FIELD, NOTICE_FIELD, VERSION_FIELD, field_errors, form_view
 from troth.web.pages import Words, page, see_other, text
@@ -50,6 +50,10 @@ async def home(request: Request, system: Running) -> Response:
         Card(visit.href(path), text(request, f"home.{name}"), text(request, f"home.{name}-text"))
         for name, path in (("policy", "/policy"), ("privacy", "/privacy"), ("evidence", "/evidence"))
     ]
+    if has_accounts(system):
+        ways.insert(
+            1, Card(visit.href(SIGN_IN), text(request, "account.sign-in"), text(request, "account.sign-in-text"))
+        )
     return page(request, "home.html", cards=[ways[0], *points, *ways[1:]])
 
 

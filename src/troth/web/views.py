@@ -154,6 +154,7 @@ class PersonView:
     objections: Sequence[str] = ()
     downloads: Sequence[Card] = ()
     leave: str = "/privacy/leave"
+    password_since_ms: int | None = None
 
 
 @dataclass(frozen=True)
