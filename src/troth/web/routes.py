@@ -61,7 +61,7 @@ class Route(Generic[S_contra]):
     """One line of the table.
 
     - ``scope``: ``public``, ``local`` (this machine only), or a guarded kind with an optional detail: ``person``,
-      ``operator``, ``operator:<permission>``, ``product``, ``product:<permission>``.
+      ``person:fresh``, ``operator``, ``operator:<permission>``, ``product``, ``product:<permission>``.
     - ``kind``: ``page`` is for people (HTML, forms, errors as pages); ``api`` is in the OpenAPI document and always
       answers problem+json; ``file`` is neither.
     - ``request``/``response``: a msgspec Struct, or a callable giving the schema that the policy declares.
