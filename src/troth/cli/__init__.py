@@ -22,6 +22,7 @@ COMMANDS = {
     "doctor": ("serve", "Look for what is not as it must be."),
     "operator": ("serve", "Invite an operator: a single-use link."),
     "product": ("serve", "Give a product its key to ask before it uses data."),
+    "handover": ("handover", "Let a product open the privacy centre for people signed in there."),
     "clause": ("evidence", "One clause: sentence, declaration, mechanisms, code, tests, entries."),
     "prove": ("evidence", "Compute the clause board and write the evidence down."),
     "verify": ("evidence", "Check the evidence without trusting the database."),

@@ -8,6 +8,7 @@ unknown address cannot be told apart, by words, status or time (L9). Clauses: ``
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -62,6 +63,41 @@ class Session:
     sid: bytes
     csrf: bytes
     expires_ms: int
+
+
+def begin(
+    tx: DataTx,
+    tenant: str,
+    sid: bytes,
+    opening: bytes,
+    cookie: str,
+    csrf: bytes,
+    facts: Mapping[str, str] | None = None,
+) -> Session:
+    """Note that this person has shown who they are, and open their centre, in the caller's transaction.
+
+    Whoever calls has checked the proof and that the person is here; ``facts`` say how they were proven where it was
+    not by a link to the address on file.
+    """
+    tx.append(
+        EntryDraft("rights.proven", "rights.proof", "right.proof", "subject", facts=dict(facts or {})),
+        opening,
+    )
+    session = Session(tenant, sid, csrf, tx.now + SESSION_MS)
+    tx.execute(
+        INSERT_SESSION,
+        {
+            "hash": hashlib.sha256(cookie.encode()).digest(),
+            "kind": "subject",
+            "tenant": tenant,
+            "sid": sid,
+            "csrf": csrf,
+            "created_ms": tx.now,
+            "seen_ms": tx.now,
+            "expires_ms": session.expires_ms,
+        },
+    )
+    return session
 
 
 class Requests:
@@ -143,25 +179,7 @@ class Requests:
                 raise Unproven("this link was used before: please ask for a new one", clause="rights.proof")
             if not self.vault.exists(tx.connection, link.tenant, sid):
                 raise Unproven(NOT_VALID, clause="rights.proof")
-            tx.append(
-                EntryDraft(kind="rights.proven", clause="rights.proof", mechanism="right.proof", actor="subject"),
-                opening,
-            )
-            session = Session(link.tenant, sid, csrf, tx.now + SESSION_MS)
-            tx.execute(
-                INSERT_SESSION,
-                {
-                    "hash": hashlib.sha256(cookie.encode()).digest(),
-                    "kind": "subject",
-                    "tenant": link.tenant,
-                    "sid": sid,
-                    "csrf": csrf,
-                    "created_ms": tx.now,
-                    "seen_ms": tx.now,
-                    "expires_ms": session.expires_ms,
-                },
-            )
-            return session
+            return begin(tx, link.tenant, sid, opening, cookie, csrf)
 
         return self.store.write(Write(body=body, lane=Lane.RIGHTS))
 

@@ -24,6 +24,7 @@ from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy
 from troth.rights.access import Access
 from troth.rights.erasure import ERASE_JOB, Erasures
+from troth.rights.handover import Handovers
 from troth.rights.objection import GUARD_JOB, Objections
 from troth.rights.requests import LINK_JOB, Requests
 from troth.rights.retention import CLASSES_JOB, PERIOD_MS, RETAIN_JOB, RetentionRun
@@ -36,6 +37,7 @@ from troth.use.approvals import Act, Approvals
 from troth.use.compose import Composer
 from troth.use.disclosures import Disclosures
 from troth.use.gate import Gate
+from troth.use.handover_keys import HandoverKeys
 from troth.use.messages import Messages
 from troth.use.operators import Operators
 from troth.use.passkeys import Passkeys
@@ -45,7 +47,7 @@ from troth.use.transport import SmtpTransport
 from troth.vault import open_vault
 from troth.vault.box import Box
 from troth.vault.repair import Repair
-from troth.web import api, api_products, privacy, public, published
+from troth.web import api, api_products, handover, privacy, public, published
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
 from troth.web.console import rooms as console
@@ -57,7 +59,14 @@ log = logging.getLogger("troth")
 
 CHECKPOINT = select(tree.c.checkpoint)
 MESSAGE_JOB = "message.send"
-GROUPS: tuple[Group[Running], ...] = (public.GROUP, published.GROUP, privacy.GROUP, api.GROUP, api_products.GROUP)
+GROUPS: tuple[Group[Running], ...] = (
+    public.GROUP,
+    published.GROUP,
+    privacy.GROUP,
+    handover.GROUP,
+    api.GROUP,
+    api_products.GROUP,
+)
 ACTS: tuple[Act, ...] = ()  # what needs a second operator; whoever brings such an act adds it here
 REPAIR_JOB = "vault.repair"
 SWEEP_JOB = "use.sweep"
@@ -121,6 +130,10 @@ class Running:
         self.receipts = Receipts(store, vault, self.versions, self.consents)
         self.disclosures = Disclosures(store, self.gate, self.versions)
         self.products = Products(store, vault, self.versions, self.gate)
+        self.handover_keys = HandoverKeys(store)
+        self.handovers = Handovers(
+            store, vault, self.products, clock, chance, tenant=self.config.tenant, audience=self.config.url
+        )
         self.operators = Operators(store, tenant=self.config.tenant)
         box = Box(vault.secret("operators"), chance)
         passkeys = Passkeys(self.config.url, log_name(self.config), box, clock, chance)
