@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 from dataclasses import dataclass
 
 from tests.clauses.vendor import TENANT, Browser, Person, Vendor
 from troth.cli.handover import pair
 from troth.client.handover import SIGNED, _text, handover_token
+from troth.errors import Unproven
 from troth.policy.model import Terms
 from troth.store import Write
 from troth.store.ledger import EntryDraft
@@ -16,6 +18,7 @@ from troth.store.writer import DataTx
 from troth.use.handover_keys import public_bytes
 from troth.use.products import POINT, Product
 from troth.vault import NewRecord
+from troth.web.running import Running
 
 LINK = "/privacy/handover/"
 
@@ -114,3 +117,25 @@ def arrive(vendor: Vendor, token: str) -> Browser:
     if browser.open(LINK + token).status == 200:
         browser.send("/privacy/handover/open")
     return browser
+
+
+def at_once(system: Running, token: str, times: int = 8) -> list[bool]:
+    """The same token opened by several at once: who was let in."""
+    start = threading.Barrier(times)
+    let_in: list[bool] = []
+
+    def come(number: int) -> None:
+        start.wait(30)
+        try:
+            system.handovers.open(token, f"cookie {number}")
+        except Unproven:
+            let_in.append(False)
+        else:
+            let_in.append(True)
+
+    threads = [threading.Thread(target=come, args=(number,)) for number in range(times)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sorted(let_in)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
+from base64 import urlsafe_b64decode
+from string import ascii_letters
 from unittest.mock import patch
 from urllib.parse import quote
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from tests.clauses.conftest import row
-from tests.clauses.handing import LINK, Portal, arrive, portal_of, somebody
+from tests.clauses.handing import LINK, Portal, arrive, at_once, portal_of, somebody
 from tests.clauses.vendor import TENANT, Person, Vendor, word
 from troth.cli.handover import pair
 from troth.errors import Invalid, NotFound, Unproven
@@ -90,7 +92,9 @@ def test_a_products_own_form_brings_the_same_page_and_puts_nothing_into_an_addre
     opening = browser.http.post("/privacy/handover/open", form, headers=elsewhere)
     assert opening.status_code == 403  # only our own page's button opens
     assert vendor.everything() == before
-    assert browser.send("/privacy/handover", **form).status == 200
+    assert browser.send("/privacy/handover?lang=ar", **form).status == 200
+    assert 'dir="rtl"' in browser.answer.text
+    assert vendor.browser().http.page("/privacy/handover?lang=en").headers["location"] == "/privacy?lang=en"
     browser.send("/privacy/handover/open")
     assert browser.address == "/privacy/data"
 
@@ -230,31 +234,16 @@ def test_a_token_lets_in_once_however_it_comes_again(vendor: Vendor, portal: Por
     assert len(vendor.entries("rights.proven")) == 1
 
 
-def at_once(vendor: Vendor, token: str, times: int = 8) -> list[bool]:
-    """The same token opened by several at once: who was let in."""
-    start = threading.Barrier(times)
-    let_in: list[bool] = []
-
-    def come(number: int) -> None:
-        start.wait(30)
-        try:
-            vendor.system.handovers.open(token, f"cookie {number}")
-        except Unproven:
-            let_in.append(False)
-        else:
-            let_in.append(True)
-
-    threads = [threading.Thread(target=come, args=(number,)) for number in range(times)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sorted(let_in)
+def test_the_numbers_of_one_product_are_not_anothers(vendor: Vendor, portal: Portal) -> None:
+    portal.account(REFERENCE)
+    other = portal_of(vendor, "another product")
+    for product in (portal, other):  # so that no product can use up what another is about to sign
+        assert arrive(vendor, product.token(REFERENCE, nonce="n" * 32)).address == "/privacy/data"
 
 
 def test_of_several_at_once_one_is_let_in(vendor: Vendor, portal: Portal) -> None:
     portal.account(REFERENCE)
-    assert at_once(vendor, portal.token(REFERENCE)) == [False] * 7 + [True]
+    assert at_once(vendor.system, portal.token(REFERENCE)) == [False] * 7 + [True]
     assert vendor.count("sessions") == 1
     assert len(vendor.entries("rights.proven")) == 1
 
@@ -262,7 +251,7 @@ def test_of_several_at_once_one_is_let_in(vendor: Vendor, portal: Portal) -> Non
 def test_without_the_mark_the_two_tests_above_would_notice(vendor: Vendor, portal: Portal) -> None:
     portal.account(REFERENCE)
     with patch.object(handover, "mark", lambda *_: True):
-        assert sum(at_once(vendor, portal.token(REFERENCE))) > 1
+        assert sum(at_once(vendor.system, portal.token(REFERENCE))) > 1
         token = portal.token(REFERENCE)
         assert arrive(vendor, token).address == arrive(vendor, token).address == "/privacy/data"
 
@@ -313,6 +302,11 @@ def test_a_person_whose_erasure_is_ordered_between_the_look_and_the_write_is_not
     assert vendor.entries("rights.proven") == []
 
 
+def set_scopes(vendor: Vendor, portal: Portal, kept: str) -> None:
+    change = text("UPDATE products SET scopes = :kept WHERE id = :id")
+    vendor.system.store.write(Write(lambda tx: tx.execute(change, {"kept": kept, "id": portal.product.id})))
+
+
 def test_a_product_that_was_not_let_hand_over_or_no_longer_is_refused(vendor: Vendor, portal: Portal) -> None:
     portal.account(REFERENCE)
     keys, products = vendor.system.handover_keys, vendor.system.products
@@ -320,6 +314,12 @@ def test_a_product_that_was_not_let_hand_over_or_no_longer_is_refused(vendor: Ve
     assert refused(vendor, portal.signed(portal.claim(REFERENCE, product=without.id.hex())))
 
     token = portal.token(REFERENCE)
+    kept = vendor.rows("SELECT scopes FROM products WHERE id = :id", id=portal.product.id)[0][0]
+    set_scopes(vendor, portal, str(kept).replace(',"handover"]', "]"))  # the key alone lets nobody in
+    assert refused(vendor, token)
+    set_scopes(vendor, portal, str(kept))
+    vendor.system.handovers.look(token)  # it is not refused
+
     assert keys.stop(portal.product.id)
     assert not keys.stop(portal.product.id)
     assert refused(vendor, token)
@@ -375,6 +375,7 @@ def test_a_claim_that_is_not_exactly_one_is_refused_though_signed(vendor: Vendor
         json.dumps(portal.claim("\ud800")),
         json.dumps(portal.claim(REFERENCE, address="")),
         *(json.dumps({k: v for k, v in portal.claim(REFERENCE).items() if k != name}) for name in portal.claim("")),
+        good + " " * 4000,  # more than is read
         good + good,
         good[:-1],
         "[" * 2000,
@@ -386,6 +387,17 @@ def test_a_claim_that_is_not_exactly_one_is_refused_though_signed(vendor: Vendor
     ]
     for content in contents:
         assert refused(vendor, portal.signed(content))
+
+
+def another_end(given: str) -> str:
+    """A last character that other readers of base64url take for the same."""
+    last = given[-1]
+    (other, *_) = [c for c in ascii_letters if c != last and decoded(given[:-1] + c) == decoded(given)]
+    return other
+
+
+def decoded(given: str) -> bytes:
+    return urlsafe_b64decode(given + "=" * (-len(given) % 4))
 
 
 def test_a_token_that_is_not_exactly_spelled_is_refused(vendor: Vendor, portal: Portal) -> None:
@@ -401,6 +413,7 @@ def test_a_token_that_is_not_exactly_spelled_is_refused(vendor: Vendor, portal: 
         f"{body}. {signature}",
         f"{body}\n.{signature}",
         token.replace(".", "!"),
+        f"{body}.{signature[:-1]}{another_end(signature)}",
         "ä" + token,
         "A" * 5000 + "." + signature,
     ):

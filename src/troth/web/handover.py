@@ -35,6 +35,11 @@ async def arrive_by_form(request: Request, system: Running) -> Response:
     return await offer(request, system, (await read_form(request)).one(FIELD))
 
 
+async def lost(request: Request, system: Running) -> Response:
+    """Who comes back to the form's address without its form (another language was chosen) can ask for a link."""
+    return see_other(request, "/privacy")
+
+
 async def offer(request: Request, system: Running, token: str) -> Response:
     """The button, if the hand-over would be taken now. Changes nothing."""
     await run_in_threadpool(system.handovers.look, token)
@@ -70,6 +75,7 @@ GROUP: Group[Running] = Group(
             cache="no-store",
             summary="Handed over by a product: look",
         ),
+        Route("GET", "/privacy/handover", lost, "rights.proof", summary="Handed over, without the product's form"),
         Route(
             "POST",
             "/privacy/handover",
