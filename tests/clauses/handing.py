@@ -6,6 +6,7 @@ import itertools
 import json
 import threading
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from tests.clauses.vendor import TENANT, Browser, Person, Vendor
 from troth.cli.handover import pair
@@ -139,3 +140,31 @@ def at_once(system: Running, token: str, times: int = 8) -> list[bool]:
     for thread in threads:
         thread.join()
     return sorted(let_in)
+
+
+def refused(vendor: Vendor, token: str) -> bool:
+    """Whether this token is refused by every way in, in the one way, and leaves nothing behind."""
+    browser, before = somebody(vendor), vendor.everything()
+    page = {"accept": "text/html", "accept-language": "en"}
+    answers = [
+        browser.http.get(LINK + quote(token), headers=page) if token.strip(".") else None,
+        browser.http.post("/privacy/handover", {"token": token}, headers=page),
+        browser.http.post("/privacy/handover/open", {"token": token}, headers=page),
+        browser.http.post("/privacy/handover/open", {"token": token}),
+    ]
+    assert vendor.everything() == before
+    found = [answer for answer in answers if answer is not None]
+    assert [answer.status_code for answer in found] == [401] * len(found)
+    assert all("set-cookie" not in answer.headers for answer in found)
+    assert "rights.proof" in found[0].text
+    assert found[-1].json() == REFUSAL
+    return True
+
+
+REFUSAL: dict[str, object] = {
+    "type": "/problems/unproven",
+    "title": "Please show who you are",
+    "status": 401,
+    "detail": "this hand-over is not valid, or no longer: go back to where you are signed in and try again",
+    "clause": "rights.proof",
+}
