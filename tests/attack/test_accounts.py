@@ -8,10 +8,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from tests.clauses.test_accounts import OTHER, PHRASE, act, member, sign_in, token
 from tests.clauses.vendor import TENANT, Person, Vendor, vendor_at
 from tests.web.visitor import Visitor
+from troth.store import Write
 from troth.web.account import ATTEMPTS, ATTEMPTS_IN_A_SESSION, ATTEMPTS_ON_AN_ADDRESS
 
 HTML = {"accept": "text/html"}
@@ -181,3 +183,21 @@ def test_a_very_long_or_empty_password_is_refused_like_any_other(vendor: Vendor)
     member(vendor, ann)
     for at, strange in enumerate(("x" * 20_000, "\u202e" * 20, "\U0001f511" * 300, "")):
         assert attempt(vendor, ann.email, strange, address=f"198.51.100.{at}").status_code == 401
+
+
+def test_a_product_that_hands_somebody_over_does_not_get_to_set_their_password(vendor: Vendor) -> None:
+    """A hand-over opens the centre; the mailbox, or the old password, is what a new password takes."""
+    ann = Person()
+    browser = member(vendor, ann)
+    text_ = "UPDATE sessions SET method = 'handover'"
+    vendor.system.store.write(Write(lambda tx: tx.execute(text(text_)).rowcount))
+    assert act(browser, "/account/password", old="", password=OTHER) == 422
+    assert act(browser, "/account/password/remove", old="") == 422
+    assert "a product that you are signed in to" in browser.page.text
+    assert act(browser, "/account/password", old=PHRASE, password=OTHER) == 200
+    ben = Person()
+    vendor.join("registration", ben)
+    other = vendor.centre(ben)
+    vendor.system.store.write(Write(lambda tx: tx.execute(text(text_)).rowcount))
+    assert act(other, "/account/password", old="", password=OTHER) == 401
+    assert vendor.count("credentials") == 1

@@ -118,9 +118,9 @@ class Vendor:
             self._http.pop().close()
         self.system.close()
 
-    def browser(self) -> Browser:
-        """A new visitor."""
-        self._http.append(Http(self.system.shell, base="http://localhost"))
+    def browser(self, address: str = "127.0.0.1") -> Browser:
+        """A new visitor, who seems to come from this address."""
+        self._http.append(Http(self.system.shell, base="http://localhost", address=address))
         return Browser(self._http[-1])
 
     # --- people ---

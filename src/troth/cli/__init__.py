@@ -23,6 +23,7 @@ COMMANDS = {
     "operator": ("serve", "Invite an operator: a single-use link."),
     "product": ("serve", "Give a product its key to ask before it uses data."),
     "passwords": ("passwords", "Bring a list of passwords that became known: nobody may use one."),
+    "handover": ("handover", "Let a product open the privacy centre for people signed in there."),
     "clause": ("evidence", "One clause: sentence, declaration, mechanisms, code, tests, entries."),
     "prove": ("evidence", "Compute the clause board and write the evidence down."),
     "verify": ("evidence", "Check the evidence without trusting the database."),

@@ -6,12 +6,13 @@
     if troth.allowed(account.id, "newsletter", ["email"], channel="email"):
         ...
 
-Only the standard library is needed. Certificates are verified, and there is no switch to turn that off; plain
-HTTP goes to loopback only.
+Only the standard library is needed (and ``cryptography`` for ``handover_token``). Certificates are verified, and
+there is no switch to turn that off; plain HTTP goes to loopback only.
 """
 
 from __future__ import annotations
 
 from troth.client.asking import Answer, Troth, Unreachable, allowed
+from troth.client.handover import handover_token
 
-__all__ = ["Answer", "Troth", "Unreachable", "allowed"]
+__all__ = ["Answer", "Troth", "Unreachable", "allowed", "handover_token"]

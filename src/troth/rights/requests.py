@@ -7,6 +7,8 @@ unknown address cannot be told apart, by words, status or time (L9). Clauses: ``
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 from sqlalchemy import Connection, bindparam, insert, select, update
 
@@ -21,7 +23,7 @@ from troth.store.tables import rights_requests
 from troth.store.writer import DataTx
 from troth.use import person_sessions
 from troth.use.devices import Device
-from troth.use.person_sessions import SEEN_EVERY_MS, Session
+from troth.use.person_sessions import SEEN_EVERY_MS, Method, Session
 from troth.vault import Vault
 from troth.world import Clock, Randomness
 
@@ -48,6 +50,30 @@ class Asked(msgspec.Struct, frozen=True):
 
     entry: str
     at: int
+
+
+def begin(
+    tx: DataTx,
+    tenant: str,
+    sid: bytes,
+    opening: bytes,
+    cookie: str,
+    csrf: bytes,
+    facts: Mapping[str, str] | None = None,
+    *,
+    method: Method = "link",
+    device: bytes | None = None,
+) -> Session:
+    """Note that this person has shown who they are, and open their centre, in the caller's transaction.
+
+    Whoever calls has checked the proof and that the person is here; ``facts`` and ``method`` say how they were proven
+    where it was not by a link to the address on file.
+    """
+    entry = tx.append(
+        EntryDraft("rights.proven", "rights.proof", "right.proof", "subject", facts=dict(facts or {})),
+        opening,
+    )
+    return person_sessions.start(tx, cookie, tenant, sid, csrf=csrf, method=method, proof=entry.eid, device=device)
 
 
 class Requests:
@@ -130,13 +156,7 @@ class Requests:
                 raise Unproven("this link was used before: please ask for a new one", clause="rights.proof")
             if not self.vault.exists(tx.connection, link.tenant, sid):
                 raise Unproven(NOT_VALID, clause="rights.proof")
-            entry = tx.append(
-                EntryDraft(kind="rights.proven", clause="rights.proof", mechanism="right.proof", actor="subject"),
-                opening,
-            )
-            return person_sessions.start(
-                tx, cookie, link.tenant, sid, csrf=csrf, method="link", proof=entry.eid, device=sealed
-            )
+            return begin(tx, link.tenant, sid, opening, cookie, csrf, device=sealed)
 
         return self.store.write(Write(body=body, lane=Lane.RIGHTS))
 

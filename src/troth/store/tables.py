@@ -428,7 +428,7 @@ sessions = Table(
     Column("created_ms", Ms, nullable=False),
     Column("seen_ms", Ms, nullable=False),
     Column("expires_ms", Ms, nullable=False),
-    Column("method", Text),  # how a person proved themselves: link | password
+    Column("method", Text),  # how a person proved themselves: link | password | handover
     Column("eid", Id),  # the entry of that proof
     Column("device", LargeBinary),  # browser and system in a word each, sealed under the person's own key
     Index("ix_sessions_sid", "tenant", "sid"),

@@ -19,13 +19,13 @@ from troth.use.devices import Device
 from troth.vault import Vault
 from troth.world import DAY_MS
 
-Method = Literal["link", "password"]
+Method = Literal["link", "password", "handover"]
 
 LINK_LIFE_MS = 30 * 60_000
 PASSWORD_LIFE_MS = 14 * DAY_MS
 PASSWORD_IDLE_MS = DAY_MS
 SEEN_EVERY_MS = 60_000  # how often being seen is worth a write
-LIFE_MS: dict[Method, int] = {"link": LINK_LIFE_MS, "password": PASSWORD_LIFE_MS}
+LIFE_MS: dict[Method, int] = {"link": LINK_LIFE_MS, "handover": LINK_LIFE_MS, "password": PASSWORD_LIFE_MS}
 
 KIND = "subject"
 CLASS = "account"  # the retention class whose key seals what belongs to an account
@@ -143,7 +143,7 @@ def of_person(connection: Connection, tenant: str, sid: bytes, now_ms: int) -> l
 
 def shown(row: Row[Any]) -> Session:
     """A row of the table."""
-    method: Method = "password" if row.method == "password" else "link"
+    method: Method = next((known for known in LIFE_MS if known == row.method), "link")
     place = (row.tenant, row.sid, row.csrf, row.expires_ms, row.hash)
     return Session(*place, method, row.created_ms, row.seen_ms, row.eid, row.device)
 

@@ -107,7 +107,7 @@ async def account(
         since_ms=since,
         can_set=has_account and (session.method == "link" or since is not None),
         has_account=has_account,
-        ask_old=session.method == "password",
+        ask_old=session.method != "link",
         sessions=views,
     )
 
@@ -145,7 +145,7 @@ async def remove_password(request: Request, system: Running) -> Response:
 
 def limit_old(request: Request, session: Session) -> None:
     """Count a try at the old password, under the person: a stolen session is no way to guess it."""
-    if session.method == "password":
+    if session.method != "link":
         request.state.shell.rates.hit("account.old", session.sid.hex(), ATTEMPTS_IN_A_SESSION)
 
 

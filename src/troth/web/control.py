@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from troth.errors import Invalid, NotFound
+from troth.errors import Conflict, Invalid, NotFound
 from troth.rights.access import as_json
+from troth.use.handover_keys import public_bytes
 
 if TYPE_CHECKING:
     from troth.web.running import Running
@@ -70,6 +71,32 @@ def product(system: Running, asked: Arguments) -> Answer:
     return {"product": made.id.hex(), "key": key, "surface": made.surface}
 
 
+def named(system: Running, asked: Arguments) -> bytes:
+    """The one active product of this name or id; ``NotFound`` or ``Conflict`` where there is not exactly one."""
+    name = str(asked.get("name", "")).strip()
+    active = [made for made, ended_ms in system.products.all(system.config.tenant) if ended_ms is None]
+    found = [made.id for made in active if name in (made.name, made.id.hex())]
+    if not found:
+        raise NotFound("there is no product of this name; troth product NAME makes one")
+    if len(found) > 1:
+        gaps = tuple(each.hex() for each in found)
+        raise Conflict("there are several products of this name: say which by its id", gaps=gaps)
+    return found[0]
+
+
+def handover(system: Running, asked: Arguments) -> Answer:
+    """Let a product hand people over, under this public key."""
+    product = named(system, asked)
+    system.handover_keys.allow(product, public_bytes(str(asked.get("key", ""))))
+    return {"product": product.hex()}
+
+
+def stop_handover(system: Running, asked: Arguments) -> Answer:
+    """Take nobody from a product any more."""
+    product = named(system, asked)
+    return {"product": product.hex(), "stopped": system.handover_keys.stop(product)}
+
+
 def retention(system: Running, asked: Arguments) -> Answer:
     """Run retention now."""
     found: Answer = msgspec.to_builtins(system.retention.run())
@@ -88,6 +115,8 @@ ACTS: dict[str, Act] = {
     "board": board,
     "operator.invite": invite,
     "product.create": product,
+    "product.handover": handover,
+    "product.handover.stop": stop_handover,
     "retention.run": retention,
     "state": state,
 }

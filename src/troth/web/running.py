@@ -24,6 +24,7 @@ from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy
 from troth.rights.access import Access
 from troth.rights.erasure import ERASE_JOB, Erasures
+from troth.rights.handover import Handovers
 from troth.rights.objection import GUARD_JOB, Objections
 from troth.rights.requests import LINK_JOB, Requests
 from troth.rights.retention import CLASSES_JOB, PERIOD_MS, RETAIN_JOB, RetentionRun
@@ -38,6 +39,7 @@ from troth.use.breached import Breached
 from troth.use.compose import Composer
 from troth.use.disclosures import Disclosures
 from troth.use.gate import Gate
+from troth.use.handover_keys import HandoverKeys
 from troth.use.messages import Messages
 from troth.use.operators import Operators
 from troth.use.passkeys import Passkeys
@@ -48,7 +50,7 @@ from troth.use.transport import SmtpTransport
 from troth.vault import open_vault
 from troth.vault.box import Box
 from troth.vault.repair import Repair
-from troth.web import account, api, api_products, privacy, public, published
+from troth.web import account, api, api_products, handover, privacy, public, published
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
 from troth.web.console import rooms as console
@@ -65,6 +67,7 @@ GROUPS: tuple[Group[Running], ...] = (
     published.GROUP,
     privacy.GROUP,
     account.GROUP,
+    handover.GROUP,
     api.GROUP,
     api_products.GROUP,
 )
@@ -131,6 +134,10 @@ class Running:
         self.receipts = Receipts(store, vault, self.versions, self.consents)
         self.disclosures = Disclosures(store, self.gate, self.versions)
         self.products = Products(store, vault, self.versions, self.gate)
+        self.handover_keys = HandoverKeys(store)
+        self.handovers = Handovers(
+            store, vault, self.products, clock, chance, tenant=self.config.tenant, audience=self.config.url
+        )
         self.operators = Operators(store, tenant=self.config.tenant)
         box = Box(vault.secret("operators"), chance)
         passkeys = Passkeys(self.config.url, log_name(self.config), box, clock, chance)

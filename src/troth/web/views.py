@@ -164,7 +164,7 @@ class SessionView:
     place: str
     begun_ms: int
     seen_ms: int
-    method: str  # link | password
+    method: str  # link | password | handover
     browser: str = ""
     system: str = ""
     own: bool = False

@@ -160,6 +160,9 @@ def proof(inspection: Inspection, clause: CompiledClause) -> Verdict:
     ]
     if unproven:
         faults.append(say("right.proof.unproven", acts=len(unproven)))
+    unfounded = unfounded_handovers(inspection)
+    if unfounded:
+        faults.append(say("right.proof.unfounded", proofs=unfounded))
     if not acts:
         return failed(*faults) if faults else unseen(say("right.proof.unseen"))
     return unless(faults, say("right.proof.good", acts=len(acts)))
@@ -170,6 +173,23 @@ def rests_on(act: Cited, signed_in: dict[str, int]) -> bool:
     at = signed_in.get(str(act.body.get("refers")))
     lasts = PASSWORD_LIFE_MS if act.body.get("kind") == "access.prepared" else LINK_LIFE_MS
     return at is not None and 0 <= act.at_ms - at <= lasts
+
+
+def unfounded_handovers(inspection: Inspection) -> int:
+    """How many proofs name a product that, by the ledger, was not one that hands people over at that time."""
+    keys = inspection.entries("product.handover")
+    given = [(e.facts["product"], e.at_ms) for e in keys if e.facts["key"]]
+    taken = [(e.facts["product"], e.at_ms) for e in keys if not e.facts["key"]]
+    taken += [(e.facts["product"], e.at_ms) for e in inspection.entries("product.ended")]
+
+    def founded(product: str, at_ms: int) -> bool:
+        return any(
+            of == product and since <= at_ms and not any(of == p and since < end < at_ms for p, end in taken)
+            for of, since in given
+        )
+
+    proofs = [e for e in inspection.entries("rights.proven") if e.facts.get("by") == "handover"]
+    return sum(not founded(e.facts["product"], e.at_ms) for e in proofs)
 
 
 CHECKS: dict[str, Check] = {

@@ -1,0 +1,217 @@
+"""A person who is signed in at one of the vendor's products comes to their privacy centre without a mail.
+
+The product's backend signs who it is, for whom, until when, and a number used once; whoever brings that within the
+minute is let in, once, into the same session that a link in a mail opens. Whatever does not fit is refused in the
+same words. Clause: ``rights.proof``. Mechanism: ``right.proof``. ``troth.client`` makes such a token.
+
+    token     = base64url(claim) "." base64url(signature)      both without padding
+    claim     = {"address"?, "audience", "expires", "nonce", "product", "reference"}   JSON, nothing else in it
+    signature = Ed25519 over "troth-handover-1." base64url(claim)
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from sqlalchemy import Connection, bindparam, select
+
+from troth.errors import Invalid, NotFound, Unproven
+from troth.rights.requests import begin
+from troth.store import Lane, Store, Write
+from troth.store.links import token_hash
+from troth.store.once import insert_once
+from troth.store.tables import links
+from troth.store.writer import DataTx
+from troth.use.handover_keys import HandoverKey, key_of
+from troth.use.person_sessions import Session
+from troth.use.products import MOST_REFERENCE, Products
+from troth.vault import Vault
+from troth.world import Clock, Randomness
+
+SIGNED = b"troth-handover-1."  # so that no signature made for something else counts here
+LIFE_MS = 60_000  # a hand-over is good for a minute at most
+SKEW_MS = 5_000  # by so much the product's clock may differ from ours, either way
+MOST_TOKEN = 4096
+USED = "handover"  # the kind of link that remembers a used number until it would have expired anyway
+
+_PART = re.compile(r"[A-Za-z0-9_-]+")
+MARK = insert_once(links)
+USED_BEFORE = select(links.c.hash).where(links.c.hash == bindparam("of_hash"))
+
+
+class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a product signs. ``expires`` is in seconds since 1970, UTC; ``product`` is its id in hex."""
+
+    audience: Annotated[str, msgspec.Meta(max_length=300)]
+    expires: Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+    nonce: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{22,86}\Z")]  # 128 bits or more
+    product: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+    reference: Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_REFERENCE)]
+    address: Annotated[str, msgspec.Meta(min_length=1, max_length=254)] | None = None
+
+    @property
+    def expires_ms(self) -> int:
+        """When it ends here, with the clocks' difference allowed for."""
+        return self.expires * 1000 + SKEW_MS
+
+    @property
+    def mark(self) -> bytes:
+        """What is kept of the number once it is used: a hash, under the product that made it."""
+        return token_hash(f"{USED}.{self.product}.{self.nonce}")
+
+    def timely(self, now_ms: int) -> bool:
+        """Whether it is good now: not over, and not made to last."""
+        return now_ms < self.expires_ms and self.expires * 1000 <= now_ms + LIFE_MS + SKEW_MS
+
+
+@dataclass(frozen=True)
+class Handed:
+    """Whom a good hand-over is for."""
+
+    claim: Claim
+    key: HandoverKey
+    sid: bytes
+
+
+class Handovers:
+    """From a signed hand-over to an open centre. ``audience`` is the address that people reach this system under."""
+
+    def __init__(
+        self,
+        store: Store,
+        vault: Vault,
+        products: Products,
+        clock: Clock,
+        chance: Randomness,
+        *,
+        tenant: str,
+        audience: str,
+    ) -> None:
+        self.store = store
+        self.vault = vault
+        self.products = products
+        self.clock = clock
+        self.chance = chance
+        self.tenant = tenant
+        self.audience = audience
+
+    def look(self, token: str) -> None:
+        """``Unproven`` unless this hand-over would be taken now. Changes nothing."""
+        self._check(token)
+
+    def open(self, token: str, cookie: str) -> Session:
+        """Take the hand-over, once: the session behind it, known by ``cookie`` (a fresh random value) from here on.
+
+        ``Unproven``, always in the same words, for whatever does not fit.
+        """
+        handed = self._check(token)
+        claim, key, sid = handed.claim, handed.key, handed.sid
+        try:
+            opening = self.vault.opening(key.tenant, sid)
+        except NotFound:  # erased just now
+            raise refused() from None
+        csrf = self.chance.bytes(32)
+
+        def body(tx: DataTx) -> Session:
+            if not claim.timely(tx.now) or key_of(tx.connection, key.product) != key:
+                raise refused()  # over, or the product was stopped meanwhile
+            if not self.vault.exists(tx.connection, key.tenant, sid) or not mark(tx, claim, key.tenant):
+                raise refused()  # being erased, or used before
+            facts = {"by": "handover", "product": claim.product}
+            return begin(tx, key.tenant, sid, opening, cookie, csrf, facts, method="handover")
+
+        return self.store.write(Write(body=body, lane=Lane.RIGHTS))
+
+    def _check(self, token: str) -> Handed:
+        claim, signed, signature = read(token)
+        key = self.store.read(lambda connection: self._key(connection, claim))
+        if key is None or key.tenant != self.tenant or claim.audience != self.audience:
+            raise refused()
+        try:
+            Ed25519PublicKey.from_public_bytes(key.public).verify(signature, signed)
+        except InvalidSignature:
+            raise refused() from None
+        if not claim.timely(self.clock.now()):
+            raise refused()
+        sid = self.products.find(key.tenant, claim.reference)
+        if sid is None or not self._here(key.tenant, sid) or not self._has(key.tenant, sid, claim.address):
+            raise refused()
+        return Handed(claim, key, sid)
+
+    def _key(self, connection: Connection, claim: Claim) -> HandoverKey | None:
+        """The product's key; None too where the number was used before."""
+        if connection.execute(USED_BEFORE, {"of_hash": claim.mark}).first() is not None:
+            return None
+        return key_of(connection, bytes.fromhex(claim.product))
+
+    def _here(self, tenant: str, sid: bytes) -> bool:
+        return self.store.read(lambda connection: self.vault.exists(connection, tenant, sid))
+
+    def _has(self, tenant: str, sid: bytes, address: str | None) -> bool:
+        """Whether the address, where one is given, is the one on file for this very person."""
+        try:
+            return address is None or self.vault.find(tenant, "email", address) == sid
+        except Invalid:
+            return False
+
+
+def mark(tx: DataTx, claim: Claim, tenant: str) -> bool:
+    """Mark the number used in the transaction of its effect; False if it was used before (somebody was faster)."""
+    values = {
+        "hash": claim.mark,
+        "kind": USED,
+        "tenant": tenant,
+        "sid": None,  # it says nothing of whom it let in
+        "ref": "",
+        "created_ms": tx.now,
+        "expires_ms": claim.expires_ms,
+    }
+    return bool(tx.execute(MARK, values).rowcount)
+
+
+def read(token: str) -> tuple[Claim, bytes, bytes]:
+    """The claim of a token, what was signed, and the signature; ``Unproven`` unless each has exactly its form."""
+    if len(token) > MOST_TOKEN:
+        raise refused()
+    body, _, signature = token.partition(".")
+    content = plain(body)
+    try:
+        claim = msgspec.json.decode(content, type=Claim)
+        READ_ONCE.decode(content.decode())
+    except (msgspec.DecodeError, ValueError):
+        raise refused() from None
+    return claim, SIGNED + body.encode(), plain(signature)
+
+
+def plain(part: str) -> bytes:
+    """base64url without padding, in its one spelling; ``Unproven`` for anything else."""
+    if not _PART.fullmatch(part) or len(part) % 4 == 1:
+        raise refused()
+    content = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    if base64.urlsafe_b64encode(content).rstrip(b"=").decode() != part:
+        raise refused()
+    return content
+
+
+def once(pairs: list[tuple[str, object]]) -> None:
+    """Refuses an object with a repeated member: readers differ on which of them counts. Keeps nothing."""
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("a repeated member")
+
+
+READ_ONCE = json.JSONDecoder(object_pairs_hook=once)
+
+
+def refused() -> Unproven:
+    """The one answer to whatever does not fit."""
+    return Unproven(
+        "this hand-over is not valid, or no longer: go back to where you are signed in and try again",
+        clause="rights.proof",
+    )
