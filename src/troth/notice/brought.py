@@ -7,7 +7,7 @@ claim that our own words stood before them: ``troth:words`` is empty. Clause: ``
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +37,8 @@ class Brought:
         }
 
 
-def bring(
-    tx: DataTx,
+def row_of(
+    now_ms: int,
     policy: CompiledPolicy,
     ask: ConsentAsk,
     shown: Shown,
@@ -49,8 +49,8 @@ def bring(
     cid: bytes,
     eid: bytes,
     seal: Callable[[bytes, dict[str, Any]], bytes],
-) -> None:
-    """Store the record as given, at the time that the file says. ``eid`` is the entry ``consent.imported``."""
+) -> dict[str, Any]:
+    """The record as given, at the time that the file says, for ``store``. ``eid`` is the entry ``consent.imported``."""
     event = {
         "@type": "dpv:ConsentGiven",
         "dct:date": instant(brought.agreed_ms),
@@ -59,18 +59,21 @@ def bring(
     }
     value = record_of(policy, ask, shown, record=cid.hex(), subject=sid.hex(), events=[event])
     notice = {name: of for name, of in value["dpv:hasNotice"].items() if name != "troth:words-sha256"}
-    value |= {"dpv:hasNotice": notice | {"troth:words": ""}, MEMBER: brought.as_member(tx.now)}
-    tx.execute(
-        INSERT,
-        {
-            "tenant": tenant,
-            "sid": sid,
-            "cid": cid,
-            "consent": ask.id,
-            "version": policy.version,
-            "state": "Given",
-            "given_ms": brought.agreed_ms,
-            "eid": eid,
-            "ct": seal(cid, value),
-        },
-    )
+    value |= {"dpv:hasNotice": notice | {"troth:words": ""}, MEMBER: brought.as_member(now_ms)}
+    return {
+        "tenant": tenant,
+        "sid": sid,
+        "cid": cid,
+        "consent": ask.id,
+        "version": policy.version,
+        "state": "Given",
+        "given_ms": brought.agreed_ms,
+        "eid": eid,
+        "ct": seal(cid, value),
+    }
+
+
+def store(tx: DataTx, rows: Sequence[dict[str, Any]]) -> None:
+    """Store such records, in the transaction of their entries."""
+    if rows:
+        tx.execute(INSERT, rows)

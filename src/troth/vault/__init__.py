@@ -189,6 +189,10 @@ class Vault:
         """Let an event begin and end the states that the policy's keeping refers to."""
         states.happen(tx, tenant, sid, event, policy)
 
+    def begin(self, tx: DataTx, tenant: str, sids: Sequence[bytes], event: str, policy: CompiledPolicy) -> None:
+        """As ``happen``, for many who came in in this very transaction."""
+        states.begin(tx, tenant, sids, event, policy)
+
     def set_mode(self, tx: DataTx, tenant: str, sid: bytes, mode: str) -> None:
         """Pending | live | restricted | erasing | void; the generation grows."""
         subjects.set_mode(tx, tenant, sid, mode)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -109,6 +110,7 @@ class Importing:
                 if watching is not None and at % CHUNK == 0:
                     watching(at, file.rows)
         turn.flush()
+        turn.settle()
         if run:
             self._end(run, point, order, report.counts)
         if watching is not None:
@@ -167,6 +169,7 @@ class _Turn:
         self.chunk = Chunk(run, policy, point, surface)
         self.upto = run.next_row if run else 0
         self.waiting = 0
+        self.written: Future[bytes] | None = None
 
     def take(self, at: int, plan: Take | Spare | Held) -> None:
         """The next row."""
@@ -191,9 +194,16 @@ class _Turn:
             marks = repr([self.upto, *self.chunk.addresses]).encode()
             key = hmac.digest(self.vault.secret(SECRET), self.run.id + marks, "sha256")
             write = carry(self.importing, self.chunk, self.order, Idempotency("import", key, key))
-            self.importing.store.write(write)
+            self.settle()  # the chunk before is durable before this one begins to be written
+            self.written = self.importing.store.submit(write)
             self.chunk = Chunk(self.run, self.policy, self.point, self.surface)
         self.waiting = 0
+
+    def settle(self) -> None:
+        """Wait for the chunk that is being written, while the next is made ready. Raises what it raised."""
+        if self.written is not None:
+            written, self.written = self.written, None
+            written.result()
 
     # --- the three kinds of rows ---
 
@@ -263,6 +273,7 @@ class _Turn:
         counts = self.report.counts
         counts.suppressed -= 1  # the row in hand is counted with the next chunk
         self.flush()
+        self.settle()
         counts.suppressed += 1
 
     def _is_spared(self, address: str, spared: bytes) -> bool:

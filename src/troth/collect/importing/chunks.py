@@ -8,14 +8,14 @@ are theirs to open, like those of anybody who filled in a form (promise 3). Mech
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from troth.collect.confirm import with_grant
 from troth.collect.importing import runs
 from troth.collect.importing.planning import Take
 from troth.collect.importing.runs import Order, Run
 from troth.errors import Conflict
-from troth.notice.brought import MEMBER, Brought, bring
+from troth.notice.brought import MEMBER, Brought, row_of, store
 from troth.notice.consents import CLASS, SCHEMA, TABLE, Shown
 from troth.notice.shown import notice_for
 from troth.policy.model import UNKNOWN, CompiledPolicy, Grant, Point, State, Stop, Terms
@@ -77,8 +77,13 @@ def carry(importing: Importing, chunk: Chunk, order: Order, key: Idempotency) ->
         facts = {"run": run.id.hex(), "people": len(staged), "spared": len(chunk.spared), "upto": chunk.upto}
         mechanism = "suppress.keyed" if chunk.spared and not staged else "intake.declared"
         tx.append(EntryDraft("import.rows", point.clause, mechanism, refers=run.eid, facts=facts))
+        rows = [_take_in(importing, tx, chunk, tenant, one, person, notice) for one, person in staged]
+        store(tx, [row for row in rows if row is not None])
+        event = f"{point.id}.confirmed"
+        vault.begin(tx, tenant, [person.sid for one, person in staged if one.sid is None], event, policy)
         for one, person in staged:
-            _take_in(importing, tx, chunk, tenant, one, person, notice)
+            if one.sid is not None:
+                vault.happen(tx, tenant, person.sid, event, policy)
         runs.go_on(tx, run, chunk.upto, chunk.counts)
         return b"{}"
 
@@ -122,7 +127,8 @@ def _grant(point: Point) -> Grant:
 
 def _take_in(
     importing: Importing, tx: DataTx, chunk: Chunk, tenant: str, one: Newcomer, person: Staged, notice: str
-) -> None:
+) -> dict[str, Any] | None:
+    """The entries of one person, and their records; the row of their consent, where the point asks for one."""
     run, point, policy, ask = chunk.run, chunk.point, chunk.policy, chunk.point.consent
     assert run is not None
     if person.adopted:
@@ -145,33 +151,31 @@ def _take_in(
         person.opening,
     )
     person.insert(tx, entry.eid)
-    if ask is not None:
-        cid = importing.chance.bytes(16)
-        agreed = tx.append(
-            EntryDraft(
-                kind="consent.imported",
-                clause=ask.clause,
-                mechanism="consent.record",
-                purpose=ask.purpose,
-                refers=entry.eid,
-                facts={"consent": ask.id, "record": cid.hex()},
-            ),
-            person.opening,
-        )
-        shown = Shown(chunk.surface, point.id, policy.language, CONTROL, notice)
-        brought = Brought(one.plan.source, one.plan.agreed_ms, one.plan.how)
-        bring(
-            tx,
-            policy,
-            ask,
-            shown,
-            brought,
-            tenant=tenant,
-            sid=person.sid,
-            cid=cid,
-            eid=agreed.eid,
-            seal=lambda cid, value: person.seal(CLASS, cid, TABLE, SCHEMA, value),
-        )
-        if one.sid is not None:
-            importing.vault.change_state(tx, tenant, person.sid, with_grant(policy, _grant(point)))
-    importing.vault.happen(tx, tenant, person.sid, f"{point.id}.confirmed", policy)
+    if ask is None:
+        return None
+    cid = importing.chance.bytes(16)
+    agreed = tx.append(
+        EntryDraft(
+            kind="consent.imported",
+            clause=ask.clause,
+            mechanism="consent.record",
+            purpose=ask.purpose,
+            refers=entry.eid,
+            facts={"consent": ask.id, "record": cid.hex()},
+        ),
+        person.opening,
+    )
+    if one.sid is not None:
+        importing.vault.change_state(tx, tenant, person.sid, with_grant(policy, _grant(point)))
+    return row_of(
+        tx.now,
+        policy,
+        ask,
+        Shown(chunk.surface, point.id, policy.language, CONTROL, notice),
+        Brought(one.plan.source, one.plan.agreed_ms, one.plan.how),
+        tenant=tenant,
+        sid=person.sid,
+        cid=cid,
+        eid=agreed.eid,
+        seal=lambda cid, value: person.seal(CLASS, cid, TABLE, SCHEMA, value),
+    )

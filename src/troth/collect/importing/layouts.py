@@ -70,7 +70,9 @@ def layout_of(
         if any(one in there for one in names)
     }
     if only_address and address.name not in fields:
-        fields |= {address.name: (there[one],) for one in ("email", "e_mail", "email_address") if one in there}
+        other_names = [there[one] for one in ("email", "e_mail", "email_address") if one in there]
+        if other_names:
+            fields[address.name] = (other_names[0],)
     if address.name not in fields:
         raise Invalid(
             f"no column is called {address.name}: the first line must name the columns, and one of them holds the "
