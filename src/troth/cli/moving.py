@@ -33,6 +33,7 @@ REASONS = {
     "status": "its status is none that is known here",
     "disabled": "it is disabled there, which is neither a yes nor a no",
     "not-confirmed": "the person has not confirmed there",
+    "being-erased": "the person is being erased just now",
     "not-here": "nobody here has this address",
 }
 
@@ -133,6 +134,8 @@ def bring(kind: str, file: Path, data: Path, as_json: bool, dry: bool, asked: di
     scanned = scan(file)
     asked = {("format" if name == "format_" else name): value for name, value in asked.items()}
     with opened(data) as system:
+        if not dry:
+            system.work()  # whoever is being erased is gone before
         order = Order(system.config.tenant, kind, **asked)
         with progress(quiet=as_json) as watching:
             report = system.importing.bring(order, scanned, dry=dry, watching=watching)

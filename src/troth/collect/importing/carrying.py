@@ -23,7 +23,7 @@ from troth.collect.importing.layouts import layout_of
 from troth.collect.importing.planning import Held, Planner, Spare, Take
 from troth.collect.importing.reading import Scanned, scan
 from troth.collect.importing.runs import Counts, Order, Run
-from troth.errors import Denied, Invalid
+from troth.errors import Denied, Invalid, NotFound
 from troth.notice.consents import Consents
 from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy, Point, Stop
@@ -35,9 +35,9 @@ from troth.vault import Vault
 from troth.world import Randomness
 
 CHUNK = 100  # rows a write
+HERE = ("live", "restricted", "pending")
 SECRET = "import"  # noqa: S105 - a name, not a secret: the key behind the marks of files and rows
 SCOPES = select(tags.c.scope).where(tags.c.tenant == bindparam("of_tenant"), tags.c.state == "suppressed").distinct()
-MECHANISMS = {"people": "intake.declared", "consents": "consent.record", "suppressions": "suppress.keyed"}
 
 Objecting: TypeAlias = Callable[[str, bytes, str], None]
 """Records an objection of somebody who is here (tenant, sid, purpose): given by the layer above."""
@@ -126,7 +126,7 @@ class Importing:
 
         def body(tx: DataTx) -> Run:
             facts = {"run": id_.hex(), "kind": order.kind, "point": point.id, "rows": file.rows}
-            entry = tx.append(EntryDraft("import.begun", point.clause, MECHANISMS[order.kind], facts=facts))
+            entry = tx.append(EntryDraft("import.begun", point.clause, runs.MECHANISMS[order.kind], facts=facts))
             return runs.begin(tx, order, mark, id_, entry.eid)
 
         return self.store.write(Write(body))
@@ -134,7 +134,7 @@ class Importing:
     def _end(self, run: Run, point: Point, order: Order, counts: Counts) -> None:
         def body(tx: DataTx) -> None:
             facts = {"run": run.id.hex(), **counts.facts()}
-            tx.append(EntryDraft("import.done", point.clause, MECHANISMS[order.kind], refers=run.eid, facts=facts))
+            tx.append(EntryDraft("import.done", point.clause, runs.MECHANISMS[order.kind], refers=run.eid, facts=facts))
             runs.end(tx, run, "done")
 
         self.store.write(Write(body))
@@ -212,8 +212,10 @@ class _Turn:
         counts = self.report.counts
         if self.path and self._is_spared(plan.address, spared):
             counts.suppressed += 1
-        elif inner in self.seen or self.vault.find(self.tenant, "email", plan.address) is not None:
+        elif inner in self.seen or (mode := self._mode(self._find(plan.address))) in HERE:
             counts.known += 1
+        elif mode is not None:
+            self._hold(plan, "being-erased")
         else:
             counts.taken += 1
             self.seen.add(inner)
@@ -227,10 +229,9 @@ class _Turn:
         if self._is_spared(plan.address, spared):
             counts.suppressed += 1
             return
-        sid = self.vault.find(self.tenant, "email", plan.address)
-        if sid is None:
-            counts.held += 1
-            self.report.held.append(Held(plan.line, "not-here"))
+        sid = self._find(plan.address)
+        if sid is None or self._mode(sid) not in HERE:
+            self._hold(plan, "not-here")
             return
         state, given = self.importing.store.read(
             lambda c: (
@@ -259,14 +260,30 @@ class _Turn:
             return
         if inner in self.seen:
             self._flush_before()
-        sid = self.vault.find(self.tenant, "email", plan.address)
-        if sid is None:
+        sid = self._find(plan.address)
+        if sid is None or self._mode(sid) not in HERE:
             self.chunk.spared.append((plan.address, purposes))
             return
         state = self.importing.store.read(lambda c: self.vault.state_of(c, self.tenant, sid)[0])
         for purpose in purposes:
             if Stop(purpose, None) not in state.stops:
                 self.importing.objecting(self.tenant, sid, purpose)
+
+    def _find(self, address: str) -> bytes | None:
+        return self.vault.find(self.tenant, "email", address)
+
+    def _mode(self, sid: bytes | None) -> str | None:
+        """Their mode; None where nobody has a row here: a run that was killed may have left a key and no person."""
+        if sid is None:
+            return None
+        try:
+            return self.importing.store.read(lambda c: self.vault.state_of(c, self.tenant, sid)[1])
+        except NotFound:
+            return None
+
+    def _hold(self, plan: Take, reason: str) -> None:
+        self.report.counts.held += 1
+        self.report.held.append(Held(plan.line, reason))
 
     def _flush_before(self) -> None:
         """Somebody of this file is to be spared further down: they are here first, so that they can be."""

@@ -75,8 +75,7 @@ def carry(importing: Importing, chunk: Chunk, order: Order, key: Idempotency) ->
 
     def body(tx: DataTx) -> bytes:
         facts = {"run": run.id.hex(), "people": len(staged), "spared": len(chunk.spared), "upto": chunk.upto}
-        mechanism = "suppress.keyed" if chunk.spared and not staged else "intake.declared"
-        tx.append(EntryDraft("import.rows", point.clause, mechanism, refers=run.eid, facts=facts))
+        tx.append(EntryDraft("import.rows", point.clause, runs.MECHANISMS[order.kind], refers=run.eid, facts=facts))
         rows = [_take_in(importing, tx, chunk, tenant, one, person, notice) for one, person in staged]
         store(tx, [row for row in rows if row is not None])
         event = f"{point.id}.confirmed"
@@ -131,7 +130,7 @@ def _take_in(
     """The entries of one person, and their records; the row of their consent, where the point asks for one."""
     run, point, policy, ask = chunk.run, chunk.point, chunk.policy, chunk.point.consent
     assert run is not None
-    if person.adopted:
+    if person.adopted and importing.vault.exists(tx.connection, tenant, person.sid):
         raise Conflict("somebody else came in under one of these addresses just now: start the command again")
     entry = tx.append(
         EntryDraft(

@@ -16,6 +16,14 @@ from troth.policy.model import Field, Point
 FORMATS = ("table", "listmonk", "mailchimp", "mailchimp-unsubscribed", "mailchimp-cleaned")
 LISTMONK = {"uuid", "email", "status"}
 MAILCHIMP = {"optin_time", "confirm_time", "unsub_time", "clean_time", "leid", "euid", "member_rating"}
+LISTMONK_HAS: dict[str, tuple[str, ...]] = {"user.contact.email": ("email",), "user.name": ("name",)}
+MAILCHIMP_HAS: dict[str, tuple[str, ...]] = {
+    "user.contact.email": ("email_address",),
+    "user.name": ("first_name", "last_name"),
+    "user.name.first": ("first_name",),
+    "user.name.last": ("last_name",),
+    "user.contact.phone": ("phone_number",),
+}
 NETWORK = re.compile(r"(.*_)?(ip|ip_address|remote_addr)")
 SHOWN = 64  # characters of a column's name that are said
 
@@ -122,19 +130,12 @@ def _wanted(point: Point, format: str) -> dict[str, tuple[str, ...]]:
 
 def _of_field(field: Field, format: str) -> tuple[str, ...]:
     """The columns (plain) that make a field's value; those with network addresses are never among them."""
-    kind = kind_of(field)
+    category = "user.contact.email" if kind_of(field) == "email" else field.category
     names: tuple[str, ...] = (plain(field.name),)
     if format.startswith("mailchimp"):
-        by_kind = {
-            "email": ("email_address",),
-            "name": ("first_name", "last_name"),
-            "first": ("first_name",),
-            "last": ("last_name",),
-            "phone": ("phone_number",),
-        }
-        names = by_kind.get(kind, names)
+        names = MAILCHIMP_HAS.get(category, names)
     elif format == "listmonk":
-        names = {"email": ("email",), "name": ("name",)}.get(kind, ())
+        names = LISTMONK_HAS.get(category, ())
     return tuple(name for name in names if not NETWORK.fullmatch(name))
 
 

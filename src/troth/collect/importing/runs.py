@@ -16,6 +16,7 @@ from troth.errors import NotFound
 from troth.store.tables import imports
 from troth.store.writer import DataTx
 
+MECHANISMS = {"people": "intake.declared", "consents": "consent.record", "suppressions": "suppress.keyed"}
 INSERT = insert(imports)
 OF_MARK = select(imports).where(
     imports.c.tenant == bindparam("of_tenant"), imports.c.mark == bindparam("of_mark"), imports.c.state == "running"

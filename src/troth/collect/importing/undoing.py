@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, select, tuple_
 
 from troth.collect.forms import point_of
 from troth.collect.importing import runs
-from troth.collect.importing.carrying import MECHANISMS, Watching
+from troth.collect.importing.carrying import Watching
 from troth.collect.importing.runs import Run
 from troth.errors import Conflict
 from troth.notice.consents import Consents
@@ -96,7 +96,7 @@ class Undoing:
 
         def body(tx: DataTx) -> None:
             facts = {"run": run.id.hex(), "erased": erased, "invalidated": invalidated, "left": len(left)}
-            tx.append(EntryDraft("import.undone", point.clause, MECHANISMS[run.kind], refers=run.eid, facts=facts))
+            tx.append(EntryDraft("import.undone", point.clause, runs.MECHANISMS[run.kind], refers=run.eid, facts=facts))
             runs.end(tx, run, "undone")
 
         if not unfinished:
