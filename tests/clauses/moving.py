@@ -47,3 +47,15 @@ def counted(report: Report) -> tuple[int, int, int, int]:
     """(taken, known, suppressed, held)."""
     counts = report.counts
     return counts.taken, counts.known, counts.suppressed, counts.held
+
+
+def sid_of(vendor: Vendor, person: Person) -> bytes:
+    """Whose address this is."""
+    found = vendor.system.vault.find(TENANT, "email", person.email)
+    assert found is not None
+    return found
+
+
+def held(report: Report) -> list[tuple[int, str]]:
+    """(line, reason) of the rows that were held."""
+    return [(one.line, one.reason) for one in report.held]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from pathlib import Path
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 from tests.clauses.moving import as_csv, rows_of
 from tests.clauses.vendor import Person
 from troth.cli import troth
+from troth.cli.moving import progress
 from troth.config import read_config
 from troth.errors import Conflict, Invalid, NotFound, StartRefused
 from troth.web.running import start
@@ -113,3 +115,23 @@ def test_what_is_no_run_is_refused(system: Path) -> None:
     assert isinstance(run("undo", "nonsense", "--data", system, "--yes").exception, Invalid)
     assert isinstance(run("undo", "00" * 16, "--data", system, "--yes").exception, NotFound)
     assert run("undo", "00" * 16, "--data", system).exit_code != 0  # nobody said yes to the question
+
+
+class Terminal(io.StringIO):
+    """What somebody at a terminal sees."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_at_a_terminal_it_shows_how_far_it_is_and_at_which_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr", seen := Terminal())
+    with progress(quiet=False) as watching:
+        assert watching is not None
+        watching(100, 400)
+        watching(400, 400)
+    assert "400/400" in seen.getvalue()
+    assert "rows/s" in seen.getvalue()
+    with progress(quiet=True) as watching:
+        assert watching is None

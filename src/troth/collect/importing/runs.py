@@ -16,6 +16,8 @@ from troth.errors import NotFound
 from troth.store.tables import imports
 from troth.store.writer import DataTx
 
+CHUNK = 100  # rows a write
+SECRET = "import"  # noqa: S105 - a name, not a secret: the key behind the marks of files and rows
 MECHANISMS = {"people": "intake.declared", "consents": "consent.record", "suppressions": "suppress.keyed"}
 INSERT = insert(imports)
 OF_MARK = select(imports).where(
