@@ -105,6 +105,23 @@ def test_undoing_leaves_nothing_of_whom_the_run_brought(vendor: Vendor) -> None:
         vendor.system.undoing.undo(TENANT, bytes.fromhex(report.run))
 
 
+def test_an_undoing_that_was_broken_off_is_not_done_and_goes_on(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = [Person() for _ in range(4)]
+    report = bring(vendor, as_csv(rows_of(people)))
+    id_, undoing, real = bytes.fromhex(report.run), vendor.system.undoing, vendor.system.undoing.erasing
+    monkeypatch.setattr(undoing, "erasing", lambda tenant, sid: sid[0] % 2 == 0 and real(tenant, sid))
+    first = undoing.undo(TENANT, id_)
+    assert first.erased + first.unfinished == 4
+    monkeypatch.setattr(undoing, "erasing", real)
+    if first.unfinished:
+        assert undoing.undo(TENANT, id_).erased == first.unfinished
+    assert vendor.count("subjects") == 0
+    assert len(vendor.entries("import.undone")) == 1
+    assert len(vendor.entries("erase.done")) == 4
+
+
 def test_who_changed_since_is_named_and_left(vendor: Vendor) -> None:
     ann, ben, cyd, dan = (Person() for _ in range(4))
     report = bring(vendor, as_csv(rows_of([ann, ben, cyd, dan])))
