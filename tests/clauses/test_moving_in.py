@@ -213,10 +213,10 @@ def test_the_same_file_again_brings_nobody(vendor: Vendor) -> None:
 
 
 def test_more_rows_than_a_chunk_have_an_entry_for_each_chunk(vendor: Vendor) -> None:
-    content = as_csv(rows_of([Person() for _ in range(230)]))
-    assert counted(bring(vendor, content)) == (230, 0, 0, 0)
+    content = as_csv(rows_of([Person() for _ in range(430)]))
+    assert counted(bring(vendor, content)) == (430, 0, 0, 0)
     facts = [json.loads(body)["facts"] for body in vendor.entries("import.rows")]
-    assert [(one["people"], one["upto"]) for one in facts] == [(100, 100), (100, 200), (30, 230)]
+    assert [(one["people"], one["upto"]) for one in facts] == [(200, 200), (200, 400), (30, 430)]
 
 
 def test_somebody_who_has_not_confirmed_yet_comes_in_and_their_link_joins_them(vendor: Vendor) -> None:

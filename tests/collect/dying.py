@@ -21,6 +21,7 @@ from troth.collect.importing.runs import Order
 from troth.web.running import start
 from troth.world import SetClock
 
+CHUNK = 60  # rows a write: several of them in a small file
 ORDER = Order(TENANT, "people", "newsletter", source=SOURCE)
 
 
@@ -42,7 +43,7 @@ def main(folder: Path, file: Path, at: int) -> None:
         moment()
 
     DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]  # the moments are counted here
-    system.importing.bring(ORDER, scan(file))
+    system.importing.bring(ORDER, scan(file), chunk=CHUNK)
     DefaultDialect.do_commit = commit  # type: ignore[method-assign]  # as it was
     system.close()
 

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from tests.clauses.moving import as_csv, rows_of
 from tests.clauses.vendor import BEGIN, TENANT, Person, vendor_at
-from tests.collect.dying import ORDER
+from tests.collect.dying import CHUNK, ORDER
 from tests.seed import ROOT
 from troth.cli.setting import demonstration_config
 from troth.collect.importing.carrying import scan
@@ -54,14 +54,14 @@ def number(system: Running, statement: str, *, keys: bool = False) -> int:
     return int(read(lambda c: c.exec_driver_sql(statement).scalar()) or 0)
 
 
-@pytest.mark.parametrize("at", [1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 14])
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5, 6, 8, 9, 11, 14, 17, 20])
 def test_killed_at_any_commit_and_gone_on_with_nobody_is_lost_or_doubled(empty: Path, tmp_path: Path, at: int) -> None:
     folder, file = tmp_path / "system", empty / "people.csv"
     shutil.copytree(empty / "empty", folder)
     assert killed(folder, file, at)
     system = start(demonstration_config(folder, 0, 9), clock=SetClock(BEGIN))
     try:
-        report = system.importing.bring(ORDER, scan(file))
+        report = system.importing.bring(ORDER, scan(file), chunk=CHUNK)
         assert report.counts == EXPECTED
         assert [one.reason for one in report.held] == ["disabled"]
         assert number(system, "SELECT count(*) FROM subjects") == 239
@@ -78,7 +78,7 @@ def test_killed_at_any_commit_and_gone_on_with_nobody_is_lost_or_doubled(empty: 
             sid = system.vault.find(TENANT, "email", person.email)
             assert sid is not None
             assert system.access.copy(TENANT, sid).records[0].values["email"] == person.email
-        again = system.importing.bring(ORDER, scan(file))
+        again = system.importing.bring(ORDER, scan(file), chunk=CHUNK)
         assert (again.counts.taken, again.counts.suppressed) == (0, 2)
     finally:
         system.close()
@@ -107,6 +107,6 @@ def test_sabotage_a_run_that_forgets_how_far_it_was_counts_otherwise(empty: Path
     try:
         assert number(system, "SELECT next_row FROM imports") > 0
         system.store.write(Write(lambda tx: tx.execute(text("UPDATE imports SET next_row = 0, counts = '{}'"))))
-        assert system.importing.bring(ORDER, scan(file)).counts != EXPECTED
+        assert system.importing.bring(ORDER, scan(file), chunk=CHUNK).counts != EXPECTED
     finally:
         system.close()

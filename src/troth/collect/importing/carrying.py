@@ -67,7 +67,15 @@ class Importing:
         self.chance = chance
         self.objecting = objecting
 
-    def bring(self, order: Order, file: Scanned, *, dry: bool = False, watching: Watching | None = None) -> Report:
+    def bring(
+        self,
+        order: Order,
+        file: Scanned,
+        *,
+        dry: bool = False,
+        watching: Watching | None = None,
+        chunk: int = CHUNK,
+    ) -> Report:
         """Bring a file in, or go on with it where it was broken off. Durable, with its entries, when this returns.
 
         Raises ``Invalid`` (a file or header that cannot be read), ``NotFound`` (no such point) and ``Denied`` (a
@@ -89,14 +97,14 @@ class Importing:
         report.resumed_at = done
         if run:
             report.counts = run.counts
-        turn = Turn(self, run, policy, point, surface, order, report)
+        turn = Turn(self, run, policy, point, surface, order, report, chunk)
         for at, row in enumerate(file):
             plan = planner.plan(row)
             if isinstance(plan, Held):
                 report.held.append(plan)
             if at >= done:
                 turn.take(at, plan)
-                if watching is not None and at % CHUNK == 0:
+                if watching is not None and at % chunk == 0:
                     watching(at, file.rows)
         turn.flush()
         turn.settle()

@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, select
 
 from troth.collect.importing.chunks import Chunk, Newcomer, carry
 from troth.collect.importing.planning import Held, Spare, Take
-from troth.collect.importing.runs import CHUNK, SECRET, Order, Run
+from troth.collect.importing.runs import SECRET, Order, Run
 from troth.errors import NotFound
 from troth.policy.model import CompiledPolicy, Point, Stop
 from troth.store import Idempotency, Store
@@ -41,6 +41,7 @@ class Turn:
         surface: str,
         order: Order,
         report: Report,
+        size: int,
     ) -> None:
         self.importing, self.run, self.policy, self.point = importing, run, policy, point
         self.order, self.report, self.surface = order, report, surface
@@ -52,6 +53,7 @@ class Turn:
         self.seen: set[bytes] = set()  # keyed hashes of the addresses that this run took
         self.chunk = Chunk(run, policy, point, surface)
         self.upto = run.next_row if run else 0
+        self.size = size
         self.waiting = 0
         self.written: Future[bytes] | None = None
 
@@ -68,7 +70,7 @@ class Turn:
             self.report.counts.held += 1
         self.upto = at + 1
         self.waiting += 1
-        if self.waiting >= CHUNK:
+        if self.waiting >= self.size:
             self.flush()
 
     def flush(self) -> None:
