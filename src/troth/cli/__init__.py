@@ -5,6 +5,7 @@ Exit status: 0 done, 1 refused or found wrong, 2 called wrongly or not able to s
 
 from __future__ import annotations
 
+import keyword
 import sys
 from importlib import import_module
 
@@ -28,6 +29,7 @@ COMMANDS = {
     "prove": ("evidence", "Compute the clause board and write the evidence down."),
     "verify": ("evidence", "Check the evidence without trusting the database."),
     "subject": ("subject", "Exercise a right for a person: access, object, erase."),
+    "import": ("moving", "Bring in people, consents or suppressions from a file; take a run back."),
     "bench": ("bench", "Measure, as ratios from one run."),
 }
 
@@ -43,7 +45,8 @@ class Lazy(click.Group):
         """Import the module behind a command."""
         if cmd_name not in COMMANDS:
             return None
-        found: click.Command = getattr(import_module(f"troth.cli.{COMMANDS[cmd_name][0]}"), cmd_name)
+        attribute = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        found: click.Command = getattr(import_module(f"troth.cli.{COMMANDS[cmd_name][0]}"), attribute)
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -27,9 +27,12 @@ from troth.vault import Vault
 
 KINDS = (
     "intake.accepted",
+    "intake.imported",
     "intake.confirmed",
     "subject.joined",
     "consent.given",
+    "consent.imported",
+    "consent.invalidated",
     "consent.withdrawn",
     "objection.made",
     "rights.proven",

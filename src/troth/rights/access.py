@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, select
 
 from troth.errors import NotFound
+from troth.notice.brought import MEMBER
 from troth.notice.consents import Consents
 from troth.notice.shown import periods
 from troth.notice.versions import Versions
@@ -223,15 +224,17 @@ class Access:
         last_use: int = found["subject"]["last_use_ms"]
         until = due(keep, rules, record.anchor_ms, rows, last_use) if keep else None
         uses = [use for use in point.uses if use.keep == record.class_] if point else []
+        values = self.vault.open(tenant, record)
+        told = values.pop(MEMBER, None)  # of somebody who was brought in from elsewhere
         return Held(
             id=record.rid.hex(),
             point=record.terms.point,
             surface=record.terms.surface,
             version=record.terms.version,
             collected=record.anchor_ms,
-            source="the person",
+            source=str(told["troth:source"]) if told else "the person",
             entry=record.eid.hex(),
-            values=self.vault.open(tenant, record),
+            values=values,
             uses=tuple(
                 Used(use.purpose, use.basis, tuple(sorted(use.fields)), use.clause, use.recipient) for use in uses
             ),

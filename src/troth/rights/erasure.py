@@ -45,7 +45,7 @@ NOT_COVERED = ("old-key-copies", "day-keys-of-mail")
 EMAIL = "user.contact.email"
 CHUNK = 500  # rows a transaction: a person with 100,000 rows does not stop the writer for everybody else
 
-Cause = Literal["right", "retention", "refusal", "child"]
+Cause = Literal["right", "retention", "refusal", "child", "undo"]
 Seen = frozenset[tuple[bytes, int | None]]
 
 
@@ -198,7 +198,7 @@ class Erasures:
             entry = tx.append(
                 EntryDraft(
                     kind="erase.ordered",
-                    clause="rights.erase" if cause == "right" else "retain.while-used",
+                    clause=clause_of(cause),
                     mechanism="right.erase",
                     actor=actor,
                     refers=proof,
@@ -340,7 +340,7 @@ class Erasures:
             done = tx.append(
                 EntryDraft(
                     kind="erase.done",
-                    clause="rights.erase" if cause == "right" else "retain.while-used",
+                    clause=clause_of(cause),
                     mechanism="right.erase",
                     refers=order,
                     facts={"cause": cause, "rows": sum(counts.values())},
@@ -380,6 +380,11 @@ class Erasures:
 
         with contextlib.suppress(IntegrityError):  # the same certificate is queued already: the job is a repetition
             self.store.write(Write(body=body, lane=Lane.JOB))
+
+
+def clause_of(cause: str) -> str:
+    """What asks for the erasure: the right (also where a file that was brought in is taken back), or the keeping."""
+    return "rights.erase" if cause in ("right", "undo") else "retain.while-used"
 
 
 def counted(tx: DataTx, order: bytes) -> dict[str, int]:

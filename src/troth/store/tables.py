@@ -381,7 +381,7 @@ erasures = Table(
     Column("ordered", Id, primary_key=True),  # eid of erase.ordered
     Column("tenant", Text, nullable=False),
     Column("sid", Id, nullable=False),
-    Column("cause", Text, nullable=False),  # right | retention | refusal | child
+    Column("cause", Text, nullable=False),  # right | retention | refusal | child | undo
     Column("state", Text, nullable=False),  # ordered | unreadable | gone | held
     Column("ordered_ms", Ms, nullable=False),
     Column("unreadable_ms", Ms),  # t1: keys and tags destroyed and looked for on a new connection
@@ -491,4 +491,21 @@ runs = composite(
     Column("at_ms", Ms, primary_key=True),
     Column("ok", Boolean, nullable=False),
     Column("facts", Text, nullable=False, server_default="{}"),
+)
+
+imports = Table(
+    "imports",  # a file that is brought in: how far it got, so that it is gone on with and can be undone
+    data,
+    Column("id", Id, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # people | consents | suppressions
+    Column("point", Text, nullable=False),
+    Column("mark", LargeBinary(32), nullable=False),  # keyed hash of the file and how it is read, never of a value
+    Column("state", Text, nullable=False),  # running | done | undone
+    Column("next_row", Ms, nullable=False),
+    Column("counts", Text, nullable=False, server_default="{}"),
+    Column("begun_ms", Ms, nullable=False),
+    Column("ended_ms", Ms),
+    Column("eid", Id, nullable=False),  # the entry import.begun: those of the people it brought refer to it
+    Index("ix_imports_tenant_mark", "tenant", "mark"),
 )

@@ -93,6 +93,11 @@ class Vault:
         """Whose identifier this is, or None. Confirm a hit by opening the record and comparing."""
         return self.tags.find(tenant, kind, value)
 
+    def hashed(self, tenant: str, kind: str, value: str) -> tuple[bytes, bytes]:
+        """The keyed hashes by which a value is found and spared: for telling rows apart without keeping values."""
+        found = self.tags.identifier(tenant, kind, value)
+        return found.inner, found.suppression
+
     def owner(self, tenant: str, sid: bytes) -> bytes | None:
         """The other person who holds live what this one has pending, or None."""
         return self.tags.owner(tenant, sid)
@@ -183,6 +188,10 @@ class Vault:
     def happen(self, tx: DataTx, tenant: str, sid: bytes, event: str, policy: CompiledPolicy) -> None:
         """Let an event begin and end the states that the policy's keeping refers to."""
         states.happen(tx, tenant, sid, event, policy)
+
+    def begin(self, tx: DataTx, tenant: str, sids: Sequence[bytes], event: str, policy: CompiledPolicy) -> None:
+        """As ``happen``, for many who came in in this very transaction."""
+        states.begin(tx, tenant, sids, event, policy)
 
     def set_mode(self, tx: DataTx, tenant: str, sid: bytes, mode: str) -> None:
         """Pending | live | restricted | erasing | void; the generation grows."""

@@ -6,7 +6,7 @@ in the caller's own transaction and never remembered here: one that was rolled b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -106,6 +106,18 @@ def change_state(tx: DataTx, tenant: str, sid: bytes, change: Callable[[State], 
     state = change(state_of(tx.connection, tenant, sid)[0])
     tx.execute(CHANGE_STATE, {"of_tenant": tenant, "of_sid": sid, "new_state": state_id(tx, state)})
     return state
+
+
+def begin(tx: DataTx, tenant: str, sids: Sequence[bytes], event: str, policy: CompiledPolicy) -> None:
+    """As ``happen``, for many who came in in this very transaction: nothing of theirs has begun or ended before."""
+    rows = [
+        {"tenant": tenant, "sid": sid, "state": rule.name, "since_ms": tx.now, "until_ms": None}
+        for rule in policy.states.values()
+        if event in rule.begins
+        for sid in sids
+    ]
+    if rows:
+        tx.execute(BEGIN, rows)
 
 
 def happen(tx: DataTx, tenant: str, sid: bytes, event: str, policy: CompiledPolicy) -> None:

@@ -30,7 +30,7 @@ ADD = Text(
     " (tenant, kind, key_version, tag, suppression, bucket, generation, sid, state, scope, created_ms, expires_ms)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
-LIVE = select(tags.c.sid).where(*OF_TAG, tags.c.state == "live")
+LIVE = Text("SELECT sid FROM tags WHERE tenant = ? AND kind = ? AND tag = ? AND state = 'live'")
 MINE = Text("SELECT 1 FROM tags WHERE tenant = ? AND kind = ? AND tag = ? AND sid = ?")
 OF_PERSON = select(tags.c.kind, tags.c.bucket, tags.c.generation, tags.c.suppression).where(
     *OF_SID, tags.c.suppression.is_not(None)
@@ -110,7 +110,8 @@ class Tags:
         """The subject with a live tag for this identifier, as this transaction sees it."""
         bucket = self._bucket(connection, of.inner)
         tag = permute(bucket.key, of.inner)
-        return connection.execute(LIVE, {"of_tenant": tenant, "of_kind": of.kind, "of_tag": tag}).scalar_one_or_none()
+        row = LIVE.run(connection, (tenant, of.kind, tag)).fetchone()
+        return None if row is None else bytes(row[0])
 
     def add(
         self,

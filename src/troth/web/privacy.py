@@ -16,6 +16,7 @@ from starlette.responses import Response
 from troth.collect.forms import is_email
 from troth.errors import NotFound, Unproven
 from troth.evidence.words import read_words
+from troth.notice.brought import MEMBER
 from troth.rights.access import Copy, as_csv, as_json
 from troth.rights.objection import Via, stoppable
 from troth.use.person_sessions import Session
@@ -138,13 +139,13 @@ def person_view(request: Request, system: Running, copy: Copy) -> PersonView:
             purposes=tuple(sorted({words.named("purpose", use.purpose) for use in held.uses})),
             keeping="; ".join(held.kept),
             recipients=tuple(sorted({words.named("recipient", u.recipient) for u in held.uses if u.recipient})),
-            source=text(request, "privacy.source-person"),
+            source=text(request, "privacy.source-person") if held.source == "the person" else held.source,
         )
         for held in copy.records
     )
     consents = tuple(
         ConsentLine(
-            words=record["dpv:hasNotice"]["troth:words"],
+            words=record["dpv:hasNotice"]["troth:words"] or record.get(MEMBER, {}).get("troth:how", ""),
             state=record["troth:state"],
             since_ms=since_of(record),
             withdraw=f"/privacy/withdraw/{purpose_of(record)}" if record["troth:state"] == "Given" else "",

@@ -12,6 +12,8 @@ from typing import Any
 from sqlalchemy import select
 
 from troth.collect.confirm import Confirmation
+from troth.collect.importing.carrying import Importing
+from troth.collect.importing.undoing import Undoing
 from troth.collect.intake import Intake
 from troth.config import Config
 from troth.errors import Conflict, StartRefused, TrothError
@@ -130,6 +132,8 @@ class Running:
         self.access = Access(store, vault, self.versions, self.consents, self.requests)
         self.objections = Objections(store, vault, self.versions, self.consents, clock, chance)
         self.erasures = Erasures(store, vault, self.versions, clock, chance)
+        self.importing = Importing(store, vault, self.versions, self.consents, chance, self._objected_there)
+        self.undoing = Undoing(store, vault, self.versions, self.consents, self._erase_brought)
         self.retention = RetentionRun(store, vault, self.versions, self.erasures)
         self.receipts = Receipts(store, vault, self.versions, self.consents)
         self.disclosures = Disclosures(store, self.gate, self.versions)
@@ -195,6 +199,14 @@ class Running:
         registry.every(REPAIR_JOB, REPAIR_MS, self._repair)
         registry.every(SWEEP_JOB, SWEEP_MS, self._sweep)
         return registry
+
+    def _objected_there(self, tenant: str, sid: bytes, purpose: str) -> None:
+        """A file that is brought in says that this person objected."""
+        self.objections.object(tenant, sid, purpose, via="operator", actor="system")
+
+    def _erase_brought(self, tenant: str, sid: bytes) -> bool:
+        """A file that was brought in is taken back: this person with it."""
+        return self.erasures.erase(tenant, sid, cause="undo", actor="system").state == "gone"
 
     def _repair(self, job: Job) -> None:
         self.repair.run()

@@ -11,6 +11,7 @@ from troth.evidence.checks import Check, Verdict, failed, unless, unseen
 from troth.evidence.checks.pages import probe
 from troth.evidence.inspection import Inspection
 from troth.evidence.said import Said, say
+from troth.notice.brought import MEMBER
 from troth.notice.consents import CLASS, SCHEMA, TABLE
 from troth.policy.categories import CATEGORIES
 from troth.policy.model import CompiledClause
@@ -27,22 +28,25 @@ from troth.store.tables import (
 )
 
 SHELL_FIELDS = frozenset({"policy_version", "notice", "consent"})
-COLLECTED = ("intake.accepted", "intake.confirmed", "subject.joined", "product.registered")
+COLLECTED = ("intake.accepted", "intake.imported", "intake.confirmed", "subject.joined", "product.registered")
 UNBOUND = (
     select(func.count())
     .select_from(personal_records.outerjoin(ledger, personal_records.c.eid == ledger.c.eid))
     .where(ledger.c.kind.is_(None) | ledger.c.kind.not_in(COLLECTED))
 )
+AGREED = ("consent.given", "consent.imported", "subject.joined")
 RECORDS = select(func.count()).select_from(personal_records)
 OF_POINT = (
     select(func.count())
     .select_from(personal_records.join(terms, personal_records.c.terms_id == terms.c.id))
     .where(terms.c.point == "")
 )
+TOLD = ("troth:source", "troth:agreed", "troth:how")  # what a consent given elsewhere must say
 TERMS = select(terms.c.surface, terms.c.point, terms.c.version)
 VERSIONS = select(policy_versions.c.version)
 GIVEN = (
-    select(consent_records)
+    select(consent_records, ledger.c.kind)
+    .select_from(consent_records.outerjoin(ledger, consent_records.c.eid == ledger.c.eid))
     .where(consent_records.c.state == "Given")
     .order_by(consent_records.c.given_ms.desc())
     .limit(50)
@@ -52,7 +56,7 @@ UNGIVEN = (
     .select_from(consent_records.outerjoin(ledger, consent_records.c.eid == ledger.c.eid))
     .where(
         consent_records.c.state == "Given",
-        ledger.c.kind.is_(None) | ledger.c.kind.not_in(("consent.given", "subject.joined")),
+        ledger.c.kind.is_(None) | ledger.c.kind.not_in(AGREED),
     )
 )
 CONFIRMING = select(messages.c.template, func.count()).select_from(
@@ -147,7 +151,7 @@ def drift(inspection: Inspection) -> list[Said]:
 def bound(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """Every record joins to the entry of its collection, and that names the notice and a published version."""
     count = inspection.rows(RECORDS)[0][0]
-    entries = inspection.entries("intake.accepted")
+    entries = [*inspection.entries("intake.accepted"), *inspection.entries("intake.imported")]
     if not entries:
         return unseen(say("notice.bind.unseen"))
     unbound = inspection.rows(UNBOUND)[0][0]
@@ -164,7 +168,7 @@ def bound(inspection: Inspection, clause: CompiledClause) -> Verdict:
 def consents(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """Given consents have their entries, and their records say which words were shown, in the version they were."""
     rows = inspection.rows(GIVEN)
-    if not rows and not inspection.entries("consent.given"):
+    if not rows and not any(inspection.entries(kind) for kind in AGREED[:2]):
         return unseen(say("consent.record.unseen"))
     ungiven = inspection.rows(UNGIVEN)[0][0]
     faults = [say("consent.record.no-entry", consents=ungiven)] if ungiven else []
@@ -174,7 +178,10 @@ def consents(inspection: Inspection, clause: CompiledClause) -> Verdict:
         )
         version = inspection.versions.history.version(row.version)
         ask = version.consents.get(row.consent)
-        if ask is None or record["dpv:hasNotice"]["troth:words"] != ask.ask:
+        if ask is not None and row.kind == "consent.imported":
+            if record["dpv:hasNotice"]["troth:words"] or not all(record.get(MEMBER, {}).get(part) for part in TOLD):
+                faults.append(say("consent.record.no-evidence"))
+        elif ask is None or record["dpv:hasNotice"]["troth:words"] != ask.ask:
             faults.append(say("consent.record.words"))
         if record["troth:events"][-1]["@type"] != "dpv:ConsentGiven":
             faults.append(say("consent.record.ungiven"))
@@ -207,7 +214,8 @@ def declared(inspection: Inspection, clause: CompiledClause) -> Verdict:
 def double_opt_in(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """Who is live has confirmed; whoever has not was sent the question and nothing else."""
     point = next((p for p in inspection.policy.points.values() if p.clause == clause.id), None)
-    if point is None or not inspection.entries("intake.accepted"):
+    came = any(inspection.entries(kind) for kind in ("intake.accepted", "intake.imported"))
+    if point is None or not came:
         return unseen(say("intake.double-opt-in.unseen"))
     faults = stray_mail(inspection)
     live = inspection.rows(LIVE_OF.where(terms.c.point == point.id))

@@ -1,0 +1,188 @@
+"""Undoing a run: whoever it brought and who is still as they came in is erased; whoever changed since is left.
+
+Consents that it brought to people who were here already are invalidated. Addresses that it spared stay spared: to
+forget that would be to write to them. Clauses: ``collect.*``, ``rights.erase``. Mechanism: ``right.erase``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import msgspec
+from sqlalchemy import Connection, bindparam, select, tuple_
+
+from troth.collect.forms import point_of
+from troth.collect.importing import runs
+from troth.collect.importing.carrying import Watching
+from troth.collect.importing.runs import Run
+from troth.errors import Conflict
+from troth.notice.consents import Consents
+from troth.notice.versions import Versions
+from troth.policy.model import State
+from troth.store import Store, Write
+from troth.store.ledger import EntryDraft
+from troth.store.tables import consent_records, ledger, personal_records, rights_requests, subjects
+from troth.store.writer import DataTx
+from troth.vault import Vault
+
+PAGE = 500
+S = subjects.c
+PEOPLE = (
+    select(S.tenant, S.sid, S.mode, S.generation, S.created_ms, S.last_use_ms)
+    .where(tuple_(bindparam("after_tenant"), bindparam("after_sid")) < tuple_(S.tenant, S.sid))
+    .order_by(S.tenant, S.sid)
+    .limit(PAGE)
+)
+RECORDS_OF = (
+    select(ledger.c.kind, ledger.c.body)
+    .select_from(personal_records.outerjoin(ledger, ledger.c.eid == personal_records.c.eid))
+    .where(personal_records.c.tenant == bindparam("of_tenant"), personal_records.c.sid == bindparam("of_sid"))
+)
+CONSENTS_OF = (
+    select(ledger.c.kind, ledger.c.body, consent_records.c.consent, consent_records.c.state)
+    .select_from(consent_records.outerjoin(ledger, ledger.c.eid == consent_records.c.eid))
+    .where(consent_records.c.tenant == bindparam("of_tenant"), consent_records.c.sid == bindparam("of_sid"))
+)
+ASKED = select(rights_requests.c.id).where(
+    rights_requests.c.tenant == bindparam("of_tenant"), rights_requests.c.sid == bindparam("of_sid")
+)
+ENTRY = select(ledger.c.body).where(ledger.c.eid == bindparam("of_eid"))
+
+Erasing: TypeAlias = Callable[[str, bytes], bool]
+"""Erases somebody by the ordinary erasure (tenant, sid); whether all is gone: given by the layer above."""
+
+
+@dataclass(frozen=True)
+class Undone:
+    """What undoing did. ``left`` names those who changed since, by their opaque ids."""
+
+    run: str
+    erased: int
+    invalidated: int
+    left: tuple[str, ...]
+    unfinished: int
+
+
+class Undoing:
+    """Takes runs back."""
+
+    def __init__(self, store: Store, vault: Vault, versions: Versions, consents: Consents, erasing: Erasing) -> None:
+        self.store = store
+        self.vault = vault
+        self.versions = versions
+        self.consents = consents
+        self.erasing = erasing
+
+    def undo(self, tenant: str, id_: bytes, watching: Watching | None = None) -> Undone:
+        """Take a run back. May be repeated: what was done is done. ``NotFound`` if there is no such run."""
+        run = self.store.read(lambda connection: runs.by_id(connection, tenant, id_))
+        if run.state == "undone":
+            raise Conflict("this run was undone before")
+        erased = invalidated = unfinished = 0
+        left: list[str] = []
+        for seen, (sid, whole, changed) in enumerate(self._people(run)):
+            if whole and not changed:
+                gone = self.erasing(tenant, sid)
+                erased, unfinished = erased + gone, unfinished + (not gone)
+            elif not whole and self._invalidate(run, sid):
+                invalidated += 1
+            else:
+                left.append(sid.hex())
+            if watching is not None:
+                watching(seen + 1, max(run.counts.taken, seen + 1))
+        point = point_of(self.versions.current(), run.point)
+
+        def body(tx: DataTx) -> None:
+            facts = {"run": run.id.hex(), "erased": erased, "invalidated": invalidated, "left": len(left)}
+            tx.append(EntryDraft("import.undone", point.clause, runs.MECHANISMS[run.kind], refers=run.eid, facts=facts))
+            runs.end(tx, run, "undone")
+
+        if not unfinished:
+            self.store.write(Write(body))
+        return Undone(run.id.hex(), erased, invalidated, tuple(left), unfinished)
+
+    def _people(self, run: Run) -> Iterator[tuple[bytes, bool, bool]]:
+        """Whoever the run brought something for: (sid, brought them whole, changed since)."""
+        after = (run.tenant, b"")
+        while True:
+            page = self.store.read(lambda c, after=after: self._page(c, run, after))  # type: ignore[misc]
+            yield from page[0]
+            if page[1] is None:
+                return
+            after = page[1]
+
+    def _page(
+        self, connection: Connection, run: Run, after: tuple[str, bytes]
+    ) -> tuple[list[tuple[bytes, bool, bool]], tuple[str, bytes] | None]:
+        rows = connection.execute(PEOPLE, {"after_tenant": after[0], "after_sid": after[1]}).all()
+        found = []
+        for row in rows:
+            if row.tenant != run.tenant or row.mode == "erasing":
+                continue
+            of = {"of_tenant": row.tenant, "of_sid": bytes(row.sid)}
+            records = [_of_run(r.kind, r.body, run) for r in connection.execute(RECORDS_OF, of)]
+            consents = list(connection.execute(CONSENTS_OF, of))
+            ours = [c for c in consents if c.state == "Given" and self._brought(connection, c, run)]
+            if not any(records) and not ours:
+                continue
+            as_it_was = row.generation == 1 and row.last_use_ms == row.created_ms and row.mode == "live"
+            changed = not (
+                as_it_was
+                and all(records)
+                and len(ours) == len(consents)
+                and connection.execute(ASKED, of).first() is None
+            )
+            found.append((bytes(row.sid), any(records), changed))
+        last = (rows[-1].tenant, bytes(rows[-1].sid)) if len(rows) == PAGE else None
+        return found, last
+
+    @staticmethod
+    def _brought(connection: Connection, consent: Any, run: Run) -> bool:
+        """Whether the consent's entry refers to an entry of this run."""
+        if consent.kind != "consent.imported":
+            return False
+        above = bytes.fromhex(msgspec.json.decode(consent.body).get("refers", ""))
+        body = connection.execute(ENTRY, {"of_eid": above}).scalar()
+        return body is not None and _of_run("intake.imported", body, run)
+
+    def _invalidate(self, run: Run, sid: bytes) -> bool:
+        """End the consent that was brought to somebody who was here; False where they gave one of their own since."""
+        policy = self.versions.current()
+        ask = point_of(policy, run.point).consent
+        if ask is None:
+            return False
+        opening = self.vault.opening(run.tenant, sid)
+
+        def body(tx: DataTx) -> bool:
+            open_ = [o for o in self.consents.of(tx.connection, run.tenant, sid) if o.consent == ask.id]
+            if sum(one.state in ("Given", "Requested") for one in open_) != 1:
+                return False
+            self.consents.end(tx, tenant=run.tenant, sid=sid, consent=ask.id, state="Invalidated", by="controller")
+            tx.append(
+                EntryDraft(
+                    kind="consent.invalidated",
+                    clause=ask.clause,
+                    mechanism="consent.record",
+                    purpose=ask.purpose,
+                    refers=run.eid,
+                    facts={"consent": ask.id},
+                ),
+                opening,
+            )
+
+            def without(state: State) -> State:
+                grants = frozenset(g for g in state.grants if (g.purpose, g.channel) != (ask.purpose, ask.channel))
+                return State(state.mode, state.bound, grants, state.stops)
+
+            self.vault.change_state(tx, run.tenant, sid, without)
+            self.vault.happen(tx, run.tenant, sid, f"{ask.id}.withdrawn", policy)
+            return True
+
+        return self.store.write(Write(body))
+
+
+def _of_run(kind: str | None, body: bytes | None, run: Run) -> bool:
+    """Whether this is the entry of somebody whom the run brought."""
+    return kind == "intake.imported" and body is not None and msgspec.json.decode(body).get("refers") == run.eid.hex()
