@@ -129,7 +129,7 @@ MECHANISMS: Final[dict[str, str]] = {
     "right.portability": "the copy comes in formats that programs read",
     "right.erase": "an erasure makes data unreadable at once, looks again, and certifies",
     "right.object": "an objection stops at once and outlives the data",
-    "right.proof": "a person shows who they are by a link; the answer does not tell whether we know them",
+    "right.proof": "a person shows who they are by a link, a password or a product; no answer tells whom we know",
     "suppress.keyed": "a keyed hash remembers an objection without the address",
     "operator.second": "a second operator approves",
     "operator.sign-in": "staff sign in with two factors; what they do carries their id",
