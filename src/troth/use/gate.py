@@ -1,9 +1,9 @@
 """The one way to read. Default deny; every answer leaves after its entry is durable; every refusal names its clauses.
 
-One read: the person's state and records in one snapshot of D; the decision and the end of keeping before anything
-is decrypted; then a block of the ledger is written for all reads of this moment, in whose transaction the person's
-generation is looked at again; then the answer is released (STORAGE B(a), B(b)). If the ledger cannot be written,
-nothing is read. Clauses: ``purpose.*``, ``share.nothing-else``. Mechanisms: ``gate.purpose``, ``gate.never``.
+One read: in the writer's transaction, together with all others that wait, the person's state and records; the decision
+and the end of keeping before anything is decrypted; the block of the ledger that says who was read; and once that is
+durable, the answer (LANGUAGE 3, STORAGE B(b), ADR 0013). If the ledger cannot be written, nothing is read.
+Clauses: ``purpose.*``, ``share.nothing-else``. Mechanisms: ``gate.purpose``, ``gate.never``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""When a group of reads leaves: what is asked together is read, sealed open and recorded together.
+"""When a group of reads leaves: what is asked together is read, opened and recorded together.
 
 A block of the ledger costs the writer about the same for one read as for sixty, and whoever is answered usually asks
 again. So one group of a loop is under way at a time; the next leaves when as many wait as were there when the last one
@@ -18,7 +18,7 @@ T = TypeVar("T")
 PATIENCE = 150e-6
 MOST_PATIENCE = 0.010
 MOST = 256
-"""The largest group: its block looks each of them up. A full one leaves even while another is under way."""
+"""The largest group: others wait while it is read. A full one leaves even while another is under way."""
 
 
 class Pace(Generic[T]):
