@@ -67,7 +67,7 @@ class Side(Protocol):
 
 
 class _Offloaded:
-    """Reads inline on SQLite, and on a few threads on PostgreSQL: on every side the same."""
+    """Reads inline on SQLite, and on a few threads on PostgreSQL: on every side but Troth's, which has its writer."""
 
     def __init__(self, inline: bool, read: Callable[[int], bytes]) -> None:
         self._read = read

@@ -126,7 +126,7 @@ def test_a_rights_procedure_reads_a_restricted_person_as_such(shop: Shop) -> Non
 def test_a_job_that_scans_is_one_entry(shop: Shop) -> None:
     store = shop.open()
     sids = people(store, 300)
-    eid = Reads(store, seal).record([read_of(sid) for sid in sids], scan=True)
+    eid = Reads(store, seal).record([read_of(sid) for sid in sids])
     ((entry, who),) = blocks(store)
     assert (entry["kind"], entry["facts"]["n"], who) == ("read.scan", 300, sids)
     assert entry["eid"] == eid.hex()

@@ -267,7 +267,7 @@ def test_a_read_that_meets_an_erasure_on_its_way_is_not_done(either: House) -> N
     assert either.entries("read.block") == []
 
 
-def test_a_number_that_was_rolled_back_is_never_remembered(either: House) -> None:
+def test_a_number_whose_row_is_not_committed_yet_is_not_remembered(either: House) -> None:
     """Invariant 20: the row is of the read's own batch, whose commit is still to come: the read is to be repeated."""
     sid = either.person()
     opening = either.gate.open("account")

@@ -33,14 +33,12 @@ MECHANISM = "gate.purpose"
 _ENCODE = msgspec.msgpack.Encoder().encode
 _DECODE = msgspec.msgpack.Decoder(list[tuple[str, bytes, str, str]]).decode
 _BLOCK = "INSERT INTO read_blocks (eid, day, ct) VALUES (?, ?, ?)"
-_SUBJECT = "SELECT generation, mode FROM subjects WHERE tenant = ? AND sid = ?"
 _MANY = (
     "SELECT s.tenant, s.sid, s.generation, s.mode FROM subjects s "
     "JOIN unnest(%s::text[], %s::bytea[]) AS read(tenant, sid) ON read.tenant = s.tenant AND read.sid = s.sid"
 )
 _PURPOSE = itemgetter(3)
 _CLAUSE = itemgetter(4)
-READABLE = frozenset(("live", "pending"))
 
 
 class Read(NamedTuple):
@@ -57,8 +55,8 @@ class Read(NamedTuple):
     mode: str = "live"
 
 
-Check: TypeAlias = Callable[[DataTx, Sequence[Read]], frozenset[int]]
-"""Which of the reads (by index) are no longer as they were read; asked in the block's own transaction."""
+Check: TypeAlias = Callable[[DataTx, Sequence[Read]], bool]
+"""Whether all the reads are still as they were read; asked in the entry's own transaction."""
 
 
 def as_read(database: Database) -> Check:
@@ -66,14 +64,12 @@ def as_read(database: Database) -> Check:
     if database.dialect == "sqlite":
         return _as_read_sqlite
 
-    def at_once(tx: DataTx, reads: Sequence[Read]) -> frozenset[int]:
+    def at_once(tx: DataTx, reads: Sequence[Read]) -> bool:
         # One process writes, so nobody can change a subject between this and the commit; with several, FOR SHARE.
         people = list({(read.tenant, read.sid) for read in reads})
         rows = driver(tx.connection).execute(_MANY, ([t for t, _ in people], [sid for _, sid in people]))
         now = {(tenant, bytes(sid)): (generation, mode) for tenant, sid, generation, mode in rows}
-        return frozenset(
-            at for at, read in enumerate(reads) if now.get((read.tenant, read.sid)) != (read.generation, read.mode)
-        )
+        return all(now.get((read.tenant, read.sid)) == (read.generation, read.mode) for read in reads)
 
     return at_once
 
@@ -91,25 +87,21 @@ def _unchanged(count: int) -> str:
     )
 
 
-def _as_read_sqlite(tx: DataTx, reads: Sequence[Read]) -> frozenset[int]:
-    """By the chunk, since each statement costs two hand-overs of the interpreter; one by one where a chunk differs."""
+def _as_read_sqlite(tx: DataTx, reads: Sequence[Read]) -> bool:
+    """By the chunk, since each statement costs two hand-overs of the interpreter."""
     execute = driver(tx.connection).execute
-    gone: list[int] = []
     for first in range(0, len(reads), CHUNK):
         chunk = reads[first : first + CHUNK]
         values: list[Any] = []
         for read in chunk:
             values += (read[0], read[1], read[2], read[5])
-        if execute(_unchanged(len(chunk)), values).fetchone()[0] == len(chunk):
-            continue
-        for at, read in enumerate(chunk, first):
-            if execute(_SUBJECT, (read[0], read[1])).fetchone() != (read[2], read[5]):
-                gone.append(at)
-    return frozenset(gone)
+        if execute(_unchanged(len(chunk)), values).fetchone()[0] != len(chunk):
+            return False
+    return True
 
 
 class Reads:
-    """Records reads: ``append`` in the transaction that read, ``record`` of what was read before. For any thread."""
+    """Records reads: ``append`` in the transaction that read, ``record`` for a scan. For any thread."""
 
     def __init__(self, store: Store, seal: Seal, check: Check | None = None) -> None:
         self._store = store
@@ -121,17 +113,17 @@ class Reads:
         """To be called before anything is read: ``Busy`` or ``Unavailable`` if a read could not be recorded now."""
         self._store.require_available(Lane.READ)
 
-    def record(self, reads: Sequence[Read], *, scan: bool = False) -> bytes:
-        """Record what was read outside of the writer's transaction, and wait: the entry's id.
+    def record(self, reads: Sequence[Read]) -> bytes:
+        """Record a scan, which read outside of the writer's transaction, and wait: the id of its entry ``read.scan``.
 
-        ``scan``: as one entry ``read.scan``. Raises ``Conflict`` if anybody was erased, restricted or changed since the
-        read (no answer may leave, and nothing is recorded), ``Busy`` or ``Unavailable`` if it could not be recorded.
+        Raises ``Conflict`` if anybody was erased, restricted or changed since (no answer may leave, and nothing is
+        recorded), ``Busy`` or ``Unavailable`` if it could not be recorded.
         """
 
         def body(tx: DataTx) -> bytes:
-            if self._check(tx, reads):
+            if not self._check(tx, reads):
                 raise changed()
-            return self.append(tx, reads, "read.scan" if scan else "read.block")
+            return self.append(tx, reads, "read.scan")
 
         return self._store.write(Write(body, lane=Lane.READ))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from troth.errors import Busy, Conflict
 from troth.store.engine import driver
-from troth.store.reads import Check, Read, Reads, as_read, changed
+from troth.store.reads import Check, Read, Reads, as_read
 from troth.store.transaction import DataTx
 from troth.use.rows import page_of_persons
 from troth.use.verdicts import Ask, Refused, Taken, Verdict
@@ -67,7 +67,7 @@ def scan(opening: Opening, tenant: str, ask: Ask) -> Scan:
             reads.append(Read(tenant, sid, rows[0][3], ask.purpose, taking[0][1].clauses[0], rows[0][2]))
         check = unchanged_since(gate, newest)
         try:
-            eid = Reads(gate.store, gate.vault.seal_block, check).record(reads, scan=True)
+            eid = Reads(gate.store, gate.vault.seal_block, check).record(reads)
         except Conflict:
             continue
         return Scan(opening, tenant, ask, {read.sid: read.generation for read in reads}, eid)
@@ -79,12 +79,8 @@ def unchanged_since(gate: Gate, newest: int) -> Check:
     each = as_read(gate.store.data)
     since = gate.store.data.sql(SINCE)
 
-    def check(tx: DataTx, reads: Sequence[Read]) -> frozenset[int]:
-        if driver(tx.connection).execute(since, (newest, *HARMLESS)).fetchone() is None:
-            return frozenset()
-        if each(tx, reads):
-            raise changed()  # nothing is recorded: the scan begins again
-        return frozenset()
+    def check(tx: DataTx, reads: Sequence[Read]) -> bool:
+        return driver(tx.connection).execute(since, (newest, *HARMLESS)).fetchone() is None or each(tx, reads)
 
     return check
 
