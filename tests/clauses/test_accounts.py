@@ -23,7 +23,8 @@ from troth.store.tables import credentials as rows_of_credentials
 from troth.store.tables import subjects
 from troth.use.accounts import Accounts
 from troth.use.devices import Device, device_of
-from troth.use.person_sessions import PASSWORD_IDLE_MS, PASSWORD_LIFE_MS, Session, cookie_hash
+from troth.use.person_sessions import PASSWORD_IDLE_MS, PASSWORD_LIFE_MS, Session
+from troth.use.sessions import cookie_hash
 from troth.world import DAY_MS
 
 PHRASE = "eleven herons over the quay"

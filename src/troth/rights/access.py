@@ -47,6 +47,10 @@ def said(description: str) -> msgspec.Meta:
     return msgspec.Meta(description=description)
 
 
+OWN = "the person"
+"""The source of what a person told us themselves."""
+
+
 class Used(msgspec.Struct, frozen=True):
     """One use of a record's fields: a line of the record of processing activities."""
 
@@ -232,7 +236,7 @@ class Access:
             surface=record.terms.surface,
             version=record.terms.version,
             collected=record.anchor_ms,
-            source=str(told["troth:source"]) if told else "the person",
+            source=str(told["troth:source"]) if told else OWN,
             entry=record.eid.hex(),
             values=values,
             uses=tuple(

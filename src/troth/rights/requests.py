@@ -23,7 +23,8 @@ from troth.store.tables import rights_requests
 from troth.store.writer import DataTx
 from troth.use import person_sessions
 from troth.use.devices import Device
-from troth.use.person_sessions import SEEN_EVERY_MS, Method, Session
+from troth.use.person_sessions import Method, Session
+from troth.use.sessions import SEEN_EVERY_MS, cookie_hash
 from troth.vault import Vault
 from troth.world import Clock, Randomness
 
@@ -165,7 +166,7 @@ class Requests:
 
         Notes once a minute that it is in use.
         """
-        now, digest = self.clock.now(), person_sessions.cookie_hash(cookie)
+        now, digest = self.clock.now(), cookie_hash(cookie)
 
         def fn(connection: Connection) -> Session | None:
             session = person_sessions.find(connection, digest, now)
@@ -182,7 +183,7 @@ class Requests:
 
     def close(self, cookie: str) -> None:
         """End the session."""
-        digest = person_sessions.cookie_hash(cookie)
+        digest = cookie_hash(cookie)
         self.store.write(Write(body=lambda tx: person_sessions.end(tx, digest)))
 
     def record(self, tx: DataTx, kind: RightKind, *, tenant: str, sid: bytes | None, state: str = "accepted") -> bytes:

@@ -24,6 +24,7 @@ from troth.use import credentials, person_sessions
 from troth.use.devices import Device
 from troth.use.passwords import PASSWORD_HASHED, Passwords, fault_of
 from troth.use.person_sessions import CLASS, Session
+from troth.use.sessions import cookie_hash
 from troth.vault import Vault
 
 CLAUSE = "protect.password"
@@ -190,7 +191,7 @@ class Accounts:
             if still is None or still.eid != stored.eid:
                 raise wrong()  # changed, removed or erased in this very moment
             for cookie_before in was:
-                person_sessions.end(tx, person_sessions.cookie_hash(cookie_before))
+                person_sessions.end(tx, cookie_hash(cookie_before))
             facts = {"method": "password"}
             entry = tx.append(EntryDraft("account.signed-in", CLAUSE, PASSWORD_HASHED, "subject", facts=facts), opening)
             self.vault.change_state(tx, tenant, sid, lambda state: state)  # who found them unused looks again

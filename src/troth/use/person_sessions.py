@@ -16,6 +16,7 @@ from troth.errors import Damaged, NotFound
 from troth.store.tables import sessions
 from troth.store.transaction import DataTx
 from troth.use.devices import Device
+from troth.use.sessions import cookie_hash
 from troth.vault import Vault
 from troth.world import DAY_MS
 
@@ -24,7 +25,6 @@ Method = Literal["link", "password", "handover"]
 LINK_LIFE_MS = 30 * 60_000
 PASSWORD_LIFE_MS = 14 * DAY_MS
 PASSWORD_IDLE_MS = DAY_MS
-SEEN_EVERY_MS = 60_000  # how often being seen is worth a write
 LIFE_MS: dict[Method, int] = {"link": LINK_LIFE_MS, "handover": LINK_LIFE_MS, "password": PASSWORD_LIFE_MS}
 
 KIND = "subject"
@@ -67,11 +67,6 @@ class Session:
     def place(self) -> str:
         """The session's name on pages and in forms; the hash itself is never shown."""
         return hashlib.sha256(b"troth.session" + self.hash).hexdigest()[:32]
-
-
-def cookie_hash(cookie: str) -> bytes:
-    """What is stored of a session's cookie."""
-    return hashlib.sha256(cookie.encode()).digest()
 
 
 def seal_device(vault: Vault, tenant: str, sid: bytes, cookie: str, device: Device | None) -> bytes | None:

@@ -17,7 +17,7 @@ from troth.collect.forms import is_email
 from troth.errors import NotFound, Unproven
 from troth.evidence.words import read_words
 from troth.notice.brought import MEMBER
-from troth.rights.access import Copy, as_csv, as_json
+from troth.rights.access import OWN, Copy, as_csv, as_json
 from troth.rights.objection import Via, stoppable
 from troth.use.person_sessions import Session
 from troth.web import cookies
@@ -139,7 +139,7 @@ def person_view(request: Request, system: Running, copy: Copy) -> PersonView:
             purposes=tuple(sorted({words.named("purpose", use.purpose) for use in held.uses})),
             keeping="; ".join(held.kept),
             recipients=tuple(sorted({words.named("recipient", u.recipient) for u in held.uses if u.recipient})),
-            source=text(request, "privacy.source-person") if held.source == "the person" else held.source,
+            source=text(request, "privacy.source-person") if held.source == OWN else held.source,
         )
         for held in copy.records
     )
