@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import msgspec
@@ -107,7 +108,7 @@ class Undoing:
         """Whoever the run brought something for: (sid, brought them whole, changed since)."""
         after = (run.tenant, b"")
         while True:
-            page = self.store.read(lambda c, after=after: self._page(c, run, after))  # type: ignore[misc]
+            page = self.store.read(partial(self._page, run=run, after=after))
             yield from page[0]
             if page[1] is None:
                 return
