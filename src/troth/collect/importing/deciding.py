@@ -139,13 +139,14 @@ class Turn:
 
     def _spare(self, plan: Spare) -> None:
         inner, spared = self.vault.hashed(self.tenant, "email", plan.address)
-        self.report.counts.suppressed += 1
+        if self.run is not None and inner in self.seen:  # somebody of this very file: they are here first, to be spared
+            self.flush()
+            self.settle()
         purposes = spared_for(self.policy, self.purpose, wide=plan.wide)
+        self.report.counts.suppressed += 1
         self.spared[spared] = purposes
         if self.run is None:
             return
-        if inner in self.seen:
-            self._flush_before()
         sid = self._find(plan.address)
         if sid is None or self._mode(sid) not in HERE:
             self.chunk.spared.append((plan.address, purposes))
@@ -170,14 +171,6 @@ class Turn:
     def _hold(self, plan: Take, reason: str) -> None:
         self.report.counts.held += 1
         self.report.held.append(Held(plan.line, reason))
-
-    def _flush_before(self) -> None:
-        """Somebody of this file is to be spared further down: they are here first, so that they can be."""
-        counts = self.report.counts
-        counts.suppressed -= 1  # the row in hand is counted with the next chunk
-        self.flush()
-        self.settle()
-        counts.suppressed += 1
 
     def _is_spared(self, address: str, spared: bytes) -> bool:
         return spared in self.spared or any(
