@@ -14,7 +14,7 @@ from tests.clauses.vendor import TENANT, Person, Vendor
 from troth.cli.handover import pair
 from troth.errors import NotFound, Unproven
 from troth.rights import handover
-from troth.store import Write
+from troth.store import Write, links
 from troth.store.ledger import EntryDraft
 from troth.use.handover_keys import public_bytes
 
@@ -179,7 +179,7 @@ def test_of_several_at_once_one_is_let_in(vendor: Vendor, portal: Portal) -> Non
 
 def test_without_the_mark_the_two_tests_above_would_notice(vendor: Vendor, portal: Portal) -> None:
     portal.account(REFERENCE)
-    with patch.object(handover, "mark", lambda *_: True):
+    with patch.object(links, "use_up", lambda *_, **__: True):
         assert sum(at_once(vendor.system, portal.token(REFERENCE))) > 1
         token = portal.token(REFERENCE)
         assert arrive(vendor, token).address == arrive(vendor, token).address == "/privacy/data"

@@ -12,7 +12,6 @@ same words. Clause: ``rights.proof``. Mechanism: ``right.proof``. ``troth.client
 from __future__ import annotations
 
 import base64
-import json
 import re
 from dataclasses import dataclass
 from typing import Annotated
@@ -20,14 +19,12 @@ from typing import Annotated
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection
 
+from troth.collect.json_once import READ_ONCE
 from troth.errors import Invalid, NotFound, Unproven
 from troth.rights.requests import begin
-from troth.store import Lane, Store, Write
-from troth.store.links import token_hash
-from troth.store.once import insert_once
-from troth.store.tables import links
+from troth.store import Lane, Store, Write, links
 from troth.store.writer import DataTx
 from troth.use.handover_keys import HandoverKey, key_of
 from troth.use.person_sessions import Session
@@ -42,8 +39,6 @@ MOST_TOKEN = 4096
 USED = "handover"  # the kind of link that remembers a used number until it would have expired anyway
 
 _PART = re.compile(r"[A-Za-z0-9_-]+")
-MARK = insert_once(links)
-USED_BEFORE = select(links.c.hash).where(links.c.hash == bindparam("of_hash"))
 
 
 class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,9 +57,9 @@ class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.expires * 1000 + SKEW_MS
 
     @property
-    def mark(self) -> bytes:
-        """What is kept of the number once it is used: a hash, under the product that made it."""
-        return token_hash(f"{USED}.{self.product}.{self.nonce}")
+    def mark(self) -> str:
+        """The number under the product that made it: what is good once."""
+        return f"{USED}.{self.product}.{self.nonce}"
 
     def timely(self, now_ms: int) -> bool:
         """Whether it is good now: not over, and not made to last."""
@@ -122,7 +117,9 @@ class Handovers:
         def body(tx: DataTx) -> Session:
             if not claim.timely(tx.now) or key_of(tx.connection, key.product) != key:
                 raise refused()  # over, or the product was stopped meanwhile
-            if not self.vault.exists(tx.connection, key.tenant, sid) or not mark(tx, claim, key.tenant):
+            if not self.vault.exists(tx.connection, key.tenant, sid) or not links.use_up(
+                tx, claim.mark, USED, tenant=key.tenant, expires_ms=claim.expires_ms
+            ):
                 raise refused()  # being erased, or used before
             facts = {"by": "handover", "product": claim.product}
             return begin(tx, key.tenant, sid, opening, cookie, csrf, facts, method="handover")
@@ -147,7 +144,7 @@ class Handovers:
 
     def _key(self, connection: Connection, claim: Claim) -> HandoverKey | None:
         """The product's key; None too where the number was used before."""
-        if connection.execute(USED_BEFORE, {"of_hash": claim.mark}).first() is not None:
+        if links.used_up(connection, claim.mark):
             return None
         return key_of(connection, bytes.fromhex(claim.product))
 
@@ -160,20 +157,6 @@ class Handovers:
             return address is None or self.vault.find(tenant, "email", address) == sid
         except Invalid:
             return False
-
-
-def mark(tx: DataTx, claim: Claim, tenant: str) -> bool:
-    """Mark the number used in the transaction of its effect; False if it was used before (somebody was faster)."""
-    values = {
-        "hash": claim.mark,
-        "kind": USED,
-        "tenant": tenant,
-        "sid": None,  # it says nothing of whom it let in
-        "ref": "",
-        "created_ms": tx.now,
-        "expires_ms": claim.expires_ms,
-    }
-    return bool(tx.execute(MARK, values).rowcount)
 
 
 def read(token: str) -> tuple[Claim, bytes, bytes]:
@@ -198,15 +181,6 @@ def plain(part: str) -> bytes:
     if base64.urlsafe_b64encode(content).rstrip(b"=").decode() != part:
         raise refused()
     return content
-
-
-def once(pairs: list[tuple[str, object]]) -> None:
-    """Refuses an object with a repeated member: readers differ on which of them counts. Keeps nothing."""
-    if len({name for name, _ in pairs}) < len(pairs):
-        raise ValueError("a repeated member")
-
-
-READ_ONCE = json.JSONDecoder(object_pairs_hook=once)
 
 
 def refused() -> Unproven:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from troth.errors import Unproven
+from troth.store.once import insert_once
 from troth.store.tables import links
 from troth.world import Randomness
 
@@ -28,6 +29,7 @@ USE = (
     .values(used_ms=bindparam("at"))
 )
 DROP = delete(links).where(links.c.tenant == bindparam("of_tenant"), links.c.sid == bindparam("of_sid"))
+MARK = insert_once(links)
 EXPIRED = delete(links).where(links.c.expires_ms <= bindparam("at"))
 
 
@@ -52,6 +54,20 @@ def new_token(randomness: Randomness) -> str:
 def token_hash(token: str) -> bytes:
     """SHA-256 of the token: what is stored and looked up."""
     return hashlib.sha256(token.encode()).digest()
+
+
+def use_up(tx: DataTx, what: str, kind: str, *, tenant: str, expires_ms: int) -> bool:
+    """Remember, until it would have expired anyway, that something was used which was never stored as a link.
+
+    In the transaction of its effect; False if it was used before. It says nothing of whom it let in.
+    """
+    values = {"hash": token_hash(what), "kind": kind, "tenant": tenant, "sid": None, "ref": ""}
+    return bool(tx.execute(MARK, {**values, "created_ms": tx.now, "expires_ms": expires_ms}).rowcount)
+
+
+def used_up(connection: Connection, what: str) -> bool:
+    """Whether ``use_up`` was said of this before."""
+    return connection.execute(SELECT, {"token_hash": token_hash(what)}).first() is not None
 
 
 def make(

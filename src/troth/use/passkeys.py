@@ -14,8 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from troth.errors import Unproven
-from troth.store.links import INSERT as INSERT_LINK
-from troth.store.links import token_hash
+from troth.store import links
 from troth.store.transaction import DataTx
 from troth.world import Clock, Randomness
 
@@ -160,19 +159,9 @@ class Passkeys:
         return ceremony, found.new_sign_count
 
     def use_up(self, tx: DataTx, ceremony: Ceremony, tenant: str) -> None:
-        """Mark the challenge used in the transaction of its effect; IntegrityError where it was used before."""
-        tx.execute(
-            INSERT_LINK,
-            {
-                "hash": token_hash(ceremony.challenge.hex()),
-                "kind": USED,
-                "tenant": tenant,
-                "sid": None,
-                "ref": "",
-                "created_ms": tx.now,
-                "expires_ms": ceremony.expires_ms,
-            },
-        )
+        """Mark the challenge used in the transaction of its effect; ``Unproven`` where it was used before."""
+        if not links.use_up(tx, ceremony.challenge.hex(), USED, tenant=tenant, expires_ms=ceremony.expires_ms):
+            raise refused()
 
     def _begin(self, kind: Literal["register", "sign-in"], operator: bytes) -> Ceremony:
         challenge = self.randomness.bytes(CHALLENGE_BYTES)

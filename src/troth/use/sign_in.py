@@ -241,7 +241,7 @@ class SignIn:
         tx.execute(ADD_PASSKEY, {**row, "sign_count": made.sign_count, "created_ms": tx.now})
 
     def _once(self, body: Callable[[DataTx], None]) -> None:
-        """Write; a challenge or credential that is there already means that this answer was used before."""
+        """Write; a credential that is there already means that this answer was used before."""
         try:
             self.store.write(Write(body, lane=Lane.RIGHTS))
         except IntegrityError as fault:

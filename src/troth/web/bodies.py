@@ -7,7 +7,6 @@ one-click unsubscriptions so (RFC 8058 3.1).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -16,6 +15,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from troth.collect.json_once import READ_ONCE
 from troth.errors import Invalid, Unsupported
 from troth.web.routes import Schema
 
@@ -143,15 +143,6 @@ def check_once(body: bytes) -> None:
         raise Invalid("a member came more than once", gaps=("/: holds a member more than once",)) from None
     except RecursionError:
         raise Invalid("the body is not valid JSON", gaps=("/: is nested too deeply",)) from None
-
-
-def once(pairs: list[tuple[str, object]]) -> None:
-    """Refuses an object with a repeated member; keeps nothing."""
-    if len({name for name, _ in pairs}) < len(pairs):
-        raise ValueError("a repeated member")
-
-
-READ_ONCE = json.JSONDecoder(object_pairs_hook=once, parse_int=str, parse_float=str)
 
 
 async def read_declared(request: Request, schema: Schema) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from troth.collect.json_once import once
 from troth.errors import Invalid
 
 MAX_LINE = 1 << 20  # bytes: a line longer than that is no person
@@ -169,8 +170,7 @@ def _object(text: str) -> dict[str, str] | None:
     """The members of a line as texts; what is no text, number or truth stays as JSON. None where it is no object."""
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({name for name, _ in pairs}) != len(pairs):
-            raise ValueError("twice")
+        once(pairs)
         return dict(pairs)
 
     try:
