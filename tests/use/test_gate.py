@@ -18,6 +18,7 @@ from troth.store import DataTx, Lane, Write
 from troth.store.engine import driver
 from troth.store.tables import personal_records
 from troth.use.gate import Answer
+from troth.use.gathering import _NobodyWasRead, _Wanted
 from troth.world import DAY_MS
 
 
@@ -267,31 +268,21 @@ def test_a_read_that_meets_an_erasure_on_its_way_is_not_done(either: House) -> N
     assert either.entries("read.block") == []
 
 
-def test_a_number_whose_row_is_not_committed_yet_is_not_remembered(either: House) -> None:
-    """Invariant 20: the row is of the read's own batch, whose commit is still to come: the read is to be repeated."""
+def test_a_number_that_was_rolled_back_is_never_remembered(either: House) -> None:
+    """Invariant 20: the row is of the read's own transaction, whose commit is still to come: the read is repeated."""
     sid = either.person()
-    opening = either.gate.open("account")
+    wanted = _Wanted(either.gate.open("account"), "main", sid, frozenset({"email"}))
+    insert = either.store.data.sql("INSERT INTO terms (id, controller, surface, point, version) VALUES (?, ?, ?, ?, ?)")
+    moved = update(personal_records).where(personal_records.c.sid == sid).values(terms_id=4711)
 
-    def recollect(tx: DataTx) -> None:  # as a second collection under new terms would
-        new = either.store.data.sql(
-            "INSERT INTO terms (id, controller, surface, point, version) VALUES (?, ?, ?, ?, ?)"
-        )
-        driver(tx.connection).execute(new, (4711, "c", "s", "p", "v"))
-        moved = update(personal_records).where(personal_records.c.sid == sid).values(terms_id=4711)
+    def body(tx: DataTx) -> None:  # as a second collection under new terms would, just before the read
+        driver(tx.connection).execute(insert, (4711, "c", "s", "p", "v"))
         tx.execute(moved)
+        either.gate.gathering._read(tx, (wanted,))
 
-    async def both() -> list[Any]:
-        with held(either.store):
-            reading = asyncio.ensure_future(opening.aread("main", sid, frozenset({"email"})))
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            moving = either.store.submit(Write(recollect))
-        found = list(await asyncio.gather(reading, return_exceptions=True))
-        moving.result(60)
-        return found
-
-    (found,) = asyncio.run(both())
-    assert isinstance(found, Busy)
+    with pytest.raises(_NobodyWasRead):  # so that all of it is rolled back
+        either.store.write(Write(body))
+    assert isinstance(wanted.found, Busy)
     assert 4711 not in either.gate.terms
 
 
