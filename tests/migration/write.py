@@ -1,4 +1,4 @@
-"""Writes a migration step from what ``tables.py`` says and the steps before it do not.
+"""Writes a migration step from what ``store/tables`` says and the steps before it do not.
 
 python -m tests.migration.write data "count what a bucket holds"
 python -m tests.migration.write keys --first        # before the first release: write step 0001 anew
