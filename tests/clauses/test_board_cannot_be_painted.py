@@ -46,6 +46,7 @@ PASSING = (
     "protect.storage",
     "protect.transit",
     "rights.erase",
+    "rights.restrict",
     "rights.access",
     "rights.portability",
     "rights.object-marketing",
@@ -171,6 +172,51 @@ def sent_anyway(system: Running, folder: Path) -> None:
     assert behind(folder, sql, secrets.token_bytes(16), sid, later, later)
 
 
+def set_aside(system: Running) -> bytes:
+    """Ben's data, set aside."""
+    sid = system.vault.find("main", "email", "ben.okonkwo-strand@example.org")
+    assert sid
+    system.restrictions.restrict("main", sid, "accuracy")
+    return sid
+
+
+def opened_again(system: Running, folder: Path) -> None:
+    """Data that was set aside is open to the gate."""
+    set_aside(system)
+    assert behind(folder, "UPDATE subjects SET mode = 'live' WHERE mode = 'restricted'")
+
+
+def closed_for_ever(system: Running, folder: Path) -> None:
+    """Somebody is closed to every use, and no restriction says why."""
+    set_aside(system)
+    assert behind(folder, "DELETE FROM restrictions WHERE ended_ms IS NULL")
+
+
+def unguarded(system: Running, folder: Path) -> None:
+    """A restore would forget the restriction."""
+    set_aside(system)
+    assert behind(folder, "DELETE FROM guards WHERE kind = 'restricted'", keys=True)
+
+
+def written_to_all_the_same(system: Running, folder: Path) -> None:
+    """A newsletter sent to somebody whose data is set aside."""
+    sid = set_aside(system)
+    later = system.store.now() + 1
+    sql = (
+        "INSERT INTO messages (id, tenant, sid, template, purpose, state, queued_ms, ended_ms) "
+        "VALUES (randomblob(16), 'main', ?, 'newsletter.issue', 'newsletter', 'sent', ?, ?)"
+    )
+    assert behind(folder, sql, sid, later, later)
+    assert behind(folder, "UPDATE restrictions SET since_ms = since_ms - 10000 WHERE ended_ms IS NULL")
+    assert behind(folder, "UPDATE messages SET ended_ms = ended_ms - 5000 WHERE sid = ?", sid)
+
+
+def ended_untold(system: Running, folder: Path) -> None:
+    """A restriction that an operator ended without a letter."""
+    assert behind(folder, "UPDATE restrictions SET ended_by = 'operator'") or set_aside(system)
+    behind(folder, "UPDATE restrictions SET ended_by = 'operator', ended_ms = since_ms + 1")
+
+
 def mailed_before_confirming(system: Running, folder: Path) -> None:
     """A newsletter sent to somebody who was only asked."""
     assert behind(folder, "UPDATE subjects SET mode = 'pending'")
@@ -281,6 +327,11 @@ SABOTAGE: list[tuple[str, str, Sabotage]] = [
     ("protect.storage", "a plain copy in a log", plain_copy),
     ("protect.storage", "keys readable by others", open_keys),
     ("protect.transit", "served without TLS", public_address),
+    ("rights.restrict", "opened again", opened_again),
+    ("rights.restrict", "closed for ever", closed_for_ever),
+    ("rights.restrict", "guards deleted", unguarded),
+    ("rights.restrict", "written to all the same", written_to_all_the_same),
+    ("rights.restrict", "ended without a letter", ended_untold),
     ("rights.erase", "a key put back", key_back),
     ("rights.erase", "a row put back", row_back),
     ("rights.erase", "done is struck from the ledger", data("DELETE FROM ledger WHERE kind = 'erase.done'")),

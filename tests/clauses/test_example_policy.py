@@ -91,6 +91,8 @@ def test_the_messages_that_exist_now_are_declared_with_their_class(policy: Compi
         "rights.access-ready": "service",
         "rights.objection-done": "service",
         "erase.certificate": "notice",
+        "rights.restricted": "service",
+        "rights.restriction-ends": "notice",
         "account.password-changed": "service",
     }
 

@@ -44,6 +44,7 @@ SABOTAGED: dict[str, tuple[str, str]] = {
     "right.access": ("rights.access", "a request past its deadline"),
     "right.portability": ("rights.portability", "a request past its deadline"),
     "right.erase": ("rights.erase", "a key put back"),
+    "right.restrict": ("rights.restrict", "opened again"),
     "right.object": ("rights.object-marketing", "sent anyway"),
     "right.proof": ("rights.proof", "copies without proof"),
     "suppress.keyed": ("rights.object-marketing", "suppressions deleted"),

@@ -42,6 +42,25 @@ def object_(email: str, purpose: str, data: Path) -> None:
 
 @subject.command()
 @click.argument("email")
+@click.argument("ground", type=click.Choice(["accuracy", "unlawful", "claims", "objection"]))
+@DATA
+def restrict(email: str, ground: str, data: Path) -> None:
+    """Set this person's data aside: kept and not used. GROUND is one of the four of GDPR Art. 18(1)."""
+    done = ask(data, "subject.restrict", email=email, ground=ground)
+    click.echo(f"set aside; entry {done['entry']}")
+
+
+@subject.command()
+@click.argument("email")
+@DATA
+def unrestrict(email: str, data: Path) -> None:
+    """Write to this person that their data will be used again; it is, when the declared days have passed."""
+    done = ask(data, "subject.unrestrict", email=email)
+    click.echo(f"the person is being told; their data is used again {done['told']} after the letter went out")
+
+
+@subject.command()
+@click.argument("email")
 @DATA
 @click.confirmation_option(prompt="This cannot be undone. Erase this person?")
 def erase(email: str, data: Path) -> None:

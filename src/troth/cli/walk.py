@@ -286,7 +286,32 @@ def exercise(stage: Stage, ann: Visitor, tenant: str, sid: bytes) -> None:
         ann.send("/privacy/object", purpose=stop)
         expect(ann.answer.status == 200, "the objection was not taken")
         object_holds(stage, tenant, sid)
+    set_aside(stage, ann, tenant, sid)
     erase(stage, ann, tenant, sid, values)
+
+
+def set_aside(stage: Stage, ann: Visitor, tenant: str, sid: bytes) -> None:
+    """Set the data aside, be refused what needs it, and take it up again."""
+    from troth.errors import Denied
+
+    system = stage.system
+    if "restriction" not in system.policy.rights:
+        return
+    before = len(stage.box.letters)
+    ann.open("/privacy/restrict")
+    ann.send("/privacy/restrict", ground="accuracy")
+    expect(ann.answer.status == 200, "the data was not set aside")
+    use = next(u for u in system.policy.uses if u.basis == "contract" and not u.survives)
+    try:
+        system.gate.open(use.purpose).read(tenant, sid, frozenset(sorted(use.fields)[:1]))
+    except Denied:
+        pass
+    else:
+        raise Failed("data that is set aside was used")
+    if "rights.restricted" in system.policy.templates:
+        stage.letter(before)
+    ann.send("/privacy/restrict/lift")
+    stage.show.saw("She set her data aside: kept, and refused to every use but her rights; then she took it up again")
 
 
 def object_holds(stage: Stage, tenant: str, sid: bytes) -> None:

@@ -189,6 +189,7 @@ def _right(right: RightBody) -> str:
     parts += [f"proof: {right.proof.replace('_', ' ')}"] if right.proof else []
     parts += [f"formats: {', '.join(right.formats)}"] if right.formats else []
     parts += [f"at {', '.join(right.where)}"] if right.where else []
+    parts += [f"told {right.told.text} before it ends"] if right.told else []
     kind = "every right" if right.kind == "any" else right.kind
     return f"{kind}: {'; '.join(parts)}" if parts else str(kind)
 

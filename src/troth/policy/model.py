@@ -220,7 +220,10 @@ class Never(Value, frozen=True):
 
 
 class Right(Value, frozen=True):
-    """A right and how it is exercised: the proof asked, and the time allowed."""
+    """A right and how it is exercised: the proof asked, and the time allowed.
+
+    ``told`` is how long before the end of a restriction the person is told of it (GDPR Art. 18(3)).
+    """
 
     kind: RightKind
     clause: str
@@ -231,6 +234,7 @@ class Right(Value, frozen=True):
     to: str | None = None
     formats: tuple[str, ...] = ()
     where: tuple[str, ...] = ()
+    told: Duration | None = None
 
 
 class CookieRule(Value, frozen=True):

@@ -20,6 +20,7 @@ from troth.notice.consents import Consents
 from troth.notice.shown import periods
 from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy, StateRule
+from troth.rights import restriction
 from troth.rights.requests import REQUESTS_OF, Requests
 from troth.store import Lane, Store, Write
 from troth.store.ledger import EntryDraft
@@ -90,6 +91,7 @@ class Copy(msgspec.Struct, frozen=True):
     records: Annotated[tuple[Held, ...], said("everything held, record by record")]
     consents: Annotated[tuple[dict[str, Any], ...], said("consent records as JSON-LD (ISO/IEC TS 27560, DPV)")]
     objections: Annotated[tuple[dict[str, str | None], ...], said("purpose, and channel (null: every channel)")]
+    restriction: Annotated[dict[str, Any] | None, said("ground, since: your data is set aside; null: it is not")]
     states: Annotated[tuple[dict[str, Any], ...], said("state, since, until: what the keeping rests on")]
     messages: Annotated[tuple[dict[str, Any], ...], said("template, purpose, state, queued: what was sent to you")]
     account: Annotated[
@@ -132,6 +134,7 @@ class Access:
                 "state": self.vault.state_of(connection, tenant, sid)[0],
                 "records": self.vault.records(connection, tenant, sid),
                 "consents": self.consents.of(connection, tenant, sid),
+                "restriction": restriction.standing(connection, tenant, sid),
                 "states": [dict(row) for row in connection.execute(STATES, key).mappings()],
                 "password": credentials.find(connection, tenant, sid),
                 "sessions": person_sessions.of_person(connection, tenant, sid, self.store.now()),
@@ -183,6 +186,11 @@ class Access:
             objections=tuple(
                 {"purpose": stop.purpose, "channel": stop.channel}
                 for stop in sorted(found["state"].stops, key=lambda s: (s.purpose, s.channel or ""))
+            ),
+            restriction=(
+                {"ground": found["restriction"].ground, "since": found["restriction"].since_ms}
+                if found["restriction"]
+                else None
             ),
             states=tuple(
                 {"state": s["state"], "since": s["since_ms"], "until": s["until_ms"]} for s in found["states"]
@@ -275,6 +283,8 @@ def as_csv(copy: Copy) -> bytes:
         )
     for message in copy.messages:
         tables["messages"].append([str(message[k]) for k in ("template", "purpose", "state", "queued")])
+    if copy.restriction is not None:
+        tables["restriction"] = [["ground", "since"], [str(copy.restriction[k]) for k in ("ground", "since")]]
     for objection in copy.objections:
         tables["objections"].append([objection["purpose"] or "", objection["channel"] or "every channel"])
     if copy.account["password"] is not None:

@@ -30,6 +30,7 @@ from troth.store.tables import (
     erasures,
     messages,
     personal_records,
+    restrictions,
     rights_requests,
     sessions,
     subject_states,
@@ -73,6 +74,7 @@ LAST_DELETES: dict[str, Delete] = {
     "subject_states": delete(subject_states).where(person(subject_states)),
     "sessions": delete(sessions).where(person(sessions)),
     "credentials": delete(credentials).where(person(credentials)),
+    "restrictions": delete(restrictions).where(person(restrictions)),
     "subjects": delete(subjects).where(person(subjects)),
 }
 ORPHAN_LINKS = update(link_table).where(person(link_table, link_table.c.kind == "unsubscribe")).values(sid=None, ref="")
@@ -83,6 +85,7 @@ COUNTS = {
         "subject_states": subject_states,
         "sessions": sessions,
         "credentials": credentials,
+        "restrictions": restrictions,
         "links": link_table,
         "subjects": subjects,
     }.items()

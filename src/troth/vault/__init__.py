@@ -106,6 +106,10 @@ class Vault:
         """Whether the person is here: neither unknown nor void nor being erased."""
         return subjects.exists(connection, tenant, sid)
 
+    def mode_of(self, connection: Connection, tenant: str, sid: bytes) -> str | None:
+        """Pending | live | restricted | erasing | void; None if there is no such person."""
+        return subjects.mode_of(connection, tenant, sid)
+
     def records(self, connection: Connection, tenant: str, sid: bytes) -> list[StoredRecord]:
         """A person's records in the caller's snapshot, sealed."""
         return subjects.records_of(connection, tenant, sid)

@@ -21,6 +21,7 @@ from troth.store.tables import (
     links,
     messages,
     personal_records,
+    restrictions,
     sessions,
     subject_states,
     subjects,
@@ -66,7 +67,17 @@ RECORDS = (
 )
 VOID: tuple[Delete, ...] = tuple(
     delete(table).where(table.c.tenant == bindparam("of_tenant"), table.c.sid == bindparam("of_sid"))
-    for table in (personal_records, consent_records, subject_states, links, sessions, credentials, messages, subjects)
+    for table in (
+        personal_records,
+        consent_records,
+        subject_states,
+        links,
+        sessions,
+        credentials,
+        messages,
+        restrictions,
+        subjects,
+    )
 )
 
 

@@ -45,6 +45,20 @@ def objecting(system: Running, asked: Arguments) -> Answer:
     return {"entry": done.entry, "purpose": done.purpose}
 
 
+def restrict(system: Running, asked: Arguments) -> Answer:
+    """Set aside the data of a person who asked by another road."""
+    sid = person(system, asked)
+    done = system.restrictions.restrict(system.config.tenant, sid, str(asked.get("ground", "")), actor="system")
+    return {"entry": done.entry.hex(), "since": done.since_ms}
+
+
+def unrestrict(system: Running, asked: Arguments) -> Answer:
+    """Tell a person that their data will be used again; it ends by itself when they were told long enough ago."""
+    done = system.restrictions.announce(system.config.tenant, person(system, asked), actor="system")
+    right = system.policy.rights["restriction"]
+    return {"entry": done.entry.hex(), "told": right.told.text if right.told else ""}
+
+
 def erase(system: Running, asked: Arguments) -> Answer:
     """Erase a person who asked by another road; the certificate goes to the address on file."""
     certificate = system.erasures.erase(system.config.tenant, person(system, asked), actor="system")
@@ -111,6 +125,8 @@ def state(system: Running, asked: Arguments) -> Answer:
 ACTS: dict[str, Act] = {
     "subject.access": access,
     "subject.object": objecting,
+    "subject.restrict": restrict,
+    "subject.unrestrict": unrestrict,
     "subject.erase": erase,
     "board": board,
     "operator.invite": invite,

@@ -29,6 +29,8 @@ from troth.rights.erasure import ERASE_JOB, Erasures
 from troth.rights.handover import Handovers
 from troth.rights.objection import GUARD_JOB, Objections
 from troth.rights.requests import LINK_JOB, Requests
+from troth.rights.restriction import GUARD_JOB as RESTRICT_GUARD_JOB
+from troth.rights.restriction import LIFT_EVERY_MS, LIFT_JOB, Restrictions
 from troth.rights.retention import CLASSES_JOB, PERIOD_MS, RETAIN_JOB, RetentionRun
 from troth.store import Lane, Write
 from troth.store import jobs as durable
@@ -52,7 +54,7 @@ from troth.use.transport import SmtpTransport
 from troth.vault import open_vault
 from troth.vault.box import Box
 from troth.vault.repair import Repair
-from troth.web import account, api, api_products, handover, privacy, public, published
+from troth.web import account, api, api_products, handover, privacy, public, published, restriction
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
 from troth.web.console import rooms as console
@@ -68,12 +70,14 @@ GROUPS: tuple[Group[Running], ...] = (
     public.GROUP,
     published.GROUP,
     privacy.GROUP,
+    restriction.GROUP,
     account.GROUP,
     handover.GROUP,
     api.GROUP,
     api_products.GROUP,
 )
 ACTS: tuple[Act, ...] = ()  # what needs a second operator; whoever brings such an act adds it here
+OWED_JOBS = (GUARD_JOB, RESTRICT_GUARD_JOB, ERASE_JOB, CLASSES_JOB)  # what a crash left owing is done first
 REPAIR_JOB = "vault.repair"
 SWEEP_JOB = "use.sweep"
 SWEEP_MS = 60 * 60_000
@@ -131,6 +135,7 @@ class Running:
         self.requests = Requests(store, vault, self.versions, clock, chance)
         self.access = Access(store, vault, self.versions, self.consents, self.requests)
         self.objections = Objections(store, vault, self.versions, self.consents, clock, chance)
+        self.restrictions = Restrictions(store, vault, self.versions, self.requests, chance)
         self.erasures = Erasures(store, vault, self.versions, clock, chance)
         self.importing = Importing(store, vault, self.versions, self.consents, chance, self._objected_there)
         self.undoing = Undoing(store, vault, self.versions, self.consents, self._erase_brought)
@@ -161,7 +166,7 @@ class Running:
         self.publish_configured()
         self.repair.require_keys()
         self.repair.run()
-        self.repair.hasten((GUARD_JOB, ERASE_JOB, CLASSES_JOB))  # what a crash left owing is done first
+        self.repair.hasten(OWED_JOBS)
         self.messages.resolve()
         self.disclosures.resolve()
 
@@ -194,8 +199,10 @@ class Running:
         registry.on(LINK_JOB, self.requests.send_link)
         registry.on(ERASE_JOB, self.erasures.job)
         registry.on(GUARD_JOB, self.objections.redo_guard)
+        registry.on(RESTRICT_GUARD_JOB, self.restrictions.redo_guard)
         registry.on(CLASSES_JOB, self.retention.end_classes)
         registry.every(RETAIN_JOB, PERIOD_MS, self.retention.job)
+        registry.every(LIFT_JOB, LIFT_EVERY_MS, self.restrictions.job)
         registry.every(REPAIR_JOB, REPAIR_MS, self._repair)
         registry.every(SWEEP_JOB, SWEEP_MS, self._sweep)
         return registry

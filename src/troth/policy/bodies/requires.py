@@ -107,6 +107,7 @@ class RightBody(Body, frozen=True, kw_only=True):
     approvals: Annotated[int, Between(0, 9), "how many operators must approve"] = 0
     undo: Annotated[Duration | None, "how long it can be called back"] = None
     session: Annotated[Duration | None, "how long the proof holds once it is given"] = None
+    told: Annotated[Duration | None, "for a restriction: how long before its end the person is told"] = None
 
 
 TellWhat: TypeAlias = Literal[

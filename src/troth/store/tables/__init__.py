@@ -21,7 +21,7 @@ from troth.store.tables.people import (
     subjects,
     terms,
 )
-from troth.store.tables.rights import erasures, rights_requests
+from troth.store.tables.rights import erasures, restrictions, rights_requests
 from troth.store.tables.shapes import ROWID, Id, Ms, composite, data, keys
 from troth.store.tables.work import idempotency, imports, jobs, runs
 
@@ -55,6 +55,7 @@ __all__ = [
     "products",
     "read_blocks",
     "recipients",
+    "restrictions",
     "rights_requests",
     "runs",
     "secrets",

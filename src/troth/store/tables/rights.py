@@ -1,8 +1,8 @@
-"""D: requests and erasures."""
+"""D: requests, erasures and restrictions."""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Table, Text
+from sqlalchemy import Column, ForeignKeyConstraint, Index, Table, Text
 
 from troth.store.tables.shapes import Id, Ms, data
 
@@ -36,4 +36,20 @@ erasures = Table(
     Column("destruction", Text),
     Column("done", Id),
     Column("counts", Text, nullable=False, server_default="{}"),
+)
+
+restrictions = Table(
+    "restrictions",  # whose data is set aside; the mode in ``subjects`` is what the gate reads
+    data,
+    Column("eid", Id, primary_key=True),  # the entry restriction.begun
+    Column("tenant", Text, nullable=False),
+    Column("sid", Id, nullable=False),
+    Column("ground", Text, nullable=False),  # GDPR Art. 18(1): accuracy | unlawful | claims | objection
+    Column("since_ms", Ms, nullable=False),
+    Column("announced_ms", Ms),  # when the person was written to that it will be lifted
+    Column("notice", Id),  # that message
+    Column("ended_ms", Ms),
+    Column("ended_by", Text),  # subject | operator
+    ForeignKeyConstraint(["tenant", "sid"], ["subjects.tenant", "subjects.sid"], ondelete="RESTRICT"),
+    Index("ix_restrictions_sid", "tenant", "sid"),
 )
