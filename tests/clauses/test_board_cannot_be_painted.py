@@ -327,6 +327,17 @@ SABOTAGE: list[tuple[str, str, Sabotage]] = [
     ("protect.storage", "a plain copy in a log", plain_copy),
     ("protect.storage", "keys readable by others", open_keys),
     ("protect.transit", "served without TLS", public_address),
+    (
+        "rights.proof",
+        "a request past its deadline",
+        data(
+            "INSERT INTO rights_requests (id, tenant, kind, state, received_ms, due_ms) "
+            "VALUES (randomblob(16), 'main', 'erasure', 'requested', 1, 2)"
+        ),
+    ),
+    ("rights.proof", "a deadline moved", data("UPDATE rights_requests SET due_ms = received_ms + 9000000000")),
+    ("rights.proof", "refused without a word", data("UPDATE rights_requests SET state = 'refused'")),
+    ("rights.proof", "put off too late", data("UPDATE rights_requests SET extended_ms = received_ms + 3000000000")),
     ("rights.restrict", "opened again", opened_again),
     ("rights.restrict", "closed for ever", closed_for_ever),
     ("rights.restrict", "guards deleted", unguarded),

@@ -46,6 +46,7 @@ SABOTAGED: dict[str, tuple[str, str]] = {
     "right.erase": ("rights.erase", "a key put back"),
     "right.restrict": ("rights.restrict", "opened again"),
     "right.object": ("rights.object-marketing", "sent anyway"),
+    "right.deadline": ("rights.proof", "a request past its deadline"),
     "right.proof": ("rights.proof", "copies without proof"),
     "suppress.keyed": ("rights.object-marketing", "suppressions deleted"),
     "cookie.declared": ("cookies.table", "undeclared"),

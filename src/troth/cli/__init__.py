@@ -29,6 +29,7 @@ COMMANDS = {
     "prove": ("evidence", "Compute the clause board and write the evidence down."),
     "verify": ("evidence", "Check the evidence without trusting the database."),
     "subject": ("subject", "Exercise a right for a person: access, object, erase."),
+    "request": ("request", "The register of requests: record, prove, extend, refuse, fulfil."),
     "import": ("moving", "Bring in people, consents or suppressions from a file; take a run back."),
     "bench": ("bench", "Measure, as ratios from one run."),
 }

@@ -32,7 +32,7 @@ _RIGHTS = {
     "withdrawal": ("consent.withdraw",),
     "information": ("message.registered",),
     "complaint": ("page.readable",),
-    "any": ("right.proof",),
+    "any": ("right.proof", "right.deadline"),
 }
 
 

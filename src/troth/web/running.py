@@ -28,6 +28,7 @@ from troth.rights.access import Access
 from troth.rights.erasure import ERASE_JOB, Erasures
 from troth.rights.handover import Handovers
 from troth.rights.objection import GUARD_JOB, Objections
+from troth.rights.procedures import REMIND_EVERY_MS, REMIND_JOB, Procedures
 from troth.rights.requests import LINK_JOB, Requests
 from troth.rights.restriction import GUARD_JOB as RESTRICT_GUARD_JOB
 from troth.rights.restriction import LIFT_EVERY_MS, LIFT_JOB, Restrictions
@@ -57,6 +58,7 @@ from troth.vault.repair import Repair
 from troth.web import account, api, api_products, handover, privacy, public, published, restriction
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
+from troth.web.console import requests as console_requests
 from troth.web.console import rooms as console
 from troth.web.inspecting import Inspector
 from troth.web.routes import Group
@@ -75,6 +77,7 @@ GROUPS: tuple[Group[Running], ...] = (
     handover.GROUP,
     api.GROUP,
     api_products.GROUP,
+    console_requests.GROUP,
 )
 ACTS: tuple[Act, ...] = ()  # what needs a second operator; whoever brings such an act adds it here
 OWED_JOBS = (GUARD_JOB, RESTRICT_GUARD_JOB, ERASE_JOB, CLASSES_JOB)  # what a crash left owing is done first
@@ -137,6 +140,16 @@ class Running:
         self.objections = Objections(store, vault, self.versions, self.consents, clock, chance)
         self.restrictions = Restrictions(store, vault, self.versions, self.requests, chance)
         self.erasures = Erasures(store, vault, self.versions, clock, chance)
+        self.procedures = Procedures(
+            store,
+            vault,
+            self.versions,
+            self.erasures,
+            self.restrictions,
+            self.objections,
+            chance,
+            self.catalogue.words,
+        )
         self.importing = Importing(store, vault, self.versions, self.consents, chance, self._objected_there)
         self.undoing = Undoing(store, vault, self.versions, self.consents, self._erase_brought)
         self.retention = RetentionRun(store, vault, self.versions, self.erasures)
@@ -155,7 +168,8 @@ class Running:
         self.accounts = Accounts(store, vault, self.versions, passwords)
         self.approvals = Approvals(store, {act.name: act for act in ACTS})
         self.repair = Repair(store, vault.keyring)
-        staff: Group[Any] = console.group()  # knows of a system only what staff need
+        cards = (*console.OWN_CARDS, console_requests.CARD)
+        staff: Group[Any] = console.group(cards)  # knows of a system only what staff need
         self.shell = build(self, [*GROUPS, staff], catalogue=self.catalogue)
         self.inspector = Inspector(self, lambda: self.shell)
 
@@ -202,6 +216,7 @@ class Running:
         registry.on(RESTRICT_GUARD_JOB, self.restrictions.redo_guard)
         registry.on(CLASSES_JOB, self.retention.end_classes)
         registry.every(RETAIN_JOB, PERIOD_MS, self.retention.job)
+        registry.every(REMIND_JOB, REMIND_EVERY_MS, self.procedures.job)
         registry.every(LIFT_JOB, LIFT_EVERY_MS, self.restrictions.job)
         registry.every(REPAIR_JOB, REPAIR_MS, self._repair)
         registry.every(SWEEP_JOB, SWEEP_MS, self._sweep)

@@ -12,6 +12,7 @@ from troth.evidence.inspection import Cited, Inspection
 from troth.evidence.said import say
 from troth.policy.model import CompiledClause
 from troth.rights.erasure import remaining
+from troth.rights.register import REASONS, WITH_EXTENSION, case
 from troth.rights.requests import LINK_MS
 from troth.store.tables import consent_records, erasures, guards, messages, rights_requests, states, subjects, tags
 from troth.use.person_sessions import LINK_LIFE_MS, PASSWORD_LIFE_MS
@@ -19,6 +20,7 @@ from troth.use.person_sessions import LINK_LIFE_MS, PASSWORD_LIFE_MS
 HOUR_MS = 3_600_000
 ERASURES = select(erasures)
 OPEN_REQUESTS = select(rights_requests).where(rights_requests.c.ended_ms.is_(None))
+ALL_REQUESTS = select(rights_requests)
 OBJECTED = select(guards.c.tenant, guards.c.sid, guards.c.stops, guards.c.at_ms).where(guards.c.kind == "objected")
 SUPPRESSED = select(tags.c.scope).where(tags.c.state == "suppressed").distinct()
 SENT_TO = select(messages.c.tenant, messages.c.sid, messages.c.purpose, messages.c.ended_ms).where(
@@ -192,6 +194,27 @@ def unfounded_handovers(inspection: Inspection) -> int:
     return sum(not founded(e.facts["product"], e.at_ms) for e in proofs)
 
 
+def deadlines(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """No request is past its deadline, none was put off too late, none refused without a reason."""
+    rows = [case(row) for row in inspection.rows(ALL_REQUESTS)]
+    if not rows:
+        return unseen(say("right.deadline.unseen"))
+    faults = []
+    late = sum(one.open and one.due_ms < inspection.now for one in rows)
+    if late:
+        faults.append(say("right.deadline.late", requests=late))
+    slow = sum(one.extended_ms is not None and one.extended_ms >= one.extensible_until_ms for one in rows)
+    if slow:
+        faults.append(say("right.deadline.put-off", requests=slow))
+    mute = sum(one.state == "refused" and one.reason not in REASONS for one in rows)
+    if mute:
+        faults.append(say("right.deadline.no-reason", requests=mute))
+    longest = sum(one.due_ms > WITH_EXTENSION.after(one.received_ms) for one in rows)
+    if longest:
+        faults.append(say("right.deadline.moved", requests=longest))
+    return unless(faults, say("right.deadline.good", requests=len(rows), open=sum(one.open for one in rows)))
+
+
 CHECKS: dict[str, Check] = {
     "right.access": access,
     "right.portability": access,
@@ -200,4 +223,5 @@ CHECKS: dict[str, Check] = {
     "suppress.keyed": suppressing,
     "consent.withdraw": withdrawing,
     "right.proof": proof,
+    "right.deadline": deadlines,
 }
