@@ -114,7 +114,8 @@ ENFORCED: frozenset[str] = frozenset((
     "consent.withdraw", "collect.newsletter", "collect.registration", "purpose.account", "purpose.provide",
     "protect.password",
     "purpose.basis", "personal.definition", "share.nothing-else", "share.prior-approval", "protect.storage",
-    "protect.transit", "rights.erase", "rights.access", "rights.portability", "rights.object-marketing",
+    "protect.transit", "rights.erase", "rights.access", "rights.portability", "rights.rectify",
+    "rights.object-marketing",
     "rights.unsubscribe", "rights.proof", "retain.while-used", "retain.periods", "cookies.optional",
     "cookies.no-personal", "cookies.definition", "cookies.table", "controller.identity",
 ))

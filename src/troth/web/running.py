@@ -25,9 +25,13 @@ from troth.notice.consents import Consents
 from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy
 from troth.rights.access import Access
+from troth.rights.address import ADDRESS_JOB, Addresses
+from troth.rights.address import SWEEP_JOB as ADDRESS_SWEEP
+from troth.rights.address import SWEEP_MS as ADDRESS_SWEEP_MS
 from troth.rights.erasure import ERASE_JOB, Erasures
 from troth.rights.handover import Handovers
 from troth.rights.objection import GUARD_JOB, Objections
+from troth.rights.rectification import RECTIFIED_JOB, Rectification
 from troth.rights.requests import LINK_JOB, Requests
 from troth.rights.retention import CLASSES_JOB, PERIOD_MS, RETAIN_JOB, RetentionRun
 from troth.store import Lane, Write
@@ -36,8 +40,10 @@ from troth.store.jobs import Job, Registry, Worker
 from troth.store.tables import tree
 from troth.use import person_sessions, sessions
 from troth.use.accounts import Accounts
+from troth.use.activity import Activities
 from troth.use.approvals import Act, Approvals
 from troth.use.breached import Breached
+from troth.use.closing import Closing
 from troth.use.compose import Composer
 from troth.use.disclosures import Disclosures
 from troth.use.gate import Gate
@@ -52,7 +58,7 @@ from troth.use.transport import SmtpTransport
 from troth.vault import open_vault
 from troth.vault.box import Box
 from troth.vault.repair import Repair
-from troth.web import account, api, api_products, handover, privacy, public, published
+from troth.web import account, account_data, api, api_products, handover, privacy, public, published
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
 from troth.web.console import rooms as console
@@ -69,6 +75,7 @@ GROUPS: tuple[Group[Running], ...] = (
     published.GROUP,
     privacy.GROUP,
     account.GROUP,
+    account_data.GROUP,
     handover.GROUP,
     api.GROUP,
     api_products.GROUP,
@@ -129,12 +136,15 @@ class Running:
         transport = SmtpTransport(mail, folder=self.config.folder, demonstration=self.config.demonstration)
         self.messages = Messages(store, vault, self.gate, self.versions, composer, transport)
         self.requests = Requests(store, vault, self.versions, clock, chance)
-        self.access = Access(store, vault, self.versions, self.consents, self.requests)
+        self.rectification = Rectification(store, vault, self.versions, self.requests)
+        self.addresses = Addresses(self.rectification, chance)
+        self.access = Access(store, vault, self.versions, self.consents, self.requests, self.addresses)
         self.objections = Objections(store, vault, self.versions, self.consents, clock, chance)
         self.erasures = Erasures(store, vault, self.versions, clock, chance)
         self.importing = Importing(store, vault, self.versions, self.consents, chance, self._objected_there)
         self.undoing = Undoing(store, vault, self.versions, self.consents, self._erase_brought)
         self.retention = RetentionRun(store, vault, self.versions, self.erasures)
+        self.closing = Closing(store, vault, self.versions)
         self.receipts = Receipts(store, vault, self.versions, self.consents)
         self.disclosures = Disclosures(store, self.gate, self.versions)
         self.products = Products(store, vault, self.versions, self.gate)
@@ -142,6 +152,7 @@ class Running:
         self.handovers = Handovers(
             store, vault, self.products, clock, chance, tenant=self.config.tenant, audience=self.config.url
         )
+        self.activities = Activities(store, vault, self.versions, self.products, clock, audience=self.config.url)
         self.operators = Operators(store, tenant=self.config.tenant)
         box = Box(vault.secret("operators"), chance)
         passkeys = Passkeys(self.config.url, log_name(self.config), box, clock, chance)
@@ -161,7 +172,10 @@ class Running:
         self.publish_configured()
         self.repair.require_keys()
         self.repair.run()
-        self.repair.hasten((GUARD_JOB, ERASE_JOB, CLASSES_JOB))  # what a crash left owing is done first
+        self.addresses.mend_all()
+        self.repair.hasten(
+            (GUARD_JOB, ERASE_JOB, CLASSES_JOB, RECTIFIED_JOB, ADDRESS_JOB)
+        )  # what a crash left owing is done first
         self.messages.resolve()
         self.disclosures.resolve()
 
@@ -195,6 +209,9 @@ class Running:
         registry.on(ERASE_JOB, self.erasures.job)
         registry.on(GUARD_JOB, self.objections.redo_guard)
         registry.on(CLASSES_JOB, self.retention.end_classes)
+        registry.on(RECTIFIED_JOB, self.rectification.redo)
+        registry.on(ADDRESS_JOB, self.addresses.redo)
+        registry.every(ADDRESS_SWEEP, ADDRESS_SWEEP_MS, self.addresses.sweep)
         registry.every(RETAIN_JOB, PERIOD_MS, self.retention.job)
         registry.every(REPAIR_JOB, REPAIR_MS, self._repair)
         registry.every(SWEEP_JOB, SWEEP_MS, self._sweep)
