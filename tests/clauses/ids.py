@@ -113,9 +113,9 @@ ENFORCED: frozenset[str] = frozenset((
     "scope.closed-list", "scope.accessible", "scope.compliance", "consent.at-submission", "consent.refusal",
     "consent.withdraw", "collect.newsletter", "collect.registration", "purpose.account", "purpose.provide",
     "protect.password", "purpose.basis", "personal.definition", "share.nothing-else", "share.prior-approval",
-    "protect.storage", "protect.transit", "rights.erase", "rights.restrict",
-    "rights.access", "rights.portability", "rights.object-marketing", "rights.unsubscribe",
-    "rights.proof", "retain.while-used", "retain.periods", "cookies.optional",
-    "cookies.no-personal", "cookies.definition", "cookies.table", "controller.identity",
+    "protect.storage", "protect.transit", "rights.erase", "rights.restrict", "rights.access", "rights.portability",
+    "rights.object-marketing", "rights.unsubscribe", "rights.proof", "retain.while-used", "retain.periods",
+    "cookies.optional", "rights.rectify", "cookies.no-personal", "cookies.definition", "cookies.table",
+    "controller.identity",
 ))
 # fmt: on

@@ -49,6 +49,7 @@ PASSING = (
     "rights.restrict",
     "rights.access",
     "rights.portability",
+    "rights.rectify",
     "rights.object-marketing",
     "rights.unsubscribe",
     "rights.proof",
@@ -311,6 +312,14 @@ SABOTAGE: list[tuple[str, str, Sabotage]] = [
     ("collect.newsletter", "mail before confirming", mailed_before_confirming),
     ("collect.registration", "takes anything", takes_anything),
     ("purpose.account", "reads for anything", reads_for_anything),
+    (
+        "purpose.account",
+        "a closed account goes on",
+        data(
+            "INSERT INTO subject_states (tenant, sid, state, since_ms) "
+            "SELECT tenant, sid, 'account.closed', 1 FROM subject_states WHERE state = 'account.active'"
+        ),
+    ),
     ("purpose.provide", "reads for anything", reads_for_anything),
     ("purpose.basis", "rests on nothing", another_basis),
     ("personal.definition", "a column without category", schema("ALTER TABLE terms ADD COLUMN mood TEXT")),
@@ -362,6 +371,8 @@ SABOTAGE: list[tuple[str, str, Sabotage]] = [
             "VALUES (randomblob(16), 'main', 'access', 'accepted', 1, 2)"
         ),
     ),
+    ("rights.rectify", "guards gone", keys("DELETE FROM guards WHERE kind = 'rectified'")),
+    ("rights.rectify", "a correction nobody asked for", data("UPDATE corrections SET eid = randomblob(16)")),
     ("rights.object-marketing", "suppressions deleted", keys("DELETE FROM tags WHERE state = 'suppressed'")),
     ("rights.object-marketing", "guards deleted", keys("DELETE FROM guards WHERE kind = 'objected'")),
     ("rights.object-marketing", "sent anyway", sent_anyway),
@@ -369,6 +380,7 @@ SABOTAGE: list[tuple[str, str, Sabotage]] = [
     ("rights.proof", "copies without proof", forged_access),
     ("rights.proof", "the centre stands open", centre_open),
     ("retain.while-used", "the scheduler is off", late),
+    ("retain.while-used", "kept for ever", data("UPDATE subjects SET last_use_ms = 9000000000000")),
     ("retain.periods", "a class without a period", data("UPDATE personal_records SET class = 'forever'")),
     ("cookies.optional", "a cookie on every page", header("set-cookie", "visitor=1")),
     ("cookies.no-personal", "values that tell", lets_cookies_through),

@@ -80,6 +80,9 @@ def test_periods_are_those_of_the_prose(policy: CompiledPolicy) -> None:
     idle = policy.states["account.active"].idle
     assert idle is not None
     assert idle.months == 24
+    warn = policy.states["account.active"].warn
+    assert warn is not None
+    assert warn.text == "28 days"
 
 
 def test_the_messages_that_exist_now_are_declared_with_their_class(policy: CompiledPolicy) -> None:
@@ -99,6 +102,10 @@ def test_the_messages_that_exist_now_are_declared_with_their_class(policy: Compi
         "rights.restricted": "service",
         "rights.restriction-ends": "notice",
         "account.password-changed": "service",
+        "account.closed": "service",
+        "account.unused": "notice",
+        "rights.address-new": "service",
+        "rights.address-old": "service",
     }
 
 

@@ -39,6 +39,7 @@ BEN = {
     "company": "Strandline Charts",
     "purpose": "Two laptops and a server",
 }
+NEW_PHONE = "+353 1 555 0199"
 
 
 class Failed(Exception):
@@ -186,6 +187,24 @@ def sign_in(stage: Stage, ben: Visitor) -> None:
     ben.send("/account/sign-in", email=BEN["email"], password=phrase)
     expect(ben.address == "/account", "the password did not let its owner in")
     stage.show.saw("Ben set a password, left, and came back with it; a wrong one was refused")
+    correct(stage, ben)
+
+
+def correct(stage: Stage, ben: Visitor) -> None:
+    """Correct a telephone number: the new one is served from then on, and nothing else."""
+    system = stage.system
+    uses = [(p, u, f.name) for p in system.policy.points.values() for u in p.uses for f in p.fields]
+    phones = (x for x in uses if x[1].basis == "contract" and x[2] in x[1].fields and x[2].startswith("phone"))
+    point, use, name = next((x for x in phones if f"{x[0].id}.confirm" in system.policy.templates), (None, None, ""))
+    if point is None or use is None:
+        return
+    ben.open(f"/privacy/correct/{point.id}")
+    ben.send(f"/privacy/correct/{point.id}", **{name: NEW_PHONE})
+    expect(ben.answer.status == 200, "the correction was not taken")
+    sid = system.vault.find(system.config.tenant, "email", BEN["email"])
+    served = system.gate.open(use.purpose).read(system.config.tenant, sid or b"", frozenset({name})).values
+    expect(served == {name: NEW_PHONE}, "the old telephone number is still served")
+    stage.show.saw("He corrected his telephone number; the old one is served no more")
 
 
 def read_for_purposes(stage: Stage, tenant: str, sid: bytes, points: list[Point]) -> None:
@@ -358,7 +377,9 @@ def erase(stage: Stage, ann: Visitor, tenant: str, sid: bytes, values: set[str])
         stage.letter(before)
         show.saw("The certificate arrived; its address was sealed before the keys died")
     settle(system)
-    own = {value.encode() for value in values & set(ANN.values())}  # not choices that the policy itself spells out
+    own = {
+        value.encode() for value in values & {*ANN.values(), NEW_PHONE}
+    }  # not choices that the policy itself spells out
     where = [file.name for file in data_files(system.inspector.inspection()) if holds_any(file, own)]
     expect(not where, f"values are left in {', '.join(where)}")
     show.saw("No value of hers in any file of the data folder")

@@ -14,6 +14,7 @@ from troth.evidence.board import BoardRow, Status
 from troth.evidence.checks import Check, Verdict, failed, passed, unseen
 from troth.evidence.checks.accounts import CHECKS as ACCOUNTS
 from troth.evidence.checks.collection import CHECKS as COLLECTION
+from troth.evidence.checks.control import CHECKS as CONTROL
 from troth.evidence.checks.keeping import CHECKS as KEEPING
 from troth.evidence.checks.pages import CHECKS as PAGES
 from troth.evidence.checks.restriction import CHECKS as RESTRICTION
@@ -41,6 +42,7 @@ CHECKS: dict[str, Check] = {
     **RIGHTS,
     **RESTRICTION,
     **ACCOUNTS,
+    **CONTROL,
     "evidence.board": compliance,
 }
 

@@ -160,7 +160,8 @@ def _requires(body: Requires) -> Iterator[str]:
         yield f"{name}: {keep_text(keep)}"
     for name, state in body.states.items():
         until = [f"until {', '.join(state.to)}"] if state.to else []
-        until += [f"after {state.idle.text} without use"] if state.idle else []
+        told = f", told {state.warn.text} before" if state.warn else ""
+        until += [f"after {state.idle.text} without use{told}"] if state.idle else []
         yield f"{name}: from {', '.join(state.from_)} {' or '.join(until)}".rstrip()
     for name, message in body.message.items():
         yield _message(name, message)

@@ -20,7 +20,7 @@ from troth.policy.bodies import (
 )
 from troth.policy.clauses import ReadClause
 from troth.policy.diagnostics import did_you_mean
-from troth.policy.vocabulary import MECHANISMS, PLANNED
+from troth.policy.vocabulary import MECHANISMS, PLANNED, REPORTED
 
 _RIGHTS = {
     "access": ("right.access",),
@@ -109,6 +109,8 @@ def _requires(body: Requires) -> Iterator[str]:
         yield from _right(right)
     if body.keep or body.states:
         yield from ("retain.due", "retain.heartbeat")
+    if any(event.startswith(REPORTED) for state in body.states.values() for event in state.from_):
+        yield "activity.signed"
     if body.hold:
         yield "retain.hold"
     if body.has:

@@ -76,13 +76,17 @@ class Keep(Value, frozen=True):
 
 
 class StateRule(Value, frozen=True):
-    """A state that keeping can refer to (``account.active``): which events begin and end it, after what idleness."""
+    """A state that keeping can refer to (``account.active``): which events begin and end it, after what idleness.
+
+    ``warn`` is how long before that end the person is told: an exact time, no months.
+    """
 
     name: str
     clause: str
     begins: tuple[str, ...]
     ends: tuple[str, ...]
     idle: Duration | None = None
+    warn: Duration | None = None
 
 
 class Field(Value, frozen=True):

@@ -52,10 +52,16 @@ BASES: Final[dict[str, str]] = {
 #: Events that policies can name besides ``<point>.accepted``, ``.confirmed`` and ``.withdrawn`` of their own points.
 EVENTS: Final[dict[str, str]] = {
     "account.created": "an account was opened",
-    "account.used": "somebody signed in, or a licence runs",
+    "account.used": "somebody signed in",
     "account.password-changed": "a person changed their password",
     "account.closed": "the person or the vendor closed the account",
+    "account.returned": "a person came back to the account that they had closed",
+    "account.idle": "an account was not used for long, and will end soon",
+    "address.asked": "a person asked to be found by another address",
+    "data.rectified": "data of a person was corrected",
+    "licence.runs": "a product told us that a licence runs, and until when",
     "product.reported": "a product told us of an account it keeps",
+    "product.used": "a product told us that an account was used",
     "subject.first": "first data of a person arrived",
     "rights.asked": "a person asked for the link to their own page",
     "request.received": "a request by a person came in",
@@ -84,6 +90,9 @@ EVENTS: Final[dict[str, str]] = {
     "breach.known": "a breach is known",
     "flag.raised": "data of a person looks wrong",
 }
+
+#: How the events begin that products tell of; besides them, those that a policy defines itself.
+REPORTED: Final = ("product.", "licence.")
 
 #: Guards: what must be there, as a row, at the moment of use.
 GUARDS: Final[dict[str, str]] = {
@@ -141,6 +150,8 @@ MECHANISMS: Final[dict[str, str]] = {
     "operator.second": "a second operator approves",
     "operator.sign-in": "staff sign in with two factors; what they do carries their id",
     "product.ask": "a product asks before it uses an entry of its own table",
+    "account.control": "a person closes their account and comes back, and what follows from it follows at once",
+    "activity.signed": "a product tells of an account's use in signed events of declared kinds, each once",
     "cookie.declared": "only declared cookies are set",
     "cookie.random": "cookie values are random or fixed words",
     "site.cookieless": "every public page works without cookies",
@@ -196,7 +207,6 @@ PLANNED: Final[frozenset[str]] = frozenset(
         "share.release",
         "share.approval",
         "message.registered",
-        "right.rectify",
         "retain.hold",
         "child.reply",
         "password.change",

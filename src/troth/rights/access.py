@@ -21,12 +21,15 @@ from troth.notice.shown import periods
 from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy, StateRule
 from troth.rights import restriction
+from troth.rights.address import Addresses
+from troth.rights.rectification import corrections_of
 from troth.rights.requests import REQUESTS_OF, Requests
 from troth.store import Lane, Store, Write
 from troth.store.ledger import EntryDraft
 from troth.store.tables import messages, subject_states, subjects
 from troth.store.writer import DataTx
 from troth.use import credentials, person_sessions
+from troth.use.activity import activity_of
 from troth.vault import StoredRecord, Vault
 from troth.vault.retention import due
 
@@ -98,9 +101,11 @@ class Copy(msgspec.Struct, frozen=True):
         dict[str, Any],
         said(
             "password: since when one is set (null: none; its value is never given out); sessions: begun, seen, "
-            "method, browser and system of each that is open"
+            "method, browser and system of each that is open; waiting: a new address that waits for its proof, with "
+            "asked and until (null: none); activity: event, product, at and until of what products told of its use"
         ),
     ]
+    corrections: Annotated[tuple[dict[str, Any], ...], said("at, point, fields: what was corrected, and when")]
     requests: Annotated[tuple[dict[str, Any], ...], said("kind, state, received, due: what you asked for")]
     recipients: Annotated[
         tuple[dict[str, Any], ...], said("class, role, countries, purpose: who else may receive data")
@@ -112,12 +117,21 @@ class Copy(msgspec.Struct, frozen=True):
 class Access:
     """Prepares copies."""
 
-    def __init__(self, store: Store, vault: Vault, versions: Versions, consents: Consents, requests: Requests) -> None:
+    def __init__(
+        self,
+        store: Store,
+        vault: Vault,
+        versions: Versions,
+        consents: Consents,
+        requests: Requests,
+        addresses: Addresses,
+    ) -> None:
         self.store = store
         self.vault = vault
         self.versions = versions
         self.consents = consents
         self.requests = requests
+        self.addresses = addresses
 
     def copy(self, tenant: str, sid: bytes, *, actor: str = "subject", proof: bytes | None = None) -> Copy:
         """The copy; it leaves only after its entry is durable (promise 3). ``NotFound`` if the person is not here.
@@ -138,6 +152,8 @@ class Access:
                 "states": [dict(row) for row in connection.execute(STATES, key).mappings()],
                 "password": credentials.find(connection, tenant, sid),
                 "sessions": person_sessions.of_person(connection, tenant, sid, self.store.now()),
+                "corrections": corrections_of(connection, tenant, sid),
+                "activity": activity_of(connection, tenant, sid),
                 "messages": [dict(row) for row in connection.execute(MESSAGES, key).mappings()],
                 "requests": [dict(row) for row in connection.execute(REQUESTS_OF, key).mappings()],
             }
@@ -150,6 +166,7 @@ class Access:
         consents = tuple(
             self.consents.open(tenant, sid, consent) | {"troth:state": consent.state} for consent in found["consents"]
         )
+        waiting = self.addresses.kept(tenant, sid)
         opening = self.vault.opening(tenant, sid)
 
         def body(tx: DataTx) -> tuple[str, int]:
@@ -202,7 +219,10 @@ class Access:
             account={
                 "password": found["password"].since_ms if found["password"] else None,
                 "sessions": [self._session(session) for session in found["sessions"]],
+                "waiting": waiting,
+                "activity": found["activity"],
             },
+            corrections=tuple(found["corrections"]),
             requests=tuple(
                 {"kind": r["kind"], "state": r["state"], "received": r["received_ms"], "due": r["due_ms"]}
                 for r in found["requests"]
@@ -268,6 +288,8 @@ def as_csv(copy: Copy) -> bytes:
         "messages": [["template", "purpose", "state", "queued"]],
         "objections": [["purpose", "channel"]],
         "account": [["what", "since", "seen", "method", "browser", "system"]],
+        "corrections": [["point", "fields", "at"]],
+        "activity": [["event", "product", "at", "until"]],
     }
     for held in copy.records:
         for name, value in sorted(held.values.items()):
@@ -292,6 +314,13 @@ def as_csv(copy: Copy) -> bytes:
     for session in copy.account["sessions"]:
         told = [str(session[k] or "") for k in ("begun", "seen", "method", "browser", "system")]
         tables["account"].append(["session", *told])
+    if copy.account["waiting"] is not None:
+        waiting = copy.account["waiting"]
+        tables["account"].append([f"waiting: {waiting['address']}", str(waiting["asked"]), "", "", "", ""])
+    for correction in copy.corrections:
+        tables["corrections"].append([correction["point"], ", ".join(correction["fields"]), str(correction["at"])])
+    for told in copy.account["activity"]:
+        tables["activity"].append([str(told[k] or "") for k in ("event", "product", "at", "until")])
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, rows in tables.items():

@@ -25,7 +25,10 @@ from troth.store.jobs import Job
 from troth.store.ledger import EntryDraft
 from troth.store.outbox import post
 from troth.store.tables import (
+    activity,
+    address_changes,
     consent_records,
+    corrections,
     credentials,
     erasures,
     messages,
@@ -63,6 +66,7 @@ CHUNKED = {
     "consent_records": (consent_records, consent_records.c.cid),
     "messages": (messages, messages.c.id),
     "rights_requests": (rights_requests, rights_requests.c.id),
+    "corrections": (corrections, corrections.c.eid),
 }
 CHUNK_DELETES: dict[str, Delete] = {
     name: delete(table).where(
@@ -75,6 +79,8 @@ LAST_DELETES: dict[str, Delete] = {
     "sessions": delete(sessions).where(person(sessions)),
     "credentials": delete(credentials).where(person(credentials)),
     "restrictions": delete(restrictions).where(person(restrictions)),
+    "address_changes": delete(address_changes).where(person(address_changes)),
+    "activity": delete(activity).where(person(activity)),
     "subjects": delete(subjects).where(person(subjects)),
 }
 ORPHAN_LINKS = update(link_table).where(person(link_table, link_table.c.kind == "unsubscribe")).values(sid=None, ref="")
@@ -86,6 +92,8 @@ COUNTS = {
         "sessions": sessions,
         "credentials": credentials,
         "restrictions": restrictions,
+        "address_changes": address_changes,
+        "activity": activity,
         "links": link_table,
         "subjects": subjects,
     }.items()
@@ -187,7 +195,8 @@ class Erasures:
         if not self.store.read(lambda c: self.vault.exists(c, tenant, sid)):
             raise NotFound("there is no such person here", clause="rights.erase")
         opening = self.vault.opening(tenant, sid)
-        address = self._last_address(tenant, sid) if cause == "right" else None
+        closed = self.store.read(lambda c: self.vault.closed_since(c, tenant, sid)) is not None
+        address = self._last_address(tenant, sid) if cause == "right" or closed else None  # both asked for it
         letter = self.vault.transit_seal(msgspec.json.encode({"address": address, "language": language}))
 
         def body(tx: DataTx) -> bytes:

@@ -23,7 +23,7 @@ from troth.store.tables import rights_requests
 from troth.store.writer import DataTx
 from troth.use import person_sessions
 from troth.use.devices import Device
-from troth.use.person_sessions import Method, Session
+from troth.use.person_sessions import CLASS, Method, Session
 from troth.use.sessions import SEEN_EVERY_MS, cookie_hash
 from troth.vault import Vault
 from troth.world import Clock, Randomness
@@ -149,7 +149,7 @@ class Requests:
             opening = self.vault.opening(link.tenant, sid)
         except NotFound:
             raise Unproven(NOT_VALID, clause="rights.proof") from None
-        csrf = self.chance.bytes(32)
+        csrf, policy = self.chance.bytes(32), self.versions.current()
         sealed = person_sessions.seal_device(self.vault, link.tenant, sid, cookie, device)
 
         def body(tx: DataTx) -> Session:
@@ -157,6 +157,9 @@ class Requests:
                 raise Unproven("this link was used before: please ask for a new one", clause="rights.proof")
             if not self.vault.exists(tx.connection, link.tenant, sid):
                 raise Unproven(NOT_VALID, clause="rights.proof")
+            if any(record.class_ == CLASS for record in self.vault.records(tx.connection, link.tenant, sid)):
+                self.vault.change_state(tx, link.tenant, sid, lambda state: state)  # who found them unused looks again
+                self.vault.happen(tx, link.tenant, sid, "account.used", policy)  # who has no password comes in so
             return begin(tx, link.tenant, sid, opening, cookie, csrf, device=sealed)
 
         return self.store.write(Write(body=body, lane=Lane.RIGHTS))

@@ -121,6 +121,14 @@ class Store:
 
         return work() if self.writer.here() else self.writer.control(work).result()
 
+    def truncate_data(self) -> bool:
+        """As ``truncate_keys``, for D: a value that was replaced is gone from its files too."""
+
+        def work() -> bool:
+            return self.data.checkpoint("TRUNCATE")
+
+        return work() if self.writer.here() else self.writer.control(work).result()
+
     # --- reading ---
 
     def read(self, fn: Callable[[Connection], T]) -> T:

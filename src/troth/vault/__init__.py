@@ -102,6 +102,32 @@ class Vault:
         """The other person who holds live what this one has pending, or None."""
         return self.tags.owner(tenant, sid)
 
+    def settle(
+        self,
+        ktx: KeyTx,
+        tenant: str,
+        sid: bytes,
+        kind: str,
+        *,
+        live: Collection[str],
+        pending: Collection[str] = (),
+        expires_ms: int | None = None,
+    ) -> None:
+        """Let this person have exactly these identifiers of this kind: proven ones, and some that wait for proof.
+
+        ``Conflict`` (or ``IntegrityError``, where another process was faster) if somebody else has proven one.
+        """
+        self.tags.settle(
+            ktx.connection,
+            tenant,
+            sid,
+            kind,
+            ktx.now,
+            live=[self.tags.identifier(tenant, kind, value) for value in live],
+            pending=[self.tags.identifier(tenant, kind, value) for value in pending],
+            expires=expires_ms,
+        )
+
     def exists(self, connection: Connection, tenant: str, sid: bytes) -> bool:
         """Whether the person is here: neither unknown nor void nor being erased."""
         return subjects.exists(connection, tenant, sid)
@@ -143,6 +169,15 @@ class Vault:
         """What ``seal`` sealed; ``NotFound`` if the key is destroyed, ``Damaged`` if it was altered or moved."""
         cipher = self.keyring.cipher(tenant, sid, class_)
         return records.unseal(cipher, ct, tenant, sid, class_, rid, table, schema)
+
+    def reseal(self, record: StoredRecord, value: dict[str, Any]) -> bytes:
+        """Another content for a stored record, sealed for its place; ``NotFound`` if its key is destroyed."""
+        place = (record.tenant, record.sid, record.class_, record.rid, subjects.TABLE, record.schema)
+        return self.seal(*place, value)
+
+    def replace(self, tx: DataTx, record: StoredRecord, ct: bytes) -> bool:
+        """Put ``ct`` (from ``reseal``) in the record's place; False if the record is not as it was read any more."""
+        return subjects.replace(tx, record, ct)
 
     def transit_seal(self, content: bytes) -> bytes:
         """Content under today's transit key; the first 4 bytes are the day (since 1970, big-endian)."""
@@ -196,6 +231,28 @@ class Vault:
     def begin(self, tx: DataTx, tenant: str, sids: Sequence[bytes], event: str, policy: CompiledPolicy) -> None:
         """As ``happen``, for many who came in in this very transaction."""
         states.begin(tx, tenant, sids, event, policy)
+
+    def used(
+        self,
+        tx: DataTx,
+        tenant: str,
+        sid: bytes,
+        event: str,
+        policy: CompiledPolicy,
+        *,
+        at_ms: int,
+        runs_until_ms: int = 0,
+    ) -> bool:
+        """Let a use count that somebody tells of; False where the account is closed, or ended after that use."""
+        return states.used(tx, tenant, sid, event, policy, at_ms=at_ms, runs_until_ms=runs_until_ms)
+
+    def close(self, tx: DataTx, tenant: str, sid: bytes, policy: CompiledPolicy) -> None:
+        """The person closes their account; only they open it again (``account.returned``, or a new registration)."""
+        states.close(tx, tenant, sid, policy)
+
+    def closed_since(self, connection: Connection, tenant: str, sid: bytes) -> int | None:
+        """Since when a person's account is closed by themselves (milliseconds UTC); None if it is not."""
+        return states.closed_since(connection, tenant, sid)
 
     def set_mode(self, tx: DataTx, tenant: str, sid: bytes, mode: str) -> None:
         """Pending | live | restricted | erasing | void; the generation grows."""

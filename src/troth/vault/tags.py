@@ -6,6 +6,7 @@ the person's data and points at nobody. The database decides who is first (invar
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -36,6 +37,13 @@ OF_PERSON = select(tags.c.kind, tags.c.bucket, tags.c.generation, tags.c.suppres
     *OF_SID, tags.c.suppression.is_not(None)
 )
 PROMOTE = update(tags).where(*OF_SID, tags.c.state == "pending").values(state="live", expires_ms=None)
+OF_KIND = select(tags.c.id, tags.c.tag, tags.c.state).where(*OF_SID, tags.c.kind == bindparam("of_kind"))
+SET_STATE = (
+    update(tags)
+    .where(tags.c.id == bindparam("of_id"))
+    .values(state=bindparam("new_state"), expires_ms=bindparam("new_expires"))
+)
+DROP = delete(tags).where(tags.c.id == bindparam("of_id"))
 LIFT = delete(tags).where(*OF_TAG, tags.c.state == "suppressed", tags.c.scope == bindparam("of_scope"))
 HELD = tags.alias("held")
 OWNER = (
@@ -148,6 +156,43 @@ class Tags:
     def promote(self, connection: Connection, tenant: str, sid: bytes) -> int:
         """Make this subject's pending tags live; how many. ``IntegrityError`` if another subject is first."""
         return connection.execute(PROMOTE, {"of_tenant": tenant, "of_sid": sid}).rowcount
+
+    def settle(
+        self,
+        connection: Connection,
+        tenant: str,
+        sid: bytes,
+        kind: str,
+        now: int,
+        *,
+        live: Collection[Identifier],
+        pending: Collection[Identifier],
+        expires: int | None,
+    ) -> None:
+        """Let this subject have exactly these identifiers of this kind. Repeating is harmless.
+
+        ``Conflict`` (or ``IntegrityError``, where another process was faster) if another subject holds one live.
+        """
+        wanted: dict[bytes, tuple[str, Identifier]] = {}
+        for state, these in (("pending", pending), ("live", live)):
+            for of in these:
+                wanted[permute(self._bucket(connection, of.inner).key, of.inner)] = (state, of)
+        for row in connection.execute(OF_KIND, {"of_tenant": tenant, "of_sid": sid, "of_kind": kind}).all():
+            state, _ = wanted.pop(bytes(row.tag), ("", None))
+            if not state:
+                connection.execute(DROP, {"of_id": row.id})
+            elif state != row.state:
+                self._require_free(connection, tenant, sid, kind, bytes(row.tag), state)
+                ends = expires if state == "pending" else None
+                connection.execute(SET_STATE, {"of_id": row.id, "new_state": state, "new_expires": ends})
+        for tag, (state, of) in wanted.items():
+            self._require_free(connection, tenant, sid, kind, tag, state)
+            self.add(connection, tenant, sid, of, now, expires=expires, live=state == "live")
+
+    def _require_free(self, connection: Connection, tenant: str, sid: bytes, kind: str, tag: bytes, state: str) -> None:
+        row = LIVE.run(connection, (tenant, kind, tag)).fetchone() if state == "live" else None
+        if row is not None and bytes(row[0]) != sid:
+            raise Conflict("this identifier belongs to somebody else")
 
     def suppress(self, connection: Connection, tenant: str, sid: bytes, scope: str, now: int) -> int:
         """Suppress this subject's identifiers for ``scope``; how many were not yet. It outlives the subject."""

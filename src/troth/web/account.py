@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from troth.errors import Invalid, Unproven
 from troth.use.accounts import offered
+from troth.use.closing import closable
 from troth.use.devices import Device, device_of
 from troth.use.person_sessions import PASSWORD_LIFE_MS, Session
 from troth.web import cookies
@@ -86,6 +87,7 @@ async def account(
     """The page, with what went wrong or what was done."""
     session = session_of(request)
     since, has_account, found = await run_in_threadpool(look, system, session)
+    outlook = await run_in_threadpool(system.closing.outlook, session.tenant, session.sid)
     views = [
         SessionView(
             place=each.place,
@@ -105,7 +107,9 @@ async def account(
         errors=errors,
         done=done,
         since_ms=since,
-        can_set=has_account and (session.method == "link" or since is not None),
+        outlook=outlook,
+        closable=closable(system.policy) and outlook.account,
+        can_set=has_account and outlook.closed_ms is None and (session.method == "link" or since is not None),
         has_account=has_account,
         ask_old=session.method != "link",
         sessions=views,

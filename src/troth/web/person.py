@@ -58,6 +58,11 @@ def session_of(request: Request) -> Session:
     return session
 
 
+def proof_of(session: Session) -> bytes | None:
+    """The sign-in that an act rests on; a link's proof is never long ago, and is not named."""
+    return session.proof if session.method == "password" else None
+
+
 async def end_of(request: Request, system: Running, response: Response, *, but: bytes | None = None) -> None:
     """End what this browser's cookies open and ask it to forget them; ``but`` spares a password's session of theirs."""
     tls = request.state.visit.tls

@@ -20,22 +20,25 @@ from troth.notice.brought import MEMBER
 from troth.rights.access import OWN, Copy, as_csv, as_json
 from troth.rights.objection import Via, stoppable
 from troth.use.person_sessions import Session
+from troth.vault.states import CLOSED
 from troth.web import cookies
 from troth.web.account import device_in, has_accounts
 from troth.web.bodies import read_form
 from troth.web.pages import page, see_other, text
-from troth.web.person import COOKIE, LONG_COOKIE, end_of, person, session_of
+from troth.web.person import COOKIE, LONG_COOKIE, end_of, person, proof_of, session_of
 from troth.web.public import words_of
 from troth.web.routes import Caller, Group, Limit, Route
 from troth.web.views import (
     Card,
     Choice,
     ConsentLine,
+    CorrectedView,
     FieldError,
     HeldField,
     HeldRecord,
     PersonView,
     ReceiptView,
+    UsedView,
 )
 
 if TYPE_CHECKING:
@@ -115,11 +118,6 @@ def copy_of(system: Running, session: Session) -> Copy:
     return system.access.copy(session.tenant, session.sid, proof=proof_of(session))
 
 
-def proof_of(session: Session) -> bytes | None:
-    """The sign-in that an act rests on; a link's proof is never long ago, and is not named."""
-    return session.proof if session.method == "password" else None
-
-
 def sid_of(request: Request) -> bytes:
     """The signed-in person."""
     caller: Caller = request.state.visit.caller
@@ -158,7 +156,29 @@ def person_view(request: Request, system: Running, copy: Copy) -> PersonView:
         for ending in ("html", "json", "zip")
     )
     stops = tuple(words.named("purpose", str(stop["purpose"])) for stop in copy.objections)
-    return PersonView(records, consents, stops, downloads, password_since_ms=copy.account["password"])
+    corrected = tuple(
+        CorrectedView(
+            words.listed([words.label(name) for name in each["fields"]]),
+            words.named("point", f"{each['point']}.title"),
+            each["at"],
+        )
+        for each in copy.corrections
+    )
+    waiting = copy.account["waiting"]
+    return PersonView(
+        records,
+        consents,
+        stops,
+        downloads,
+        password_since_ms=copy.account["password"],
+        closed_ms=next((s["since"] for s in copy.states if s["state"] == CLOSED and s["until"] is None), None),
+        waiting=waiting["address"] if waiting else "",
+        corrections=corrected,
+        activity=tuple(
+            UsedView(used["product"], words.named("event", used["event"]), used["at"], used["until"])
+            for used in copy.account["activity"]
+        ),
+    )
 
 
 def since_of(record: dict[str, Any]) -> int:

@@ -25,10 +25,14 @@ from troth.notice.consents import Consents
 from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy
 from troth.rights.access import Access
+from troth.rights.address import ADDRESS_JOB, Addresses
+from troth.rights.address import SWEEP_JOB as ADDRESS_SWEEP
+from troth.rights.address import SWEEP_MS as ADDRESS_SWEEP_MS
 from troth.rights.erasure import ERASE_JOB, Erasures
 from troth.rights.handover import Handovers
 from troth.rights.objection import GUARD_JOB, Objections
 from troth.rights.procedures import REMIND_EVERY_MS, REMIND_JOB, Procedures
+from troth.rights.rectification import RECTIFIED_JOB, Rectification
 from troth.rights.requests import LINK_JOB, Requests
 from troth.rights.restriction import GUARD_JOB as RESTRICT_GUARD_JOB
 from troth.rights.restriction import LIFT_EVERY_MS, LIFT_JOB, Restrictions
@@ -39,8 +43,10 @@ from troth.store.jobs import Job, Registry, Worker
 from troth.store.tables import tree
 from troth.use import person_sessions, sessions
 from troth.use.accounts import Accounts
+from troth.use.activity import Activities
 from troth.use.approvals import Act, Approvals
 from troth.use.breached import Breached
+from troth.use.closing import Closing
 from troth.use.compose import Composer
 from troth.use.disclosures import Disclosures
 from troth.use.gate import Gate
@@ -55,7 +61,7 @@ from troth.use.transport import SmtpTransport
 from troth.vault import open_vault
 from troth.vault.box import Box
 from troth.vault.repair import Repair
-from troth.web import account, api, api_products, handover, privacy, public, published, restriction
+from troth.web import account, account_data, api, api_products, handover, privacy, public, published, restriction
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
 from troth.web.console import requests as console_requests
@@ -74,13 +80,15 @@ GROUPS: tuple[Group[Running], ...] = (
     privacy.GROUP,
     restriction.GROUP,
     account.GROUP,
+    account_data.GROUP,
     handover.GROUP,
     api.GROUP,
     api_products.GROUP,
     console_requests.GROUP,
 )
 ACTS: tuple[Act, ...] = ()  # what needs a second operator; whoever brings such an act adds it here
-OWED_JOBS = (GUARD_JOB, RESTRICT_GUARD_JOB, ERASE_JOB, CLASSES_JOB)  # what a crash left owing is done first
+OWED_JOBS = (GUARD_JOB, RESTRICT_GUARD_JOB, ERASE_JOB, CLASSES_JOB, RECTIFIED_JOB, ADDRESS_JOB)
+"""What a crash left owing is done first."""
 REPAIR_JOB = "vault.repair"
 SWEEP_JOB = "use.sweep"
 SWEEP_MS = 60 * 60_000
@@ -136,7 +144,9 @@ class Running:
         transport = SmtpTransport(mail, folder=self.config.folder, demonstration=self.config.demonstration)
         self.messages = Messages(store, vault, self.gate, self.versions, composer, transport)
         self.requests = Requests(store, vault, self.versions, clock, chance)
-        self.access = Access(store, vault, self.versions, self.consents, self.requests)
+        self.rectification = Rectification(store, vault, self.versions, self.requests)
+        self.addresses = Addresses(self.rectification, chance)
+        self.access = Access(store, vault, self.versions, self.consents, self.requests, self.addresses)
         self.objections = Objections(store, vault, self.versions, self.consents, clock, chance)
         self.restrictions = Restrictions(store, vault, self.versions, self.requests, chance)
         self.erasures = Erasures(store, vault, self.versions, clock, chance)
@@ -153,6 +163,7 @@ class Running:
         self.importing = Importing(store, vault, self.versions, self.consents, chance, self._objected_there)
         self.undoing = Undoing(store, vault, self.versions, self.consents, self._erase_brought)
         self.retention = RetentionRun(store, vault, self.versions, self.erasures)
+        self.closing = Closing(store, vault, self.versions)
         self.receipts = Receipts(store, vault, self.versions, self.consents)
         self.disclosures = Disclosures(store, self.gate, self.versions)
         self.products = Products(store, vault, self.versions, self.gate)
@@ -160,6 +171,7 @@ class Running:
         self.handovers = Handovers(
             store, vault, self.products, clock, chance, tenant=self.config.tenant, audience=self.config.url
         )
+        self.activities = Activities(store, vault, self.versions, self.products, clock, audience=self.config.url)
         self.operators = Operators(store, tenant=self.config.tenant)
         box = Box(vault.secret("operators"), chance)
         passkeys = Passkeys(self.config.url, log_name(self.config), box, clock, chance)
@@ -180,6 +192,7 @@ class Running:
         self.publish_configured()
         self.repair.require_keys()
         self.repair.run()
+        self.addresses.mend_all()
         self.repair.hasten(OWED_JOBS)
         self.messages.resolve()
         self.disclosures.resolve()
@@ -215,6 +228,9 @@ class Running:
         registry.on(GUARD_JOB, self.objections.redo_guard)
         registry.on(RESTRICT_GUARD_JOB, self.restrictions.redo_guard)
         registry.on(CLASSES_JOB, self.retention.end_classes)
+        registry.on(RECTIFIED_JOB, self.rectification.redo)
+        registry.on(ADDRESS_JOB, self.addresses.redo)
+        registry.every(ADDRESS_SWEEP, ADDRESS_SWEEP_MS, self.addresses.sweep)
         registry.every(RETAIN_JOB, PERIOD_MS, self.retention.job)
         registry.every(REMIND_JOB, REMIND_EVERY_MS, self.procedures.job)
         registry.every(LIFT_JOB, LIFT_EVERY_MS, self.restrictions.job)

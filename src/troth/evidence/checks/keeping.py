@@ -9,17 +9,17 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from troth.errors import NotFound
 from troth.evidence.checks import Check, Verdict, failed, passed, unless, unseen
 from troth.evidence.inspection import Inspection
 from troth.evidence.said import Said, say
 from troth.policy.model import CompiledClause
-from troth.rights.retention import people_due
+from troth.rights.retention import letter_of, people_due, people_untold
 from troth.store import Lane, Write
 from troth.store.ledger import EntryDraft
-from troth.store.tables import ledger, personal_records, runs, subjects, terms, tree
+from troth.store.tables import ledger, messages, personal_records, runs, subjects, terms, tree
 from troth.use.transport import is_loopback
 from troth.world import DAY_MS
 
@@ -35,6 +35,11 @@ NEWEST = (
 )
 LAST_RUN = select(func.max(runs.c.at_ms)).where(runs.c.kind == "retention")
 CLASSES = select(personal_records.c.class_, terms.c.version).join(terms).distinct()
+LOST = (
+    select(func.count())
+    .select_from(messages)
+    .where(messages.c.template == bindparam("of_template"), messages.c.state.in_(("refused", "bounced", "unknown")))
+)
 TREE = select(tree.c.size)
 ENTRIES = select(func.count()).select_from(ledger)
 
@@ -126,12 +131,22 @@ def transit(inspection: Inspection, clause: CompiledClause) -> Verdict:
 
 
 def due(inspection: Inspection, clause: CompiledClause) -> Verdict:
-    """Nobody's data is older than its rule by more than a day: counted anew, by the rules of each version."""
+    """Nobody's data is older than its rule by more than a day, nobody who leaves by disuse was left untold.
+
+    Counted anew, by the rules of each version. Letters of that kind that did not arrive are said.
+    """
     late = people_due(inspection.store, inspection.vault, inspection.versions, inspection.now - DAY_MS)
     if late:
         return failed(say("retain.due.late", persons=late))
-    last = inspection.rows(LAST_RUN)[0][0]
-    return unseen(say("retain.heartbeat.unseen")) if last is None else passed(say("retain.due.good"))
+    untold = people_untold(inspection.store, inspection.vault, inspection.versions, inspection.now - DAY_MS)
+    if untold:
+        return failed(say("retain.due.untold", persons=untold))
+    if inspection.rows(LAST_RUN)[0][0] is None:
+        return unseen(say("retain.heartbeat.unseen"))
+    told = inspection.entries("retention.warned")
+    letter = letter_of(inspection.policy)
+    lost = inspection.rows(LOST, {"of_template": letter.id})[0][0] if letter else 0
+    return passed(say("retain.due.good"), *([say("retain.due.told", told=len(told), lost=lost)] if told else []))
 
 
 def heartbeat(inspection: Inspection, clause: CompiledClause) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
@@ -18,6 +19,8 @@ from troth.store.tables import consent_records, erasures, guards, messages, righ
 from troth.use.person_sessions import LINK_LIFE_MS, PASSWORD_LIFE_MS
 
 HOUR_MS = 3_600_000
+LOOKS = ("access.prepared", "data.shown", "account.returned")  # what a session of a password is enough for
+ACTS = ("erase.ordered", "address.asked", "account.closed")  # what asks for a fresh proof
 ERASURES = select(erasures)
 OPEN_REQUESTS = select(rights_requests).where(rights_requests.c.ended_ms.is_(None))
 ALL_REQUESTS = select(rights_requests)
@@ -149,9 +152,9 @@ def proof(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """
     proven = sorted(e.at_ms for e in inspection.entries("rights.proven"))
     signed_in = {e.eid.hex(): e.at_ms for e in inspection.entries("account.signed-in")}
-    acts = [e for e in inspection.entries("access.prepared", "erase.ordered") if e.body.get("actor") == "subject"]
+    acts = [e for e in inspection.entries(*LOOKS, *ACTS) if e.body.get("actor") == "subject"]
     faults = []
-    for path in ("/privacy/data", "/privacy/copy.json", "/privacy/receipts"):
+    for path in ("/privacy/data", "/privacy/copy.json", "/privacy/receipts", "/privacy/correct", "/account/address"):
         answer = inspection.get(path)
         if answer.status == 200:
             faults.append(say("right.proof.open", path=path))
@@ -173,12 +176,12 @@ def proof(inspection: Inspection, clause: CompiledClause) -> Verdict:
 def rests_on(act: Cited, signed_in: dict[str, int]) -> bool:
     """Whether an act names a sign-in that proves it still."""
     at = signed_in.get(str(act.body.get("refers")))
-    lasts = PASSWORD_LIFE_MS if act.body.get("kind") == "access.prepared" else LINK_LIFE_MS
+    lasts = PASSWORD_LIFE_MS if act.body.get("kind") in LOOKS else LINK_LIFE_MS
     return at is not None and 0 <= act.at_ms - at <= lasts
 
 
-def unfounded_handovers(inspection: Inspection) -> int:
-    """How many proofs name a product that, by the ledger, was not one that hands people over at that time."""
+def handed_over(inspection: Inspection) -> Callable[[str, int], bool]:
+    """Whether a product (hex), by the ledger, had a key of its own at a time, and was not stopped before."""
     keys = inspection.entries("product.handover")
     given = [(e.facts["product"], e.at_ms) for e in keys if e.facts["key"]]
     taken = [(e.facts["product"], e.at_ms) for e in keys if not e.facts["key"]]
@@ -190,6 +193,12 @@ def unfounded_handovers(inspection: Inspection) -> int:
             for of, since in given
         )
 
+    return founded
+
+
+def unfounded_handovers(inspection: Inspection) -> int:
+    """How many proofs name a product that, by the ledger, was not one that hands people over at that time."""
+    founded = handed_over(inspection)
     proofs = [e for e in inspection.entries("rights.proven") if e.facts.get("by") == "handover"]
     return sum(not founded(e.facts["product"], e.at_ms) for e in proofs)
 

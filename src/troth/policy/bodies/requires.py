@@ -30,6 +30,7 @@ class StateBody(Body, frozen=True, kw_only=True):
     from_: Annotated[tuple[Name, ...], "events that begin it"]
     to: Annotated[tuple[Name, ...], "events that end it"] = ()
     idle: Annotated[Duration | None, "it also ends after this long without any use"] = None
+    warn: Annotated[Duration | None, "so many days before that end the person is told by mail"] = None
 
 
 class HoldBody(Body, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ deleted by implication. No column of D may hold a personal value outside a ciphe
 
 from __future__ import annotations
 
+from troth.store.tables.control import activity, address_changes, corrections
 from troth.store.tables.entrances import approvals, credentials, operators, passkeys, sessions
 from troth.store.tables.keys import buckets, data_keys, day_keys, epochs, guards, heads, secrets, tags
 from troth.store.tables.ledger import ledger, read_blocks, tree
@@ -29,10 +30,13 @@ __all__ = [
     "ROWID",
     "Id",
     "Ms",
+    "activity",
+    "address_changes",
     "approvals",
     "buckets",
     "composite",
     "consent_records",
+    "corrections",
     "credentials",
     "data",
     "data_keys",
