@@ -125,12 +125,12 @@ class Vendor:
 
     # --- people ---
 
-    def submit(self, point: str, person: Person, **changes: str) -> Accepted:
+    def submit(self, point: str, person: Person, *, tenant: str = TENANT, **changes: str) -> Accepted:
         """A form sent, past the web: what the intake answers."""
         declared = self.system.policy.points[point]
         consents = frozenset({declared.consent.id} if declared.consent else ())
         values = answers(declared, person.told) | changes
-        return self.system.intake.take(Submission(TENANT, "site:www", point, values, consents=consents))
+        return self.system.intake.take(Submission(tenant, "site:www", point, values, consents=consents))
 
     def letters(self, to: str = "", about: str = "") -> list[Letter]:
         """The letters that have arrived, after all waiting work was done; to this address, with this in the text."""
@@ -149,11 +149,11 @@ class Vendor:
         """The newest confirmation link pressed."""
         return self.system.confirmation.confirm(self.token(email))
 
-    def join(self, point: str, person: Person, **changes: str) -> bytes:
+    def join(self, point: str, person: Person, *, tenant: str = TENANT, **changes: str) -> bytes:
         """A form sent and confirmed: whose it is."""
-        self.submit(point, person, **changes)
+        self.submit(point, person, tenant=tenant, **changes)
         self.confirm(changes.get("email", person.email))
-        sid = self.system.vault.find(TENANT, "email", changes.get("email", person.email))
+        sid = self.system.vault.find(tenant, "email", changes.get("email", person.email))
         assert sid is not None
         return sid
 
