@@ -271,7 +271,7 @@ class Matrix:
         if not found:
             for caller in self.world.callers.values():  # that they were seen is noted once a minute: not below
                 for path in ("/account", "/console"):
-                    self.asking.ask("GET", path, headers=caller.headers)
+                    self.asking.ask("GET", path, host=self.world.host, headers=caller.headers)
             before = self.world.vendor.everything()
             found += self.refusals()
             now = self.world.vendor.everything()
@@ -350,9 +350,9 @@ class Matrix:
     def foreign(self, thing: str) -> Iterator[tuple[str, str]]:
         """Names of things that this caller has nothing to do with: another's, or a proof of another kind."""
         if thing in SECRETS:
-            yield from (
-                (kind, value) for kind, value in self.world.theirs.items() if kind.startswith("token") and kind != thing
-            )
+            signed = "token:handover"  # of another form than the others: work that shows the form shows nothing else
+            kinds = [k for k in self.world.theirs if k.startswith("token") and (k == signed) == (thing == signed)]
+            yield from ((kind, self.world.theirs[kind]) for kind in kinds if kind != thing or self.world.apart)
         else:
             yield thing, self.world.theirs[thing]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
+from unittest.mock import patch
 
 import pytest
 from starlette.requests import Request
@@ -12,10 +13,28 @@ from starlette.responses import Response
 
 from tests.attack.matrix import Matrix
 from tests.attack.world import build
-from tests.clauses.vendor import vendor_at
+from tests.clauses.vendor import TENANT, vendor_at
+from troth.cli.setting import TENANTS
 from troth.errors import NotFound
 from troth.web.bodies import json_answer
 from troth.web.routes import Route, RouteTable
+
+PLACES = [
+    (TENANT, TENANT),
+    ("harbour", "mill"),
+    (TENANT, "harbour"),
+    pytest.param(("mill", TENANT), marks=pytest.mark.full),
+]
+
+
+@pytest.fixture(scope="module", params=PLACES)
+def any_matrix(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
+    """The same at the host of one tenant, with all that is another's."""
+    here, there = request.param
+    with vendor_at(tmp_path_factory.mktemp("matrix") / "vendor", tenants=TENANTS) as vendor:
+        made = Matrix(build(vendor, here=here, there=there))
+        yield made
+        made.close()
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +46,8 @@ def matrix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
         made.close()
 
 
-def test_nobody_gets_further_than_they_may_and_nobody_is_told_of(matrix: Matrix) -> None:
-    assert matrix.faults() == []
+def test_nobody_gets_further_than_they_may_and_nobody_is_told_of(any_matrix: Matrix) -> None:
+    assert any_matrix.faults() == []
 
 
 @pytest.fixture
@@ -100,3 +119,36 @@ def test_sabotage(
     found = spoiled(method, path, **changes)
     for part in told:
         assert any(part in fault for fault in found), found[:5]
+
+
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
+    """One tenant's host, and everybody of another tenant at it."""
+    with vendor_at(tmp_path_factory.mktemp("apart") / "vendor", tenants=TENANTS) as vendor:
+        made = Matrix(build(vendor, here="harbour", there="mill"))
+        yield made
+        made.close()
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "told"),
+    [
+        ("requests", "session", "POST /privacy/leave for ben"),
+        ("products", "prove", "POST /api/v1/decisions for stranger-product"),
+        ("confirmation", "look", "GET /confirm/{token} for nobody, token:confirm"),
+        ("requests", "look", "GET /privacy/open/{token} for nobody, token:centre"),
+        ("handovers", "look", "GET /privacy/handover/{token} for nobody, token:handover"),
+    ],
+)
+def test_sabotage_what_does_not_look_at_the_tenant_is_noticed(apart: Matrix, part: str, name: str, told: str) -> None:
+    of = getattr(apart.system, part)
+    kept = getattr(of, name)
+    with patch.object(of, name, lambda secret, tenant=None: kept(secret)):
+        assert any(fault.startswith(told) for fault in apart.faults())
+
+
+def test_sabotage_one_desk_for_all_staff_is_noticed(apart: Matrix) -> None:
+    everybodys = apart.system.desks["mill"]
+    with patch.object(apart.system, "desk", lambda tenant: everybodys):
+        found = apart.faults()
+    assert any(fault.startswith("POST /console/sign-out for stranger-administrator") for fault in found)

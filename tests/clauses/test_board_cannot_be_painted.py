@@ -273,8 +273,8 @@ SABOTAGE: list[tuple[str, str, Sabotage]] = [
         "protect.password",
         "a password as it was typed",
         data(
-            "INSERT INTO operators (id, name, role, state, password, created_ms) "
-            "VALUES (randomblob(16), 'eve', 'auditor', 'active', 'plain words', 1)"
+            "INSERT INTO operators (id, name, role, state, password, created_ms, tenant) "
+            "VALUES (randomblob(16), 'eve', 'auditor', 'active', 'plain words', 1, 'main')"
         ),
     ),
     ("protect.password", "set by somebody else", data("UPDATE credentials SET eid = randomblob(16)")),

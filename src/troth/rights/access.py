@@ -142,7 +142,7 @@ class Access:
         found = self.store.read(snapshot)
         if found is None:
             raise NotFound("there is no such person here", clause="rights.access")
-        policy = self.versions.current()
+        policy = self.versions.current(tenant)
         held = tuple(self._held(tenant, policy, record, found) for record in found["records"])
         consents = tuple(
             self.consents.open(tenant, sid, consent) | {"troth:state": consent.state} for consent in found["consents"]

@@ -360,7 +360,7 @@ class Erasures:
         address = opened.get("address")
         if template is None or not address:
             return
-        sealed = self.vault.transit_seal(str(address).encode())
+        sealed, tenant = self.vault.transit_seal(str(address).encode()), self._order(order)["tenant"]
         certificate = self.certificate(order)
         words = {"order": order.hex(), "language": opened.get("language", "en"), "certificate": certificate}
         variables = self.vault.transit_seal(msgspec.json.encode(words))
@@ -370,7 +370,7 @@ class Erasures:
                 tx,
                 template,
                 self.chance,
-                tenant="",
+                tenant=tenant,
                 sid=None,
                 opening=None,
                 variables=variables,

@@ -131,17 +131,17 @@ class Requests:
 
         self.store.write(Write(body=body, lane=Lane.JOB))
 
-    def look(self, token: str) -> bool:
-        """True if the link may still be opened; ``Unproven`` if it is not valid. Changes nothing."""
-        link = self.store.read(lambda connection: links.find(connection, token, "centre", self.clock.now()))
+    def look(self, token: str, tenant: str | None = None) -> bool:
+        """True if the link may still be opened; ``Unproven`` if it is not valid (here). Changes nothing."""
+        link = self.store.read(lambda connection: links.find(connection, token, "centre", self.clock.now(), tenant))
         return link.used_ms is None and link.sid is not None
 
-    def open(self, token: str, cookie: str, device: Device | None = None) -> Session:
+    def open(self, token: str, cookie: str, device: Device | None = None, tenant: str | None = None) -> Session:
         """Use the link, once: the session behind it, known by ``cookie`` (a fresh random value) from here on.
 
-        ``Unproven`` if the link was used before.
+        ``Unproven`` if the link was used before, or is not this tenant's where one is given.
         """
-        link = self.store.read(lambda connection: links.find(connection, token, "centre", self.clock.now()))
+        link = self.store.read(lambda connection: links.find(connection, token, "centre", self.clock.now(), tenant))
         if link.sid is None:
             raise Unproven(NOT_VALID, clause="rights.proof")
         sid = link.sid
@@ -161,16 +161,19 @@ class Requests:
 
         return self.store.write(Write(body=body, lane=Lane.RIGHTS))
 
-    def session(self, cookie: str) -> Session:
+    def session(self, cookie: str, tenant: str | None = None) -> Session:
         """The session behind a cookie; ``Unproven`` if there is none, it ended, or the person is gone.
 
-        Notes once a minute that it is in use.
+        ``tenant`` is given wherever the cookie comes from outside: another tenant's session opens nothing. Notes
+        once a minute that it is in use.
         """
         now, digest = self.clock.now(), cookie_hash(cookie)
 
         def fn(connection: Connection) -> Session | None:
             session = person_sessions.find(connection, digest, now)
-            if session is None or not self.vault.exists(connection, session.tenant, session.sid):
+            if session is None or tenant not in (None, session.tenant):
+                return None
+            if not self.vault.exists(connection, session.tenant, session.sid):
                 return None
             return session
 

@@ -21,7 +21,7 @@ from troth.use.person_sessions import PASSWORD_LIFE_MS, Session
 from troth.web import cookies
 from troth.web.bodies import read_form
 from troth.web.pages import page, see_other, text
-from troth.web.person import COOKIE, LONG_COOKIE, session_of
+from troth.web.person import COOKIE, LONG_COOKIE, session_of, tenant_of
 from troth.web.routes import Group, Limit, Route
 from troth.web.views import FieldError, SessionView
 
@@ -67,7 +67,7 @@ async def sign_in(request: Request, system: Running) -> Response:
     try:
         await run_in_threadpool(
             lambda: system.accounts.sign_in(
-                system.config.tenant, address, password, cookie, device=device_in(request), was=was
+                tenant_of(request), address, password, cookie, device=device_in(request), was=was
             )
         )
     except Unproven:
