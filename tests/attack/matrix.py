@@ -24,6 +24,7 @@ MAY: dict[str, tuple[str, ...]] = {
     "operator": STAFF,
     "operator:approvals.give": ("officer", "administrator"),
     "operator:operators.read": ("officer", "administrator", "auditor"),
+    "operator:subjects.find": ("support", "officer"),
     "operator:operators.manage": ("administrator",),
 }
 """Which callers each scope lets in. Nobody else gets any further than the refusal."""
@@ -63,6 +64,10 @@ SCOPES: dict[str, tuple[str, ...]] = {
     ),
     "operator:approvals.give": ("POST /console/approvals/{id}/give",),
     "operator:operators.read": ("GET /console/operators",),
+    "operator:subjects.find": (
+        *("GET /console/people", "POST /console/people"),
+        *("POST /console/people/link", "POST /console/people/sessions"),
+    ),
     "operator:operators.manage": (
         *("POST /console/operators", "POST /console/operators/{id}/invite", "POST /console/operators/{id}/end"),
     ),
@@ -133,6 +138,9 @@ FORMS: dict[str, dict[str, str]] = {
     "POST /console/operators": {"name": "", "role": ""},
     "POST /console/operators/{id}/invite": {},
     "POST /console/operators/{id}/end": {},
+    "POST /console/people": {"kind": "email", "value": "@email", "purpose": "account", "reason": "They asked us to."},
+    "POST /console/people/link": {"kind": "email", "value": "@email"},
+    "POST /console/people/sessions": {"kind": "email", "value": "@email", "session": "@session"},
     "POST /console/account/password": {"old": "a wrong phrase of words", "password": "x"},
     "POST /console/account/passkey": {"ceremony": "00", "answer": "{}"},
     "POST /console/account/sessions": {},

@@ -37,6 +37,7 @@ KINDS = (
     "objection.made",
     "rights.proven",
     "access.prepared",
+    "subject.looked",
     "erase.ordered",
     "message.sent",
 )

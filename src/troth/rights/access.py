@@ -25,7 +25,7 @@ from troth.store import Lane, Store, Write
 from troth.store.ledger import EntryDraft
 from troth.store.tables import messages, subject_states, subjects
 from troth.store.writer import DataTx
-from troth.use import credentials, person_sessions
+from troth.use import credentials, looks, person_sessions
 from troth.vault import StoredRecord, Vault
 from troth.vault.retention import due
 
@@ -99,6 +99,12 @@ class Copy(msgspec.Struct, frozen=True):
             "method, browser and system of each that is open"
         ),
     ]
+    looks: Annotated[
+        tuple[dict[str, Any], ...],
+        said(
+            "at, role, purpose, reason of each time that one of our staff looked at your data here (reason: null: gone)"
+        ),
+    ]
     requests: Annotated[tuple[dict[str, Any], ...], said("kind, state, received, due: what you asked for")]
     recipients: Annotated[
         tuple[dict[str, Any], ...], said("class, role, countries, purpose: who else may receive data")
@@ -136,6 +142,7 @@ class Access:
                 "password": credentials.find(connection, tenant, sid),
                 "sessions": person_sessions.of_person(connection, tenant, sid, self.store.now()),
                 "messages": [dict(row) for row in connection.execute(MESSAGES, key).mappings()],
+                "looks": list(connection.execute(looks.ALL, key).mappings()),
                 "requests": [dict(row) for row in connection.execute(REQUESTS_OF, key).mappings()],
             }
 
@@ -195,6 +202,10 @@ class Access:
                 "password": found["password"].since_ms if found["password"] else None,
                 "sessions": [self._session(session) for session in found["sessions"]],
             },
+            looks=tuple(
+                {"at": look.at_ms, "role": look.role, "purpose": look.purpose, "reason": look.reason}
+                for look in looks.opened(self.vault, found["looks"])
+            ),
             requests=tuple(
                 {"kind": r["kind"], "state": r["state"], "received": r["received_ms"], "due": r["due_ms"]}
                 for r in found["requests"]
@@ -260,6 +271,7 @@ def as_csv(copy: Copy) -> bytes:
         "messages": [["template", "purpose", "state", "queued"]],
         "objections": [["purpose", "channel"]],
         "account": [["what", "since", "seen", "method", "browser", "system"]],
+        "looks": [["at", "role", "purpose", "reason"]],
     }
     for held in copy.records:
         for name, value in sorted(held.values.items()):
@@ -282,6 +294,8 @@ def as_csv(copy: Copy) -> bytes:
     for session in copy.account["sessions"]:
         told = [str(session[k] or "") for k in ("begun", "seen", "method", "browser", "system")]
         tables["account"].append(["session", *told])
+    for look in copy.looks:
+        tables["looks"].append([str(look[k] or "") for k in ("at", "role", "purpose", "reason")])
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, rows in tables.items():

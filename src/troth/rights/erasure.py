@@ -28,6 +28,7 @@ from troth.store.tables import (
     consent_records,
     credentials,
     erasures,
+    looks,
     messages,
     personal_records,
     rights_requests,
@@ -61,6 +62,7 @@ CHUNKED = {
     "personal_records": (personal_records, personal_records.c.rid),
     "consent_records": (consent_records, consent_records.c.cid),
     "messages": (messages, messages.c.id),
+    "looks": (looks, looks.c.lid),
     "rights_requests": (rights_requests, rights_requests.c.id),
 }
 CHUNK_DELETES: dict[str, Delete] = {

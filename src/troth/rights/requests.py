@@ -87,22 +87,25 @@ class Requests:
         self.clock = clock
         self.chance = chance
 
-    def ask_write(self, tenant: str, address: str, language: str) -> Write[Asked]:
-        """The write behind "send me my link": an entry and a job; nothing is looked up."""
+    def ask_write(self, tenant: str, address: str, language: str, actor: str = "visitor") -> Write[Asked]:
+        """The write behind "send me my link": an entry and a job; nothing is looked up.
+
+        ``actor`` is the operator who asks for somebody who asked them.
+        """
         payload = self.vault.transit_seal(msgspec.json.encode({"address": address, "language": language}))
 
         def body(tx: DataTx) -> Asked:
             entry = tx.append(
-                EntryDraft(kind="rights.asked", clause="rights.proof", mechanism="right.proof", actor="visitor")
+                EntryDraft(kind="rights.asked", clause="rights.proof", mechanism="right.proof", actor=actor)
             )
             tx.enqueue(LINK_JOB, tenant, payload=payload)
             return Asked(entry.eid.hex(), tx.now)
 
         return Write(body=body, lane=Lane.RIGHTS)
 
-    async def ask(self, tenant: str, address: str, language: str = "en") -> Asked:
+    async def ask(self, tenant: str, address: str, language: str = "en", actor: str = "visitor") -> Asked:
         """Ask for a link to the centre. The answer is the same for every address."""
-        return await self.store.awrite(self.ask_write(tenant, address, language))
+        return await self.store.awrite(self.ask_write(tenant, address, language, actor))
 
     def send_link(self, job: Job) -> None:
         """The job: if the address is on file, send the link there; if not, do nothing at all."""

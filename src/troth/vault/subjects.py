@@ -19,6 +19,7 @@ from troth.store.tables import (
     consent_records,
     credentials,
     links,
+    looks,
     messages,
     personal_records,
     sessions,
@@ -64,9 +65,30 @@ RECORDS = (
     .where(personal_records.c.tenant == bindparam("of_tenant"), personal_records.c.sid == bindparam("of_sid"))
     .order_by(personal_records.c.rid)
 )
+OF_A_PERSON = (
+    personal_records,
+    consent_records,
+    subject_states,
+    links,
+    sessions,
+    credentials,
+    messages,
+    looks,
+    subjects,
+)
 VOID: tuple[Delete, ...] = tuple(
     delete(table).where(table.c.tenant == bindparam("of_tenant"), table.c.sid == bindparam("of_sid"))
-    for table in (personal_records, consent_records, subject_states, links, sessions, credentials, messages, subjects)
+    for table in (
+        personal_records,
+        consent_records,
+        subject_states,
+        links,
+        sessions,
+        credentials,
+        messages,
+        looks,
+        subjects,
+    )
 )
 
 

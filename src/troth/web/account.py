@@ -17,13 +17,14 @@ from starlette.responses import Response
 from troth.errors import Invalid, Unproven
 from troth.use.accounts import offered
 from troth.use.devices import Device, device_of
+from troth.use.looks import Look
 from troth.use.person_sessions import PASSWORD_LIFE_MS, Session
 from troth.web import cookies
 from troth.web.bodies import read_form
-from troth.web.pages import page, see_other, text
+from troth.web.pages import Words, page, see_other, text
 from troth.web.person import COOKIE, LONG_COOKIE, session_of, tenant_of
 from troth.web.routes import Group, Limit, Route
-from troth.web.views import FieldError, SessionView
+from troth.web.views import FieldError, LookView, SessionView
 
 if TYPE_CHECKING:
     from troth.web.running import Running
@@ -86,6 +87,7 @@ async def account(
     """The page, with what went wrong or what was done."""
     session = session_of(request)
     since, has_account, found = await run_in_threadpool(look, system, session)
+    looked = await run_in_threadpool(system.looks.of_person, session.tenant, session.sid)
     views = [
         SessionView(
             place=each.place,
@@ -109,7 +111,18 @@ async def account(
         has_account=has_account,
         ask_old=session.method != "link",
         sessions=views,
+        looks=looks_of(request, looked),
     )
+
+
+def looks_of(request: Request, found: Sequence[Look]) -> list[LookView]:
+    """Who of staff looked, newest first."""
+    visit = request.state.visit
+    words = Words(visit.pages.catalogue, visit.language)
+    return [
+        LookView(look.at_ms, look.role, words.named("purpose", look.purpose), look.reason or "")
+        for look in reversed(found)
+    ]
 
 
 def look(system: Running, session: Session) -> tuple[int | None, bool, list[tuple[Session, Device | None]]]:

@@ -34,6 +34,7 @@ from troth.web.views import (
     FieldError,
     HeldField,
     HeldRecord,
+    LookView,
     PersonView,
     ReceiptView,
 )
@@ -159,7 +160,11 @@ def person_view(request: Request, system: Running, copy: Copy) -> PersonView:
         for ending in ("html", "json", "zip")
     )
     stops = tuple(words.named("purpose", str(stop["purpose"])) for stop in copy.objections)
-    return PersonView(records, consents, stops, downloads, password_since_ms=copy.account["password"])
+    looks = tuple(
+        LookView(look["at"], look["role"], words.named("purpose", look["purpose"]), look["reason"] or "")
+        for look in copy.looks
+    )
+    return PersonView(records, consents, stops, downloads, password_since_ms=copy.account["password"], looks=looks)
 
 
 def since_of(record: dict[str, Any]) -> int:

@@ -44,6 +44,7 @@ from troth.use.compose import Composer
 from troth.use.disclosures import Disclosures
 from troth.use.gate import Gate
 from troth.use.handover_keys import HandoverKeys
+from troth.use.looks import Looks
 from troth.use.messages import Messages
 from troth.use.operators import Operators
 from troth.use.passkeys import Passkeys
@@ -57,6 +58,7 @@ from troth.vault.repair import Repair
 from troth.web import account, api, api_products, handover, privacy, public, published
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
+from troth.web.console import people
 from troth.web.console import rooms as console
 from troth.web.console.guard import Desk
 from troth.web.inspecting import Inspector
@@ -75,7 +77,9 @@ GROUPS: tuple[Group[Running], ...] = (
     handover.GROUP,
     api.GROUP,
     api_products.GROUP,
+    people.GROUP,
 )
+CARDS = (*console.OWN_CARDS, *people.CARDS)
 ACTS: tuple[Act, ...] = ()  # what needs a second operator; whoever brings such an act adds it here
 REPAIR_JOB = "vault.repair"
 SWEEP_JOB = "use.sweep"
@@ -150,9 +154,10 @@ class Running:
         self.desks = {tenant: self._desk(tenant, url, box, passwords) for tenant, url in urls.items()}
         own = self.desks[self.config.tenant]
         self.operators, self.sign_in, self.approvals = own.operators, own.sign_in, own.approvals
+        self.looks = Looks(store, vault, self.versions, self.consents, self.gate)
         self.accounts = Accounts(store, vault, self.versions, passwords)
         self.repair = Repair(store, vault.keyring)
-        staff: Group[Any] = console.group()  # knows of a system only what staff need
+        staff: Group[Any] = console.group(CARDS)  # knows of a system only what staff need
         self.shell = build(self, [*GROUPS, staff], catalogue=self.catalogue)
         self.inspector = Inspector(self, lambda: self.shell)
 

@@ -146,6 +146,16 @@ class ConsentLine:
 
 
 @dataclass(frozen=True)
+class LookView:
+    """One time that somebody of staff looked at the person's data; ``reason`` is "" where it is not kept any more."""
+
+    at_ms: int
+    role: str
+    purpose: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class PersonView:
     """A person's own centre."""
 
@@ -155,6 +165,7 @@ class PersonView:
     downloads: Sequence[Card] = ()
     leave: str = "/privacy/leave"
     password_since_ms: int | None = None
+    looks: Sequence[LookView] = ()
 
 
 @dataclass(frozen=True)
