@@ -553,15 +553,19 @@ def test_the_board_says_how_passwords_are_kept(vendor: Vendor) -> None:
 
 def plain_operator(connection: Connection) -> None:
     """An operator's password as it was typed."""
-    values = "(randomblob(16), 'eve', 'auditor', 'active', 'plain words', 1)"
-    connection.execute(text(f"INSERT INTO operators (id, name, role, state, password, created_ms) VALUES {values}"))
+    values = "(randomblob(16), 'eve', 'auditor', 'active', 'plain words', 1, 'main')"
+    connection.execute(
+        text(f"INSERT INTO operators (id, name, role, state, password, created_ms, tenant) VALUES {values}")
+    )
 
 
 def weak_operator(connection: Connection) -> None:
     """A hash that is cheap to guess at."""
     weak = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"
-    values = f"(randomblob(16), 'eve', 'auditor', 'active', '{weak}', 1)"
-    connection.execute(text(f"INSERT INTO operators (id, name, role, state, password, created_ms) VALUES {values}"))
+    values = f"(randomblob(16), 'eve', 'auditor', 'active', '{weak}', 1, 'main')"
+    connection.execute(
+        text(f"INSERT INTO operators (id, name, role, state, password, created_ms, tenant) VALUES {values}")
+    )
 
 
 def set_by_another(connection: Connection) -> None:

@@ -267,7 +267,7 @@ def another_basis(system: Running, folder: Path) -> None:
     policy = system.policy
     uses = tuple(msgspec.structs.replace(use, basis="because") for use in policy.uses)
     broken = msgspec.structs.replace(policy, uses=uses)
-    system.versions.current = lambda: broken  # type: ignore[method-assign]  # the sabotage
+    system.versions.current = lambda tenant="": broken  # type: ignore[method-assign]  # the sabotage
     system.versions.in_force = lambda at_ms: broken  # type: ignore[method-assign]  # the sabotage
 
 
@@ -328,8 +328,8 @@ SABOTAGE: list[tuple[str, str, Sabotage]] = [
         "protect.password",
         "a password as it was typed",
         data(
-            "INSERT INTO operators (id, name, role, state, password, created_ms) "
-            "VALUES (randomblob(16), 'eve', 'auditor', 'active', 'plain words', 1)"
+            "INSERT INTO operators (id, name, role, state, password, created_ms, tenant) "
+            "VALUES (randomblob(16), 'eve', 'auditor', 'active', 'plain words', 1, 'main')"
         ),
     ),
     ("protect.password", "set by somebody else", data("UPDATE credentials SET eid = randomblob(16)")),

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from troth.cli.opened import DATA, ask
+from troth.cli.opened import DATA, TENANT, ask
 
 KINDS = ("access", "portability", "rectification", "erasure", "restriction", "objection", "withdrawal", "information")
 ROADS = ("letter", "telephone", "mail", "in person")
@@ -23,10 +23,11 @@ def request() -> None:
 
 @request.command(name="list")
 @DATA
+@TENANT
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def list_(data: Path, as_json: bool) -> None:
+def list_(data: Path, tenant: str | None, as_json: bool) -> None:
     """What waits for an answer, the nearest deadline first."""
-    found = ask(data, "request.list")
+    found = ask(data, "request.list", tenant=tenant)
     if as_json:
         click.echo(json.dumps(found["requests"], indent=1))
         return
@@ -44,14 +45,17 @@ def list_(data: Path, as_json: bool) -> None:
 @click.option("--email", help="The address of the person, as they gave it to you; leave it out while you do not know.")
 @click.option("--on-behalf", type=click.Choice(["parent", "representative", "heir"]), help="Who asks for the person.")
 @DATA
-def record(kind: str, received: str, road: str, email: str | None, on_behalf: str | None, data: Path) -> None:
+@TENANT
+def record(
+    kind: str, received: str, road: str, email: str | None, on_behalf: str | None, data: Path, tenant: str | None
+) -> None:
     """Record a request of this KIND: the month begins on the day it came in."""
     try:
         at = dt.datetime.combine(dt.date.fromisoformat(received), dt.time(), dt.UTC)
     except ValueError:
         raise click.BadParameter("a day is written as 2026-03-31", param_hint="--received") from None
     asked = {"kind": kind, "received": round(at.timestamp() * 1000), "road": road, "on_behalf": on_behalf}
-    told(ask(data, "request.record", **asked, **({"email": email} if email else {})))
+    told(ask(data, "request.record", tenant=tenant, **asked, **({"email": email} if email else {})))
 
 
 @request.command()
@@ -59,9 +63,10 @@ def record(kind: str, received: str, road: str, email: str | None, on_behalf: st
 @click.argument("email")
 @click.argument("how", type=click.Choice(["document", "call", "link", "proof of authority"]))
 @DATA
-def prove(number: str, email: str, how: str, data: Path) -> None:
+@TENANT
+def prove(number: str, email: str, how: str, data: Path, tenant: str | None) -> None:
     """Note that it was shown who asks: EMAIL is the person's address here, HOW is how it was shown."""
-    told(ask(data, "request.step", step="prove", request=number, email=email, how=how))
+    told(ask(data, "request.step", tenant=tenant, step="prove", request=number, email=email, how=how))
 
 
 @request.command()
@@ -69,9 +74,10 @@ def prove(number: str, email: str, how: str, data: Path) -> None:
 @click.argument("reason", type=click.Choice(["complex", "number"]))
 @PRINTED
 @DATA
-def extend(number: str, reason: str, printed: bool, data: Path) -> None:
+@TENANT
+def extend(number: str, reason: str, printed: bool, data: Path, tenant: str | None) -> None:
     """Take two months more, within the first month; the person is told why."""
-    told(ask(data, "request.step", step="extend", request=number, reason=reason, printed=printed))
+    told(ask(data, "request.step", tenant=tenant, step="extend", request=number, reason=reason, printed=printed))
 
 
 @request.command()
@@ -79,9 +85,10 @@ def extend(number: str, reason: str, printed: bool, data: Path) -> None:
 @click.argument("reason", type=click.Choice(["unfounded", "excessive", "unidentified", "others", "law", "claims"]))
 @PRINTED
 @DATA
-def refuse(number: str, reason: str, printed: bool, data: Path) -> None:
+@TENANT
+def refuse(number: str, reason: str, printed: bool, data: Path, tenant: str | None) -> None:
     """Refuse; the person is told why, and how to complain."""
-    told(ask(data, "request.step", step="refuse", request=number, reason=reason, printed=printed))
+    told(ask(data, "request.step", tenant=tenant, step="refuse", request=number, reason=reason, printed=printed))
 
 
 @request.command()
@@ -89,9 +96,20 @@ def refuse(number: str, reason: str, printed: bool, data: Path) -> None:
 @click.option("--ground", type=click.Choice(["accuracy", "unlawful", "claims", "objection"]), help="To set data aside.")
 @click.option("--purpose", help="To object to this use or withdraw a consent to it.")
 @DATA
-def fulfil(number: str, ground: str | None, purpose: str | None, data: Path) -> None:
+@TENANT
+def fulfil(number: str, ground: str | None, purpose: str | None, data: Path, tenant: str | None) -> None:
     """Do what was asked, and tell the person."""
-    told(ask(data, "request.step", step="fulfil", request=number, ground=ground or "", purpose=purpose or ""))
+    told(
+        ask(
+            data,
+            "request.step",
+            tenant=tenant,
+            step="fulfil",
+            request=number,
+            ground=ground or "",
+            purpose=purpose or "",
+        )
+    )
 
 
 def told(answer: dict[str, Any]) -> None:

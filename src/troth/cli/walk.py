@@ -40,6 +40,16 @@ BEN = {
     "purpose": "Two laptops and a server",
 }
 NEW_PHONE = "+353 1 555 0199"
+CLEO = {
+    "email": "cleo.marsh-adeyemi@example.org",
+    "first": "Cleopatra",
+    "last": "Marsh-Adeyemi",
+    "name": "Cleopatra Marsh-Adeyemi",
+    "phone": "+353 1 555 0115",
+    "phone_number": "+353 1 555 0115",
+    "company": "Adeyemi Sailmakers",
+    "purpose": "A patient at the one, a parent at the other",
+}
 
 
 class Failed(Exception):
@@ -141,6 +151,7 @@ def walk(stage: Stage) -> None:
     read_for_purposes(stage, tenant, sid, points)
     ask_as_product(stage)
     newsletter(stage, tenant, sid)
+    keep_apart(stage)
     exercise(stage, ann, tenant, sid)
 
 
@@ -240,6 +251,35 @@ def ask_as_product(stage: Stage) -> None:
     stage.show.saw(
         "A product asked before it used its own table: account yes, marketing no, each answer with its entry"
     )
+
+
+def keep_apart(stage: Stage) -> None:
+    """One person at two tenants: two persons, each told of their own controller, neither found from elsewhere."""
+    show, system = stage.show, stage.system
+    if not system.config.tenants:
+        return
+    show.heading("Tenants, each for its own people")
+    point, email = system.policy.points["registration"], CLEO["email"]
+    visitors = {}
+    for name, tenant in system.config.tenants.items():
+        visitor = visitors[name] = Visitor(stage.port, tenant.hosts[0])
+        submit(stage, visitor, point, CLEO)
+        before = len(stage.box.letters)
+        visitor.open("/privacy")
+        visitor.send("/privacy", email=email)
+        letter = stage.letter(before)
+        expect(tenant.controller.name in letter.text, f"a letter of {name} does not name its controller")
+        visitor.open(link_in(letter, "/privacy/open/"))
+        visitor.send()
+        expect(visitor.address == "/privacy/data", f"the centre at {name} did not open")
+    found = {system.vault.find(name, "email", email) for name in visitors} - {None}
+    expect(len(found) == len(visitors), "one person at two tenants is not two persons")
+    expect(system.vault.find(system.config.tenant, "email", email) is None, "a tenant's person is found as ours")
+    first, second = list(visitors.values())[:2]
+    second.cookies = dict(first.cookies)
+    second.open("/privacy/data")
+    expect(second.address == "/privacy", "a session of one tenant opened something at the other's host")
+    show.saw("The same address at two tenants is two persons; a session of one opens nothing at the other")
 
 
 def newsletter(stage: Stage, tenant: str, sid: bytes) -> None:

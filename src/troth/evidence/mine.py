@@ -45,6 +45,7 @@ KINDS = (
     "activity.reported",
     "retention.warned",
     "access.prepared",
+    "subject.looked",
     "erase.ordered",
     "message.sent",
 )

@@ -28,7 +28,7 @@ from troth.store import Lane, Store, Write
 from troth.store.ledger import EntryDraft
 from troth.store.tables import messages, subject_states, subjects
 from troth.store.writer import DataTx
-from troth.use import credentials, person_sessions
+from troth.use import credentials, looks, person_sessions
 from troth.use.activity import activity_of
 from troth.vault import StoredRecord, Vault
 from troth.vault.retention import due
@@ -106,6 +106,12 @@ class Copy(msgspec.Struct, frozen=True):
         ),
     ]
     corrections: Annotated[tuple[dict[str, Any], ...], said("at, point, fields: what was corrected, and when")]
+    looks: Annotated[
+        tuple[dict[str, Any], ...],
+        said(
+            "at, role, purpose, reason of each time that one of our staff looked at your data here (reason: null: gone)"
+        ),
+    ]
     requests: Annotated[tuple[dict[str, Any], ...], said("kind, state, received, due: what you asked for")]
     recipients: Annotated[
         tuple[dict[str, Any], ...], said("class, role, countries, purpose: who else may receive data")
@@ -155,13 +161,14 @@ class Access:
                 "corrections": corrections_of(connection, tenant, sid),
                 "activity": activity_of(connection, tenant, sid),
                 "messages": [dict(row) for row in connection.execute(MESSAGES, key).mappings()],
+                "looks": list(connection.execute(looks.ALL, key).mappings()),
                 "requests": [dict(row) for row in connection.execute(REQUESTS_OF, key).mappings()],
             }
 
         found = self.store.read(snapshot)
         if found is None:
             raise NotFound("there is no such person here", clause="rights.access")
-        policy = self.versions.current()
+        policy = self.versions.current(tenant)
         held = tuple(self._held(tenant, policy, record, found) for record in found["records"])
         consents = tuple(
             self.consents.open(tenant, sid, consent) | {"troth:state": consent.state} for consent in found["consents"]
@@ -223,6 +230,10 @@ class Access:
                 "activity": found["activity"],
             },
             corrections=tuple(found["corrections"]),
+            looks=tuple(
+                {"at": look.at_ms, "role": look.role, "purpose": look.purpose, "reason": look.reason}
+                for look in looks.opened(self.vault, found["looks"])
+            ),
             requests=tuple(
                 {"kind": r["kind"], "state": r["state"], "received": r["received_ms"], "due": r["due_ms"]}
                 for r in found["requests"]
@@ -290,6 +301,7 @@ def as_csv(copy: Copy) -> bytes:
         "account": [["what", "since", "seen", "method", "browser", "system"]],
         "corrections": [["point", "fields", "at"]],
         "activity": [["event", "product", "at", "until"]],
+        "looks": [["at", "role", "purpose", "reason"]],
     }
     for held in copy.records:
         for name, value in sorted(held.values.items()):
@@ -321,6 +333,8 @@ def as_csv(copy: Copy) -> bytes:
         tables["corrections"].append([correction["point"], ", ".join(correction["fields"]), str(correction["at"])])
     for told in copy.account["activity"]:
         tables["activity"].append([str(told[k] or "") for k in ("event", "product", "at", "until")])
+    for look in copy.looks:
+        tables["looks"].append([str(look[k] or "") for k in ("at", "role", "purpose", "reason")])
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, rows in tables.items():

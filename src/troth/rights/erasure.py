@@ -31,6 +31,7 @@ from troth.store.tables import (
     corrections,
     credentials,
     erasures,
+    looks,
     messages,
     personal_records,
     restrictions,
@@ -65,6 +66,7 @@ CHUNKED = {
     "personal_records": (personal_records, personal_records.c.rid),
     "consent_records": (consent_records, consent_records.c.cid),
     "messages": (messages, messages.c.id),
+    "looks": (looks, looks.c.lid),
     "rights_requests": (rights_requests, rights_requests.c.id),
     "corrections": (corrections, corrections.c.eid),
 }
@@ -372,7 +374,7 @@ class Erasures:
         address = opened.get("address")
         if template is None or not address:
             return
-        sealed = self.vault.transit_seal(str(address).encode())
+        sealed, tenant = self.vault.transit_seal(str(address).encode()), self._order(order)["tenant"]
         certificate = self.certificate(order)
         words = {"order": order.hex(), "language": opened.get("language", "en"), "certificate": certificate}
         variables = self.vault.transit_seal(msgspec.json.encode(words))
@@ -382,7 +384,7 @@ class Erasures:
                 tx,
                 template,
                 self.chance,
-                tenant="",
+                tenant=tenant,
                 sid=None,
                 opening=None,
                 variables=variables,

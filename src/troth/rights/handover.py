@@ -11,6 +11,7 @@ same words. Clause: ``rights.proof``. Mechanism: ``right.proof``. ``troth.client
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -70,7 +71,7 @@ class Handed:
 
 
 class Handovers:
-    """From a signed hand-over to an open centre. ``audience`` is the address that people reach this system under."""
+    """From a signed hand-over to an open centre. ``audiences`` are the addresses that each tenant's people come to."""
 
     def __init__(
         self,
@@ -80,27 +81,25 @@ class Handovers:
         clock: Clock,
         chance: Randomness,
         *,
-        tenant: str,
-        audience: str,
+        audiences: Mapping[str, str],
     ) -> None:
         self.store = store
         self.vault = vault
         self.products = products
         self.clock = clock
         self.chance = chance
-        self.tenant = tenant
-        self.audience = audience
+        self.audiences = audiences
 
-    def look(self, token: str) -> None:
-        """``Unproven`` unless this hand-over would be taken now. Changes nothing."""
-        self._check(token)
+    def look(self, token: str, tenant: str | None = None) -> None:
+        """``Unproven`` unless this hand-over would be taken now (at this tenant's place). Changes nothing."""
+        self._check(token, tenant)
 
-    def open(self, token: str, cookie: str) -> Session:
+    def open(self, token: str, cookie: str, tenant: str | None = None) -> Session:
         """Take the hand-over, once: the session behind it, known by ``cookie`` (a fresh random value) from here on.
 
         ``Unproven``, always in the same words, for whatever does not fit.
         """
-        handed = self._check(token)
+        handed = self._check(token, tenant)
         claim, key, sid = handed.claim, handed.key, handed.sid
         try:
             opening = self.vault.opening(key.tenant, sid)
@@ -120,10 +119,10 @@ class Handovers:
 
         return self.store.write(Write(body=body, lane=Lane.RIGHTS))
 
-    def _check(self, token: str) -> Handed:
+    def _check(self, token: str, tenant: str | None = None) -> Handed:
         claim, content, signature = read(token)
         key = self.store.read(lambda connection: self._key(connection, claim))
-        if key is None or key.tenant != self.tenant or claim.audience != self.audience:
+        if key is None or tenant not in (None, key.tenant) or claim.audience != self.audiences.get(key.tenant):
             raise refused()
         if not signed.signed_by(key.public, signature, content) or not claim.timely(self.clock.now()):
             raise refused()

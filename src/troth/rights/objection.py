@@ -110,9 +110,10 @@ class Objections:
         entry, ended = self.store.write(Write(body=body, after=after, lane=Lane.RIGHTS))
         return Objected(entry.eid.hex(), purpose, ended, entry.at_ms)
 
-    def unsubscribe(self, token: str, via: Via) -> Objected | None:
+    def unsubscribe(self, token: str, via: Via, tenant: str | None = None) -> Objected | None:
         """What an unsubscribe link does. The answer is the same when it was used before or the person is gone."""
-        link = self.store.read(lambda connection: links.find(connection, token, "unsubscribe", self.clock.now()))
+        now = self.clock.now()
+        link = self.store.read(lambda connection: links.find(connection, token, "unsubscribe", now, tenant))
         if link.sid is None or not self.store.read(lambda c: self.vault.exists(c, link.tenant, link.sid or b"")):
             return None
         try:

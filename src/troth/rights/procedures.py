@@ -272,7 +272,7 @@ class Procedures:
         self.remind()
 
     def _remind(self, case: Case, level: int) -> int:
-        policy = self.versions.current()
+        policy = self.versions.current(case.tenant)
         letter = self._letter(policy, DUE, policy.language, kind=case.kind, due=day(case.due_ms), request=case.id.hex())
         contact = self.vault.transit_seal(policy.controller.contact.encode())
         opening = self._opening(case.tenant, case.sid)

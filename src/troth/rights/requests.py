@@ -87,22 +87,25 @@ class Requests:
         self.clock = clock
         self.chance = chance
 
-    def ask_write(self, tenant: str, address: str, language: str) -> Write[Asked]:
-        """The write behind "send me my link": an entry and a job; nothing is looked up."""
+    def ask_write(self, tenant: str, address: str, language: str, actor: str = "visitor") -> Write[Asked]:
+        """The write behind "send me my link": an entry and a job; nothing is looked up.
+
+        ``actor`` is the operator who asks for somebody who asked them.
+        """
         payload = self.vault.transit_seal(msgspec.json.encode({"address": address, "language": language}))
 
         def body(tx: DataTx) -> Asked:
             entry = tx.append(
-                EntryDraft(kind="rights.asked", clause="rights.proof", mechanism="right.proof", actor="visitor")
+                EntryDraft(kind="rights.asked", clause="rights.proof", mechanism="right.proof", actor=actor)
             )
             tx.enqueue(LINK_JOB, tenant, payload=payload)
             return Asked(entry.eid.hex(), tx.now)
 
         return Write(body=body, lane=Lane.RIGHTS)
 
-    async def ask(self, tenant: str, address: str, language: str = "en") -> Asked:
+    async def ask(self, tenant: str, address: str, language: str = "en", actor: str = "visitor") -> Asked:
         """Ask for a link to the centre. The answer is the same for every address."""
-        return await self.store.awrite(self.ask_write(tenant, address, language))
+        return await self.store.awrite(self.ask_write(tenant, address, language, actor))
 
     def send_link(self, job: Job) -> None:
         """The job: if the address is on file, send the link there; if not, do nothing at all."""
@@ -131,17 +134,17 @@ class Requests:
 
         self.store.write(Write(body=body, lane=Lane.JOB))
 
-    def look(self, token: str) -> bool:
-        """True if the link may still be opened; ``Unproven`` if it is not valid. Changes nothing."""
-        link = self.store.read(lambda connection: links.find(connection, token, "centre", self.clock.now()))
+    def look(self, token: str, tenant: str | None = None) -> bool:
+        """True if the link may still be opened; ``Unproven`` if it is not valid (here). Changes nothing."""
+        link = self.store.read(lambda connection: links.find(connection, token, "centre", self.clock.now(), tenant))
         return link.used_ms is None and link.sid is not None
 
-    def open(self, token: str, cookie: str, device: Device | None = None) -> Session:
+    def open(self, token: str, cookie: str, device: Device | None = None, tenant: str | None = None) -> Session:
         """Use the link, once: the session behind it, known by ``cookie`` (a fresh random value) from here on.
 
-        ``Unproven`` if the link was used before.
+        ``Unproven`` if the link was used before, or is not this tenant's where one is given.
         """
-        link = self.store.read(lambda connection: links.find(connection, token, "centre", self.clock.now()))
+        link = self.store.read(lambda connection: links.find(connection, token, "centre", self.clock.now(), tenant))
         if link.sid is None:
             raise Unproven(NOT_VALID, clause="rights.proof")
         sid = link.sid
@@ -164,16 +167,19 @@ class Requests:
 
         return self.store.write(Write(body=body, lane=Lane.RIGHTS))
 
-    def session(self, cookie: str) -> Session:
+    def session(self, cookie: str, tenant: str | None = None) -> Session:
         """The session behind a cookie; ``Unproven`` if there is none, it ended, or the person is gone.
 
-        Notes once a minute that it is in use.
+        ``tenant`` is given wherever the cookie comes from outside: another tenant's session opens nothing. Notes
+        once a minute that it is in use.
         """
         now, digest = self.clock.now(), cookie_hash(cookie)
 
         def fn(connection: Connection) -> Session | None:
             session = person_sessions.find(connection, digest, now)
-            if session is None or not self.vault.exists(connection, session.tenant, session.sid):
+            if session is None or tenant not in (None, session.tenant):
+                return None
+            if not self.vault.exists(connection, session.tenant, session.sid):
                 return None
             return session
 

@@ -8,6 +8,7 @@ nothing. Clause: ``retain.while-used``. Mechanism: ``activity.signed``. ``troth.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -124,17 +125,24 @@ def reportable(policy: CompiledPolicy) -> frozenset[str]:
 
 
 class Activities:
-    """Takes reports of use. ``audience`` is the address that products reach this system under."""
+    """Takes reports of use. ``audiences`` are the addresses that each tenant's products reach this system under."""
 
     def __init__(
-        self, store: Store, vault: Vault, versions: Versions, products: Products, clock: Clock, *, audience: str
+        self,
+        store: Store,
+        vault: Vault,
+        versions: Versions,
+        products: Products,
+        clock: Clock,
+        *,
+        audiences: Mapping[str, str],
     ) -> None:
         self.store = store
         self.vault = vault
         self.versions = versions
         self.products = products
         self.clock = clock
-        self.audience = audience
+        self.audiences = audiences
 
     def report(self, product: Product, token: str) -> Reported:
         """Take a batch of this product's; durable, with an entry for each use, when this returns.
@@ -169,7 +177,7 @@ class Activities:
             batch, content, signature = signed.read(token, PREFIX, Batch, MOST_TOKEN)
         except ValueError:
             raise refused() from None
-        if key is None or batch.product != product.id.hex() or batch.audience != self.audience:
+        if key is None or batch.product != product.id.hex() or batch.audience != self.audiences.get(product.tenant):
             raise refused()
         if not signed.signed_by(key.public, signature, content) or not batch.timely(self.clock.now()):
             raise refused()

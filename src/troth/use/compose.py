@@ -87,6 +87,12 @@ class Composer:
         self.sender = sendable(sender)
         self.languages = languages
 
+    def at(self, url: str) -> Composer:
+        """The same composer, whose links begin with ``url`` ("": with its own)."""
+        if not url or url == self.base_url:
+            return self
+        return Composer(self.words, base_url=url, sender=self.sender, languages=self.languages)
+
     def link(self, path: str) -> str:
         """A link of ours. ``Invalid`` for anything that would lead elsewhere (clause ``links.leaving``)."""
         url = path if path.startswith(f"{self.base_url}/") else f"{self.base_url}{path}"

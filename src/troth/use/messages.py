@@ -90,7 +90,9 @@ class Messages:
         transport: Transport,
         *,
         paths: Mapping[str, str] = PATHS,
+        urls: Mapping[str, str] | None = None,
     ) -> None:
+        """``urls`` are where each tenant's links begin; where they are given, nothing goes out for anybody else."""
         self.store = store
         self.vault = vault
         self.gate = gate
@@ -98,6 +100,7 @@ class Messages:
         self.composer = composer
         self.transport = transport
         self.paths = paths
+        self.urls = urls
         self._lock = threading.Lock()
         self._in_hand: set[bytes] = set()
 
@@ -152,7 +155,7 @@ class Messages:
 
     def _write(self, row: Row) -> Letter:
         """Ask whether it may be sent, open what it needs, and make it; ``_Refusal`` where it may not or cannot."""
-        policy = self.versions.current()
+        policy, url = self.versions.current(row["tenant"]), self._url(row["tenant"])
         template = policy.templates.get(row["template"])
         if template is None or template.purpose != row["purpose"] or template.channel != "email":
             raise _Refusal(UNDECLARED, "no clause declares this message")
@@ -169,7 +172,7 @@ class Messages:
                 {**{name: str(value) for name, value in fields.items()}, **variables},
                 f"/unsubscribe/{token}" if token else None,
             )
-            envelope = self.composer.compose(
+            envelope = self.composer.at(url).compose(
                 policy, template, to, mid=row["id"], now_ms=self.store.clock.now(), checkpoint=self._checkpoint()
             )
             return Letter(envelope, template, self._said(template, language), generation, token)
@@ -181,6 +184,14 @@ class Messages:
             raise _Refusal(fault.clause or template.clause, fault.detail) from fault
         except KeyError as missing:
             raise _Refusal(template.clause, "its words or a value they need are missing") from missing
+
+    def _url(self, tenant: str) -> str:
+        """Where the links of this tenant's letters begin, "" for the system's own address."""
+        if self.urls is None:
+            return ""
+        if tenant not in self.urls:
+            raise _Refusal(UNDECLARED, "no such tenant is configured")  # never in the name of somebody else
+        return self.urls[tenant]
 
     def _variables(self, row: Row) -> dict[str, str]:
         """What the queue sealed: texts, and the token of the link to click."""

@@ -22,6 +22,7 @@ from troth.store.tables import (
     corrections,
     credentials,
     links,
+    looks,
     messages,
     personal_records,
     restrictions,
@@ -78,6 +79,17 @@ RECORDS = (
     .where(personal_records.c.tenant == bindparam("of_tenant"), personal_records.c.sid == bindparam("of_sid"))
     .order_by(personal_records.c.rid)
 )
+OF_A_PERSON = (
+    personal_records,
+    consent_records,
+    subject_states,
+    links,
+    sessions,
+    credentials,
+    messages,
+    looks,
+    subjects,
+)
 VOID: tuple[Delete, ...] = tuple(
     delete(table).where(table.c.tenant == bindparam("of_tenant"), table.c.sid == bindparam("of_sid"))
     for table in (
@@ -92,6 +104,7 @@ VOID: tuple[Delete, ...] = tuple(
         corrections,
         address_changes,
         activity,
+        looks,
         subjects,
     )
 )

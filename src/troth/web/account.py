@@ -18,13 +18,14 @@ from troth.errors import Invalid, Unproven
 from troth.use.accounts import offered
 from troth.use.closing import closable
 from troth.use.devices import Device, device_of
+from troth.use.looks import Look
 from troth.use.person_sessions import PASSWORD_LIFE_MS, Session
 from troth.web import cookies
 from troth.web.bodies import read_form
-from troth.web.pages import page, see_other, text
-from troth.web.person import COOKIE, LONG_COOKIE, session_of
+from troth.web.pages import Words, page, see_other, text
+from troth.web.person import COOKIE, LONG_COOKIE, session_of, tenant_of
 from troth.web.routes import Group, Limit, Route
-from troth.web.views import FieldError, SessionView
+from troth.web.views import FieldError, LookView, SessionView
 
 if TYPE_CHECKING:
     from troth.web.running import Running
@@ -68,7 +69,7 @@ async def sign_in(request: Request, system: Running) -> Response:
     try:
         await run_in_threadpool(
             lambda: system.accounts.sign_in(
-                system.config.tenant, address, password, cookie, device=device_in(request), was=was
+                tenant_of(request), address, password, cookie, device=device_in(request), was=was
             )
         )
     except Unproven:
@@ -88,6 +89,7 @@ async def account(
     session = session_of(request)
     since, has_account, found = await run_in_threadpool(look, system, session)
     outlook = await run_in_threadpool(system.closing.outlook, session.tenant, session.sid)
+    looked = await run_in_threadpool(system.looks.of_person, session.tenant, session.sid)
     views = [
         SessionView(
             place=each.place,
@@ -113,7 +115,18 @@ async def account(
         has_account=has_account,
         ask_old=session.method != "link",
         sessions=views,
+        looks=looks_of(request, looked),
     )
+
+
+def looks_of(request: Request, found: Sequence[Look]) -> list[LookView]:
+    """Who of staff looked, newest first."""
+    visit = request.state.visit
+    words = Words(visit.pages.catalogue, visit.language)
+    return [
+        LookView(look.at_ms, look.role, words.named("purpose", look.purpose), look.reason or "")
+        for look in reversed(found)
+    ]
 
 
 def look(system: Running, session: Session) -> tuple[int | None, bool, list[tuple[Session, Device | None]]]:

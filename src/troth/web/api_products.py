@@ -17,6 +17,7 @@ from troth.errors import Forbidden, Unproven
 from troth.use.activity import MOST_TOKEN, Reported, Signed
 from troth.use.products import MOST_REFERENCE, REFERENCE_PATTERN, Asked, Decided, Product, Registered
 from troth.web.bodies import json_answer, read_json
+from troth.web.person import tenant_of
 from troth.web.routes import Caller, Group, Route, Schema
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ async def product(request: Request, system: Running, detail: str) -> Caller:
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key:
         raise Unproven("send the product's key as Authorization: Bearer …")
-    found = await run_in_threadpool(system.products.prove, key.strip())
+    found = await run_in_threadpool(system.products.prove, key.strip(), tenant_of(request))
     if detail and detail not in found.scopes:
         raise Forbidden("this product's key does not cover this")
     request.state.product = found

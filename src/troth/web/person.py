@@ -44,10 +44,16 @@ async def find(request: Request, system: Running) -> Session | None:
         if cookie is None:
             continue
         try:
-            return await run_in_threadpool(system.requests.session, cookie)
+            return await run_in_threadpool(system.requests.session, cookie, tenant_of(request))
         except Unproven:
             continue
     return None
+
+
+def tenant_of(request: Request) -> str:
+    """Whose people come to the host that this request came to."""
+    tenant: str = request.state.visit.place.tenant
+    return tenant
 
 
 def session_of(request: Request) -> Session:
@@ -72,7 +78,7 @@ async def end_of(request: Request, system: Running, response: Response, *, but: 
             continue
         if name == LONG_COOKIE and but is not None:
             try:
-                if (await run_in_threadpool(system.requests.session, cookie)).sid == but:
+                if (await run_in_threadpool(system.requests.session, cookie, tenant_of(request))).sid == but:
                     continue
             except Unproven:
                 pass

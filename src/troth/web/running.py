@@ -15,6 +15,7 @@ from troth.collect.confirm import Confirmation
 from troth.collect.importing.carrying import Importing
 from troth.collect.importing.undoing import Undoing
 from troth.collect.intake import Intake
+from troth.collect.surfaces import check_tenants
 from troth.config import Config
 from troth.errors import Conflict, StartRefused, TrothError
 from troth.evidence.clauses import Board
@@ -22,6 +23,7 @@ from troth.evidence.mine import Receipts
 from troth.evidence.receipts import fingerprint
 from troth.evidence.tiles import PublishedLog
 from troth.notice.consents import Consents
+from troth.notice.controllers import controllers
 from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy
 from troth.rights.access import Access
@@ -51,6 +53,7 @@ from troth.use.compose import Composer
 from troth.use.disclosures import Disclosures
 from troth.use.gate import Gate
 from troth.use.handover_keys import HandoverKeys
+from troth.use.looks import Looks
 from troth.use.messages import Messages
 from troth.use.operators import Operators
 from troth.use.passkeys import Passkeys
@@ -64,8 +67,10 @@ from troth.vault.repair import Repair
 from troth.web import account, account_data, api, api_products, handover, privacy, public, published, restriction
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
+from troth.web.console import people
 from troth.web.console import requests as console_requests
 from troth.web.console import rooms as console
+from troth.web.console.guard import Desk
 from troth.web.inspecting import Inspector
 from troth.web.routes import Group
 from troth.world import Clock, Randomness, SystemClock, SystemRandomness
@@ -85,7 +90,9 @@ GROUPS: tuple[Group[Running], ...] = (
     api.GROUP,
     api_products.GROUP,
     console_requests.GROUP,
+    people.GROUP,
 )
+CARDS = (*console.OWN_CARDS, console_requests.CARD, *people.CARDS)
 ACTS: tuple[Act, ...] = ()  # what needs a second operator; whoever brings such an act adds it here
 OWED_JOBS = (GUARD_JOB, RESTRICT_GUARD_JOB, ERASE_JOB, CLASSES_JOB, RECTIFIED_JOB, ADDRESS_JOB)
 """What a crash left owing is done first."""
@@ -130,7 +137,7 @@ class Running:
         """Make every part, each with what it needs and nothing more."""
         store, vault, clock, chance = self.store, self.vault, self.clock, self.randomness
         self.catalogue = read_catalogue()
-        self.versions = Versions(store, clock)
+        self.versions = Versions(store, clock, controllers(self.config))
         self.consents = Consents(vault)
         self.intake = Intake(store, vault, self.versions, self.consents, chance)
         self.confirmation = Confirmation(store, vault, self.versions, self.consents, clock)
@@ -142,7 +149,9 @@ class Running:
             sender=mail.sender or "no-reply@localhost.localdomain",
         )
         transport = SmtpTransport(mail, folder=self.config.folder, demonstration=self.config.demonstration)
-        self.messages = Messages(store, vault, self.gate, self.versions, composer, transport)
+        urls = {name: self.config.url_of(name) for name in (self.config.tenant, *self.config.tenants)}
+        letters = {**urls, "": self.config.url}  # a certificate of an earlier version says no tenant
+        self.messages = Messages(store, vault, self.gate, self.versions, composer, transport, urls=letters)
         self.requests = Requests(store, vault, self.versions, clock, chance)
         self.rectification = Rectification(store, vault, self.versions, self.requests)
         self.addresses = Addresses(self.rectification, chance)
@@ -168,28 +177,33 @@ class Running:
         self.disclosures = Disclosures(store, self.gate, self.versions)
         self.products = Products(store, vault, self.versions, self.gate)
         self.handover_keys = HandoverKeys(store)
-        self.handovers = Handovers(
-            store, vault, self.products, clock, chance, tenant=self.config.tenant, audience=self.config.url
-        )
-        self.activities = Activities(store, vault, self.versions, self.products, clock, audience=self.config.url)
-        self.operators = Operators(store, tenant=self.config.tenant)
+        self.activities = Activities(store, vault, self.versions, self.products, clock, audiences=urls)
+        self.handovers = Handovers(store, vault, self.products, clock, chance, audiences=urls)
         box = Box(vault.secret("operators"), chance)
-        passkeys = Passkeys(self.config.url, log_name(self.config), box, clock, chance)
         passwords = Passwords(Breached(self.config.folder))
-        self.sign_in = SignIn(self.operators, box, passkeys, passwords)
+        self.desks = {tenant: self._desk(tenant, url, box, passwords) for tenant, url in urls.items()}
+        own = self.desks[self.config.tenant]
+        self.operators, self.sign_in, self.approvals = own.operators, own.sign_in, own.approvals
+        self.looks = Looks(store, vault, self.versions, self.consents, self.gate)
         self.accounts = Accounts(store, vault, self.versions, passwords)
-        self.approvals = Approvals(store, {act.name: act for act in ACTS})
         self.repair = Repair(store, vault.keyring)
-        cards = (*console.OWN_CARDS, console_requests.CARD)
-        staff: Group[Any] = console.group(cards)  # knows of a system only what staff need
+        staff: Group[Any] = console.group(CARDS)  # knows of a system only what staff need
         self.shell = build(self, [*GROUPS, staff], catalogue=self.catalogue)
         self.inspector = Inspector(self, lambda: self.shell)
+
+    def _desk(self, tenant: str, url: str, box: Box, passwords: Passwords) -> Desk:
+        """What this tenant's staff work with."""
+        operators = Operators(self.store, tenant=tenant)
+        passkeys = Passkeys(url, host_of(url), box, self.clock, self.randomness)
+        approvals = Approvals(self.store, {act.name: act for act in ACTS}, tenant=tenant)
+        return Desk(operators, SignIn(operators, box, passkeys, passwords), approvals)
 
     def _make_ready(self) -> None:
         """What must be done before the port opens: repair, resolve, publish."""
         self.versions.load()
         self.store.policy_version = lambda: self._version_now()
         self.publish_configured()
+        check_tenants(self.policy, self.config)
         self.repair.require_keys()
         self.repair.run()
         self.addresses.mend_all()
@@ -269,6 +283,10 @@ class Running:
 
     # --- what the web shell asks ---
 
+    def desk(self, tenant: str) -> Desk:
+        """The desk of this tenant's staff."""
+        return self.desks[tenant]
+
     @property
     def policy(self) -> CompiledPolicy:
         """The version in force now; before the first takes effect, the one that will."""
@@ -308,7 +326,12 @@ class Running:
 
 def log_name(config: Config) -> str:
     """The ledger's name in its checkpoints: the host people reach it under."""
-    return config.url.split("://", 1)[-1]
+    return host_of(config.url)
+
+
+def host_of(url: str) -> str:
+    """A URL's host, with its port."""
+    return url.split("://", 1)[-1]
 
 
 def start(

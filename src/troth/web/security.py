@@ -129,7 +129,8 @@ def check_origin(request: Request, config: Config) -> None:
     origin = request.headers.get("origin")
     if origin is None:
         return
-    ours = {origin_of(config.url), origin_of(f"{request.scope['scheme']}://{request.headers.get('host', '')}")}
+    place = config.place(request.headers.get("host", ""))
+    ours = {origin_of(place.url), origin_of(f"{request.scope['scheme']}://{request.headers.get('host', '')}")}
     if origin_of(origin) not in ours - {""}:
         raise CrossSite("this form was sent from another site: open our page and send it from there")
 

@@ -168,6 +168,16 @@ class ConsentLine:
 
 
 @dataclass(frozen=True)
+class LookView:
+    """One time that somebody of staff looked at the person's data; ``reason`` is "" where it is not kept any more."""
+
+    at_ms: int
+    role: str
+    purpose: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class PersonView:
     """A person's own centre."""
 
@@ -181,6 +191,7 @@ class PersonView:
     waiting: str = ""  # a new address that waits for its proof
     corrections: Sequence[CorrectedView] = ()
     activity: Sequence[UsedView] = ()
+    looks: Sequence[LookView] = ()
 
 
 @dataclass(frozen=True)

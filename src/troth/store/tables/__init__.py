@@ -12,6 +12,7 @@ from troth.store.tables.entrances import approvals, credentials, operators, pass
 from troth.store.tables.keys import buckets, data_keys, day_keys, epochs, guards, heads, secrets, tags
 from troth.store.tables.ledger import ledger, read_blocks, tree
 from troth.store.tables.letters import links, messages
+from troth.store.tables.looks import looks
 from troth.store.tables.parties import products, recipients
 from troth.store.tables.people import (
     consent_records,
@@ -51,6 +52,7 @@ __all__ = [
     "keys",
     "ledger",
     "links",
+    "looks",
     "messages",
     "operators",
     "passkeys",

@@ -27,6 +27,7 @@ from troth.web.console.guard import ConsoleSystem, caller_of
 from troth.web.console.rooms import fragment, id_in
 from troth.web.console.views import HomeCard
 from troth.web.pages import page, see_other, text
+from troth.web.person import tenant_of
 from troth.web.public import words_of
 from troth.web.routes import Group, Route
 from troth.web.views import Choice, FieldError
@@ -52,7 +53,7 @@ async def listing(
     request: Request, system: Running, errors: Sequence[FieldError] = (), status: int = 200, form: Form | None = None
 ) -> Response:
     """The page of the register, with the form that records another request."""
-    tenant = system.config.tenant
+    tenant = tenant_of(request)
     waiting = await run_in_threadpool(system.procedures.waiting, tenant)
     ended = await run_in_threadpool(system.procedures.ended, tenant)
     return page(
@@ -78,10 +79,10 @@ async def record(request: Request, system: Running) -> Response:
     form = await read_form(request)
     try:
         received = noon(form.one("received"), system.clock.now())
-        sid = await run_in_threadpool(found, system, form.one("email"))
+        sid = await run_in_threadpool(found, system, tenant_of(request), form.one("email"))
         step = await run_in_threadpool(
             lambda: system.procedures.record(
-                system.config.tenant,
+                tenant_of(request),
                 cast("RightKind", form.one("kind")),
                 received,
                 road=form.one("road"),
@@ -105,7 +106,7 @@ async def showing(
     request: Request, system: Running, errors: Sequence[FieldError] = (), status: int = 200, done: str = ""
 ) -> Response:
     """The page of one request."""
-    case = await run_in_threadpool(system.procedures.get, system.config.tenant, id_in(request))
+    case = await run_in_threadpool(system.procedures.get, tenant_of(request), id_in(request))
     now, words = system.clock.now(), words_of(request)
     return page(
         request,
@@ -130,10 +131,10 @@ async def prove(request: Request, system: Running) -> Response:
     form, rid = await read_form(request), id_in(request)
 
     def act() -> Step:
-        sid = found(system, form.one("email"))
+        sid = found(system, tenant_of(request), form.one("email"))
         if sid is None:
             raise Invalid("nobody is held under this address", gaps=("/email: unknown",))
-        return system.procedures.prove(system.config.tenant, rid, sid, form.one("how"), actor=caller_of(request).actor)
+        return system.procedures.prove(tenant_of(request), rid, sid, form.one("how"), actor=caller_of(request).actor)
 
     return await step(request, system, act)
 
@@ -145,7 +146,7 @@ async def extend(request: Request, system: Running) -> Response:
         request,
         system,
         lambda: system.procedures.extend(
-            system.config.tenant,
+            tenant_of(request),
             rid,
             form.one("reason"),
             actor=caller_of(request).actor,
@@ -162,7 +163,7 @@ async def refuse(request: Request, system: Running) -> Response:
         request,
         system,
         lambda: system.procedures.refuse(
-            system.config.tenant,
+            tenant_of(request),
             rid,
             form.one("reason"),
             actor=caller_of(request).actor,
@@ -179,7 +180,7 @@ async def fulfil(request: Request, system: Running) -> Response:
         request,
         system,
         lambda: system.procedures.fulfil(
-            system.config.tenant,
+            tenant_of(request),
             rid,
             actor=caller_of(request).actor,
             ground=form.one("ground"),
@@ -209,9 +210,9 @@ def refused(refusal: Exception) -> str:
     return "requests.not-proven" if isinstance(refusal, Unproven) else "requests.too-late"
 
 
-def found(system: Running, address: str) -> bytes | None:
+def found(system: Running, tenant: str, address: str) -> bytes | None:
     """The person with exactly this address; None where there is none, or no address was given."""
-    return system.vault.find(system.config.tenant, "email", address) if address.strip() else None
+    return system.vault.find(tenant, "email", address) if address.strip() else None
 
 
 def noon(typed: str, now: int) -> int:
@@ -233,7 +234,7 @@ def faults(request: Request, fault: Invalid) -> list[FieldError]:
 async def today(request: Request, system: ConsoleSystem) -> Markup | None:
     """What is late, what is due within ten days, what is open."""
     running = cast("Running", system)
-    waiting: list[Case] = await run_in_threadpool(running.procedures.waiting, running.config.tenant)
+    waiting: list[Case] = await run_in_threadpool(running.procedures.waiting, tenant_of(request))
     now = running.clock.now()
     counts: dict[str, Any] = {
         "open": len(waiting),
