@@ -33,7 +33,6 @@ SELECTOR = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z
 HEADER = re.compile(rb"([!-9;-~]+)[ \t]*:((?:[^\r]|\r(?!\n)|\r\n[ \t])*)\r\n")
 RUNS = re.compile(rb"[ \t]+")
 RSA_BITS = 2048  # a record of 3072 does not fit the answers of many name servers
-LEAST_BITS = 1024
 
 
 class _Key(Protocol):
@@ -163,7 +162,7 @@ def make_keys(folder: Path, name: str) -> tuple[DkimKey, DkimKey]:
 
 
 def read_keys(folder: Path) -> tuple[DkimKey, ...]:
-    """Every key in the folder, by selector; none where there is no folder. ``StartRefused`` for one that cannot be used."""
+    """Every key in the folder, by selector; none where there is no folder. ``StartRefused`` for one of no use."""
     return tuple(read_key(file) for file in sorted(folder.glob("*.pem")))
 
 
@@ -186,7 +185,7 @@ def read_key(file: Path) -> DkimKey:
     if isinstance(key, Ed25519PrivateKey):
         public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         return DkimKey(file.stem, "ed25519-sha256", public, _Ed25519(key))
-    if isinstance(key, RSAPrivateKey) and key.key_size >= LEAST_BITS:
+    if isinstance(key, RSAPrivateKey) and key.key_size >= RSA_BITS:
         public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return DkimKey(file.stem, "rsa-sha256", public, _Rsa(key))
-    raise StartRefused(f"{file} is no key that mail is signed with: Ed25519, or RSA of at least {LEAST_BITS} bits")
+    raise StartRefused(f"{file} is no key that mail is signed with: Ed25519, or RSA of at least {RSA_BITS} bits")
