@@ -29,6 +29,10 @@ class Mail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     username: str = ""
     password_file: str = ""
     ca_file: str = ""
+    connections: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4  # to the relay, each on a thread of its own
+    per_minute: dict[str, int] = {}  # at most so many messages a minute to a domain; "*": to any other
+    dkim: str = "dkim"  # the folder of the keys that mail is signed with, one file a selector
+    bounces: str = ""  # an address here; "+" and a token are put into it, and what cannot be delivered returns to it
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,6 +11,7 @@ Sources: RFC 5322, RFC 2369, RFC 2919, RFC 3834, RFC 8058, 15 USC 7704.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
@@ -181,6 +182,13 @@ class Composer:
         data = self.sign(whole, body, now_ms) + whole + b"\r\n" + body
         return Envelope(self.bounces(mid) if self.bounces else self.sender, recipient, data)
 
+    def digest(
+        self, policy: CompiledPolicy, template: Template, language: str, said: Said | None = None, said_id: str = ""
+    ) -> str:
+        """SHA-256 of the words before anybody's values: evidence of what was said, without whom it was said to."""
+        known = language if self.languages is None or language in self.languages else policy.language
+        return self._letterhead(policy, template, known, said, said_id).digest
+
     # --- what is the same in every letter of a template ---
 
     def _letterhead(
@@ -226,6 +234,7 @@ class Composer:
             rest,
             self.said("mail.greeting.name", language),
             self.said("mail.greeting.nobody", language),
+            hashlib.sha256("\n".join((own.subject, own.text, own.html or "")).encode()).hexdigest(),
         )
 
     # --- what is each person's own ---
@@ -273,6 +282,7 @@ class Letterhead:
     rest: bytes
     greeting: str
     greeting_nobody: str
+    digest: str
 
 
 @lru_cache(maxsize=4)

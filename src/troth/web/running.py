@@ -40,13 +40,18 @@ from troth.use.approvals import Act, Approvals
 from troth.use.breached import Breached
 from troth.use.compose import Composer
 from troth.use.disclosures import Disclosures
+from troth.use.dkim import Dkim, read_keys
+from troth.use.domains import Domains
+from troth.use.flight import Flight
 from troth.use.gate import Gate
 from troth.use.handover_keys import HandoverKeys
+from troth.use.letters import Letters
 from troth.use.messages import Messages
 from troth.use.operators import Operators
 from troth.use.passkeys import Passkeys
 from troth.use.passwords import Passwords
 from troth.use.products import Products
+from troth.use.sender import Sender
 from troth.use.sign_in import SignIn
 from troth.use.transport import SmtpTransport
 from troth.vault import open_vault
@@ -63,7 +68,6 @@ from troth.world import Clock, Randomness, SystemClock, SystemRandomness
 log = logging.getLogger("troth")
 
 CHECKPOINT = select(tree.c.checkpoint)
-MESSAGE_JOB = "message.send"
 GROUPS: tuple[Group[Running], ...] = (
     public.GROUP,
     published.GROUP,
@@ -88,6 +92,19 @@ class LogFacts:
     key: str
     fingerprint: str
     size: int
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What works in the background."""
+
+    jobs: Worker
+    sender: Sender
+
+    def close(self) -> None:
+        """End what is in hand, then stop: first the sending, whose outcomes are still to be written."""
+        self.sender.close()
+        self.jobs.close()
 
 
 class Running:
@@ -120,17 +137,11 @@ class Running:
         self.intake = Intake(store, vault, self.versions, self.consents, chance)
         self.confirmation = Confirmation(store, vault, self.versions, self.consents, clock)
         self.gate = Gate(store, vault, self.versions)
-        mail = self.config.mail
-        composer = Composer(
-            self.catalogue.words,
-            base_url=self.config.url,
-            sender=mail.sender or "no-reply@localhost.localdomain",
-        )
-        transport = SmtpTransport(mail, folder=self.config.folder, demonstration=self.config.demonstration)
-        self.messages = Messages(store, vault, self.gate, self.versions, composer, transport)
+        self.flight = Flight(store)
+        self._compose_mail()
         self.requests = Requests(store, vault, self.versions, clock, chance)
         self.access = Access(store, vault, self.versions, self.consents, self.requests)
-        self.objections = Objections(store, vault, self.versions, self.consents, clock, chance)
+        self.objections = Objections(store, vault, self.versions, self.consents, clock, chance, self.flight)
         self.erasures = Erasures(store, vault, self.versions, clock, chance)
         self.importing = Importing(store, vault, self.versions, self.consents, chance, self._objected_there)
         self.undoing = Undoing(store, vault, self.versions, self.consents, self._erase_brought)
@@ -153,6 +164,18 @@ class Running:
         staff: Group[Any] = console.group()  # knows of a system only what staff need
         self.shell = build(self, [*GROUPS, staff], catalogue=self.catalogue)
         self.inspector = Inspector(self, lambda: self.shell)
+
+    def _compose_mail(self) -> None:
+        """Everything that letters need: words, signatures, the relay."""
+        mail = self.config.mail
+        sender = mail.sender or "no-reply@localhost.localdomain"
+        signer = Dkim(sender.rpartition("@")[2], read_keys(self.config.path(mail.dkim)))
+        self.composer = Composer(self.catalogue.words, base_url=self.config.url, sender=sender, sign=signer.sign)
+        self.letters = Letters(
+            self.store, self.vault, self.gate, self.versions, self.composer, domains=Domains(mail.per_minute)
+        )
+        self.transport = SmtpTransport(mail, folder=self.config.folder, demonstration=self.config.demonstration)
+        self.messages = Messages(self.store, self.vault, self.versions, self.letters, self.flight)
 
     def _make_ready(self) -> None:
         """What must be done before the port opens: repair, resolve, publish."""
@@ -190,7 +213,6 @@ class Running:
     def registry(self) -> Registry:
         """Which handler does which durable job."""
         registry = Registry()
-        registry.on(MESSAGE_JOB, self.messages.send)
         registry.on(LINK_JOB, self.requests.send_link)
         registry.on(ERASE_JOB, self.erasures.job)
         registry.on(GUARD_JOB, self.objections.redo_guard)
@@ -221,13 +243,16 @@ class Running:
         """Do what is due now, on this thread: for tests and commands that have no worker. How many jobs were begun."""
         begun = 0
         registry = self.registry()
-        while begun < most and (done := durable.run_due(self.store, registry)):
+        while begun < most and (done := durable.run_due(self.store, registry) + self.messages.send_due(self.transport)):
             begun += done
         return begun
 
-    def start_worker(self) -> Worker:
-        """A thread that does jobs as they come due."""
-        return Worker(self.store, self.registry())
+    def start_worker(self) -> Workers:
+        """Threads that do jobs and send messages as they come due."""
+        return Workers(
+            Worker(self.store, self.registry()),
+            Sender(self.messages, self.transport, connections=self.config.mail.connections),
+        )
 
     # --- what the web shell asks ---
 
