@@ -50,6 +50,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls_certificate: str = ""
     tls_key: str = ""
     tenant: str = "main"
+    words: str = "words"  # a folder of <language>.toml with texts that are said instead of ours
     demonstration: bool = False  # says so on every page; mail goes to loopback only
     trusted_proxies: tuple[str, ...] = ()
     mail: Mail = Mail()

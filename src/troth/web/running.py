@@ -45,7 +45,7 @@ from troth.use.domains import Domains
 from troth.use.flight import Flight
 from troth.use.gate import Gate
 from troth.use.handover_keys import HandoverKeys
-from troth.use.letters import Letters
+from troth.use.letters import UNDECLARED, Letters
 from troth.use.messages import Messages
 from troth.use.operators import Operators
 from troth.use.passkeys import Passkeys
@@ -63,6 +63,7 @@ from troth.web.catalogue import read_catalogue
 from troth.web.console import rooms as console
 from troth.web.inspecting import Inspector
 from troth.web.routes import Group
+from troth.web.wording import check_words
 from troth.world import Clock, Randomness, SystemClock, SystemRandomness
 
 log = logging.getLogger("troth")
@@ -131,7 +132,7 @@ class Running:
     def _compose(self) -> None:
         """Make every part, each with what it needs and nothing more."""
         store, vault, clock, chance = self.store, self.vault, self.clock, self.randomness
-        self.catalogue = read_catalogue()
+        self.catalogue = read_catalogue(self.config.path(self.config.words))
         self.versions = Versions(store, clock)
         self.consents = Consents(vault)
         self.intake = Intake(store, vault, self.versions, self.consents, chance)
@@ -182,11 +183,21 @@ class Running:
         self.versions.load()
         self.store.policy_version = lambda: self._version_now()
         self.publish_configured()
+        self._check_words()
         self.repair.require_keys()
         self.repair.run()
         self.repair.hasten((GUARD_JOB, ERASE_JOB, CLASSES_JOB))  # what a crash left owing is done first
         self.messages.resolve()
         self.disclosures.resolve()
+
+    def _check_words(self) -> None:
+        """``StartRefused`` where a declared message has words that it must not be sent with."""
+        folder = self.config.path(self.config.words)
+        wrong = check_words(self.composer, self.versions.current(), self.catalogue.languages, [folder])
+        if wrong:
+            raise StartRefused(
+                "the words of a message do not compile", clause=UNDECLARED, gaps=tuple(each.render() for each in wrong)
+            )
 
     def _version_now(self) -> str:
         policy = self.versions.in_force(self.versions.now())
