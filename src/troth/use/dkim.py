@@ -13,6 +13,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 SIGNED = (
-    *("from", "to", "cc", "subject", "date", "message-id", "reply-to", "mime-version", "content-type"),
-    *("content-transfer-encoding", "auto-submitted", "in-reply-to", "references"),
-    *("list-id", "list-unsubscribe", "list-unsubscribe-post"),
+    *(b"from", b"to", b"cc", b"subject", b"date", b"message-id", b"reply-to", b"mime-version", b"content-type"),
+    *(b"content-transfer-encoding", b"auto-submitted", b"in-reply-to", b"references"),
+    *(b"list-id", b"list-unsubscribe", b"list-unsubscribe-post"),
 )
 """What is signed where it stands; each is named once more, so that none can be added."""
 SELECTOR = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*")
-HEADER = re.compile(rb"([!-9;-~]+)[ \t]*:((?:[^\r]|\r(?!\n)|\r\n[ \t])*)\r\n")
+FOLD = re.compile(rb"\r\n([ \t])")
 RUNS = re.compile(rb"[ \t]+")
 RSA_BITS = 2048  # a record of 3072 does not fit the answers of many name servers
 
@@ -118,22 +119,29 @@ def relaxed_body(body: bytes) -> bytes:
 
 def _relaxed(value: bytes) -> bytes:
     """A header's value by RFC 6376 3.4.2: unfolded, runs of white space as one, none at either end."""
-    return RUNS.sub(b" ", value.replace(b"\r\n", b"")).strip(b" ")
+    value = value.replace(b"\r\n", b"")
+    if b"  " in value or b"\t" in value:
+        value = RUNS.sub(b" ", value)
+    return value.strip(b" ")
 
 
 def _covered(headers: bytes) -> tuple[bytes, bytes]:
     """The names for ``h=``, folded, and the canonical headers that they stand for, in that order."""
-    standing: dict[str, list[bytes]] = {}
-    for found in HEADER.finditer(headers):
-        standing.setdefault(found[1].decode("ascii", "replace").lower(), []).append(found[2])
-    names: list[str] = []
-    covered: list[bytes] = []
-    for name in SIGNED:
-        values = standing.get(name, [])
-        covered += [name.encode() + b":" + _relaxed(value) + b"\r\n" for value in reversed(values)]
-        names += [name] * (len(values) + 1)
-    lines = [":".join(names[at : at + 5]) for at in range(0, len(names), 5)]
-    return ":\r\n ".join(lines).encode(), b"".join(covered)
+    standing: dict[bytes, list[bytes]] = {}
+    for line in FOLD.sub(rb"\1", headers).split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        standing.setdefault(name.strip().lower(), []).append(value)
+    counts = tuple(len(standing.get(name, ())) for name in SIGNED)
+    covered = [b"%s:%s\r\n" % (name, _relaxed(value)) for name in SIGNED for value in reversed(standing.get(name, ()))]
+    return _names(counts), b"".join(covered)
+
+
+@lru_cache(maxsize=64)
+def _names(counts: tuple[int, ...]) -> bytes:
+    """Each signed name as often as it stands there, and once more."""
+    names = [name for name, count in zip(SIGNED, counts, strict=True) for _ in range(count + 1)]
+    lines = [b":".join(names[at : at + 5]) for at in range(0, len(names), 5)]
+    return b":\r\n ".join(lines)
 
 
 # --- keys ---
