@@ -31,6 +31,10 @@ class Mail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     username: str = ""
     password_file: str = ""
     ca_file: str = ""
+    connections: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4  # to the relay, each on a thread of its own
+    per_minute: dict[str, int] = {}  # at most so many messages a minute to a domain; "*": to any other
+    dkim: str = "dkim"  # the folder of the keys that mail is signed with, one file a selector
+    bounces: str = ""  # an address here; "+" and a token are put into it, and what cannot be delivered returns to it
 
 
 class Party(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,6 +83,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls_certificate: str = ""
     tls_key: str = ""
     tenant: str = "main"
+    words: str = "words"  # a folder of <language>.toml with texts that are said instead of ours
     demonstration: bool = False  # says so on every page; mail goes to loopback only
     trusted_proxies: tuple[str, ...] = ()
     mail: Mail = Mail()

@@ -276,6 +276,10 @@ class Vault:
         """Whether this value is suppressed for exactly this scope (a purpose)."""
         return self.tags.suppressed(tenant, kind, value, scope)
 
+    def spared(self, tenant: str, kind: str, hashed: bytes) -> frozenset[str]:
+        """Every scope (a purpose) for which a value is suppressed; ``hashed`` is the second of ``hashed``'s two."""
+        return self.tags.scopes(tenant, kind, hashed)
+
     def lift(self, ktx: KeyTx, tenant: str, sid: bytes, scope: str) -> bool:
         """Undo a suppression for this person's identifiers, because they ask for it; whether there was one."""
         return self.tags.lift(ktx.connection, tenant, sid, scope)

@@ -67,6 +67,13 @@ PROBE = (
 )
 
 
+SPARED = (
+    "SELECT b.generation, t.scope FROM buckets b"
+    " LEFT JOIN tags t ON t.tenant = ? AND t.kind = ? AND t.tag = ? AND t.state = 'suppressed'"
+    " WHERE b.kind = 'tag' AND b.number = ? AND b.compartment = 'normal'"
+)
+
+
 class Identifier(NamedTuple):
     """An identifier as keyed hashes: the value itself is not needed any more. 16 bytes each."""
 
@@ -81,6 +88,7 @@ class Tags:
     def __init__(self, ring: Keyring) -> None:
         self._ring = ring
         self._probe = ring.database.sql(PROBE)
+        self._spared = ring.database.sql(SPARED)
 
     def identifier(self, tenant: str, kind: str, value: str) -> Identifier:
         """The keyed hashes of a value; ``Invalid`` (without the value) if it has no normal form."""
@@ -100,6 +108,20 @@ class Tags:
         """Whether this value is suppressed for exactly this scope."""
         hashed = inner(self._ring.secret(INDEX), "suppression", tenant, kind, value)
         return self._look(tenant, kind, hashed, "suppressed", scope) is not None
+
+    def scopes(self, tenant: str, kind: str, hashed: bytes) -> frozenset[str]:
+        """Every scope for which the value behind this keyed hash (``Identifier.suppression``) is suppressed."""
+        number = bucket_of(hashed)
+        for _ in range(4):
+            with self._ring.database.connect() as connection:
+                bucket = self._ring.buckets.peek(connection, "tag", number)
+            if bucket is None:
+                return frozenset()  # a bucket is made with its first tag
+            raw = self._ring.database.raw_reader()
+            rows = raw.execute(self._spared, (tenant, kind, permute(bucket.key, hashed), number)).fetchall()
+            if rows and rows[0][0] == bucket.generation:
+                return frozenset(scope for _, scope in rows if scope is not None)
+        raise Busy("the index is being re-keyed: try again")
 
     def owner(self, tenant: str, sid: bytes) -> bytes | None:
         """The other subject who holds a live tag equal to one that this subject has pending."""

@@ -51,14 +51,19 @@ from troth.use.breached import Breached
 from troth.use.closing import Closing
 from troth.use.compose import Composer
 from troth.use.disclosures import Disclosures
+from troth.use.dkim import Dkim, read_keys
+from troth.use.domains import Domains
+from troth.use.flight import Flight
 from troth.use.gate import Gate
 from troth.use.handover_keys import HandoverKeys
+from troth.use.letters import UNDECLARED, Letters
 from troth.use.looks import Looks
 from troth.use.messages import Messages
 from troth.use.operators import Operators
 from troth.use.passkeys import Passkeys
 from troth.use.passwords import Passwords
 from troth.use.products import Products
+from troth.use.sender import Sender
 from troth.use.sign_in import SignIn
 from troth.use.transport import SmtpTransport
 from troth.vault import open_vault
@@ -73,12 +78,12 @@ from troth.web.console import rooms as console
 from troth.web.console.guard import Desk
 from troth.web.inspecting import Inspector
 from troth.web.routes import Group
+from troth.web.wording import check_words
 from troth.world import Clock, Randomness, SystemClock, SystemRandomness
 
 log = logging.getLogger("troth")
 
 CHECKPOINT = select(tree.c.checkpoint)
-MESSAGE_JOB = "message.send"
 GROUPS: tuple[Group[Running], ...] = (
     public.GROUP,
     published.GROUP,
@@ -112,6 +117,19 @@ class LogFacts:
     size: int
 
 
+@dataclass(frozen=True)
+class Workers:
+    """What works in the background."""
+
+    jobs: Worker
+    sender: Sender
+
+    def close(self) -> None:
+        """End what is in hand, then stop: first the sending, whose outcomes are still to be written."""
+        self.sender.close()
+        self.jobs.close()
+
+
 class Running:
     """A running system: its parts by name. ``close`` ends it in the right order."""
 
@@ -136,27 +154,20 @@ class Running:
     def _compose(self) -> None:
         """Make every part, each with what it needs and nothing more."""
         store, vault, clock, chance = self.store, self.vault, self.clock, self.randomness
-        self.catalogue = read_catalogue()
+        self.catalogue = read_catalogue(self.config.path(self.config.words))
         self.versions = Versions(store, clock, controllers(self.config))
         self.consents = Consents(vault)
         self.intake = Intake(store, vault, self.versions, self.consents, chance)
         self.confirmation = Confirmation(store, vault, self.versions, self.consents, clock)
         self.gate = Gate(store, vault, self.versions)
-        mail = self.config.mail
-        composer = Composer(
-            self.catalogue.words,
-            base_url=self.config.url,
-            sender=mail.sender or "no-reply@localhost.localdomain",
-        )
-        transport = SmtpTransport(mail, folder=self.config.folder, demonstration=self.config.demonstration)
         urls = {name: self.config.url_of(name) for name in (self.config.tenant, *self.config.tenants)}
-        letters = {**urls, "": self.config.url}  # a certificate of an earlier version says no tenant
-        self.messages = Messages(store, vault, self.gate, self.versions, composer, transport, urls=letters)
+        self.flight = Flight(store)
+        self._compose_mail({**urls, "": self.config.url})  # a certificate of an earlier version says no tenant
         self.requests = Requests(store, vault, self.versions, clock, chance)
         self.rectification = Rectification(store, vault, self.versions, self.requests)
         self.addresses = Addresses(self.rectification, chance)
         self.access = Access(store, vault, self.versions, self.consents, self.requests, self.addresses)
-        self.objections = Objections(store, vault, self.versions, self.consents, clock, chance)
+        self.objections = Objections(store, vault, self.versions, self.consents, clock, chance, self.flight)
         self.restrictions = Restrictions(store, vault, self.versions, self.requests, chance)
         self.erasures = Erasures(store, vault, self.versions, clock, chance)
         self.procedures = Procedures(
@@ -198,18 +209,41 @@ class Running:
         approvals = Approvals(self.store, {act.name: act for act in ACTS}, tenant=tenant)
         return Desk(operators, SignIn(operators, box, passkeys, passwords), approvals)
 
+    def _compose_mail(self, urls: dict[str, str]) -> None:
+        """Everything that letters need: words, signatures, the relay, where each tenant's links begin."""
+        mail = self.config.mail
+        sender = mail.sender or "no-reply@localhost.localdomain"
+        signer = Dkim(sender.rpartition("@")[2], read_keys(self.config.path(mail.dkim)))
+        self.composer = Composer(self.catalogue.words, base_url=self.config.url, sender=sender, sign=signer.sign)
+        domains = Domains(mail.per_minute)
+        self.letters = Letters(
+            self.store, self.vault, self.gate, self.versions, self.composer, domains=domains, urls=urls
+        )
+        self.transport = SmtpTransport(mail, folder=self.config.folder, demonstration=self.config.demonstration)
+        self.messages = Messages(self.store, self.vault, self.versions, self.letters, self.flight)
+
     def _make_ready(self) -> None:
         """What must be done before the port opens: repair, resolve, publish."""
         self.versions.load()
         self.store.policy_version = lambda: self._version_now()
         self.publish_configured()
         check_tenants(self.policy, self.config)
+        self._check_words()
         self.repair.require_keys()
         self.repair.run()
         self.addresses.mend_all()
         self.repair.hasten(OWED_JOBS)
         self.messages.resolve()
         self.disclosures.resolve()
+
+    def _check_words(self) -> None:
+        """``StartRefused`` where a declared message has words that it must not be sent with."""
+        folder = self.config.path(self.config.words)
+        wrong = check_words(self.composer, self.versions.current(), self.catalogue.languages, [folder])
+        if wrong:
+            raise StartRefused(
+                "the words of a message do not compile", clause=UNDECLARED, gaps=tuple(each.render() for each in wrong)
+            )
 
     def _version_now(self) -> str:
         policy = self.versions.in_force(self.versions.now())
@@ -236,7 +270,6 @@ class Running:
     def registry(self) -> Registry:
         """Which handler does which durable job."""
         registry = Registry()
-        registry.on(MESSAGE_JOB, self.messages.send)
         registry.on(LINK_JOB, self.requests.send_link)
         registry.on(ERASE_JOB, self.erasures.job)
         registry.on(GUARD_JOB, self.objections.redo_guard)
@@ -273,13 +306,16 @@ class Running:
         """Do what is due now, on this thread: for tests and commands that have no worker. How many jobs were begun."""
         begun = 0
         registry = self.registry()
-        while begun < most and (done := durable.run_due(self.store, registry)):
+        while begun < most and (done := durable.run_due(self.store, registry) + self.messages.send_due(self.transport)):
             begun += done
         return begun
 
-    def start_worker(self) -> Worker:
-        """A thread that does jobs as they come due."""
-        return Worker(self.store, self.registry())
+    def start_worker(self) -> Workers:
+        """Threads that do jobs and send messages as they come due."""
+        return Workers(
+            Worker(self.store, self.registry()),
+            Sender(self.messages, self.transport, connections=self.config.mail.connections),
+        )
 
     # --- what the web shell asks ---
 
