@@ -30,7 +30,8 @@ COMMANDS = {
     "verify": ("evidence", "Check the evidence without trusting the database."),
     "subject": ("subject", "Exercise a right for a person: access, object, erase."),
     "request": ("request", "The register of requests: record, prove, extend, refuse, fulfil."),
-    "import": ("moving", "Bring in people, consents or suppressions from a file; take a run back."),
+    "import": ("moving", "Bring in people, consents or suppressions from a file, or a whole system (--all)."),
+    "export": ("whole", "Write a whole system into a folder, to move it or to keep it elsewhere."),
     "bench": ("bench", "Measure, as ratios from one run."),
 }
 

@@ -91,6 +91,11 @@ class Keyring:
             ring.buckets.hold(connection, "day", DAY)
         return ring
 
+    @property
+    def provider(self) -> RootProvider:
+        """The root that all of it hangs from: whoever takes keys from under it asks here."""
+        return self._provider
+
     # --- the system's own secrets ---
 
     def secret(self, name: str) -> bytes:

@@ -48,7 +48,11 @@ class RootProvider(Protocol):
         ...
 
     def open_epoch(self, number: int, wrapped: bytes) -> bytes:
-        """The epoch key (32 bytes) from what ``create_epoch`` gave."""
+        """The epoch key (32 bytes) from what ``create_epoch`` or ``adopt_epoch`` gave."""
+        ...
+
+    def adopt_epoch(self, number: int, key: bytes) -> bytes:
+        """An epoch key that was made under another root (a system that moved in), wrapped as a fresh one is."""
         ...
 
 
@@ -117,7 +121,11 @@ class FileProvider:
 
     def create_epoch(self, number: int) -> bytes:
         """See ``RootProvider``."""
-        return wrap(self._wrapping, self._randomness.bytes(KEY), self._randomness, "epoch", number)
+        return self.adopt_epoch(number, self._randomness.bytes(KEY))
+
+    def adopt_epoch(self, number: int, key: bytes) -> bytes:
+        """See ``RootProvider``."""
+        return wrap(self._wrapping, key, self._randomness, "epoch", number)
 
     def open_epoch(self, number: int, wrapped: bytes) -> bytes:
         """See ``RootProvider``."""
