@@ -19,7 +19,7 @@ import msgspec
 
 from troth.policy.model import CompiledPolicy, ConsentAsk, Grant, State, Stop, Value
 
-SIGNAL: Final = "Sec-GPC"  # Global Privacy Control; only the exact value 1 is the signal
+SIGNAL: Final = "Sec-GPC"  # Global Privacy Control; only the exact value 1 is the signal (consent.signal)
 MOST_QUESTIONS: Final = 6  # 64 values; nobody reads a seventh
 
 
