@@ -23,11 +23,12 @@ from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 from troth.client.website import banner, jar
+from troth.client.website.reports import Hints
 from troth.client.website.weaving import Weaver
 from troth.client.website.wording import preferred
 from troth.policy.choices import NOTHING_CHOSEN, Choice
 from troth.policy.content import VARY, caching, hardening_policy
-from troth.policy.site import Site, from_json, nothing_known
+from troth.policy.site import REPORT, Site, from_json, nothing_known
 
 log = logging.getLogger("troth.website")
 
@@ -77,7 +78,9 @@ class Front:
 
     - ``source``: the site file, read again when it changes; or what gives the site as it is now.
     - ``policy_url``: where the policy stands. ``hashes``: of inline scripts, for level 3 (``troth crawl``).
-    - ``clock`` (seconds, monotonic) and ``chance`` (n bytes) are given in tests.
+    - ``clock`` (seconds since 1970) and ``chance`` (n bytes) are given in tests.
+
+    ``hints`` counts what browsers say they stopped.
     """
 
     def __init__(
@@ -86,13 +89,14 @@ class Front:
         *,
         policy_url: str = "/policy",
         hashes: Iterable[str] = (),
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
         chance: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._source = source
         self.policy_url = policy_url
         self.hardening = hardening_policy(tuple(hashes)) if hashes else ""
         self.stripped: Counter[str] = Counter()
+        self.hints = Hints()
         self._clock, self._chance = clock, chance
         self._site = nothing_known()
         self._stamp: tuple[int, int, int] | None = None
@@ -106,7 +110,7 @@ class Front:
         if callable(self._source):
             return self._source()
         now = self._clock()
-        if now - self._looked >= LOOK_SECONDS:
+        if not 0 <= now - self._looked < LOOK_SECONDS:
             self._looked = now
             self._read(Path(self._source))
         return self._site
@@ -127,6 +131,10 @@ class Front:
         """One request at the front."""
         site = self.site
         return Visit(self, site, asking, read_choice(site, asking))
+
+    def day(self) -> str:
+        """Today, in UTC."""
+        return time.strftime("%Y-%m-%d", time.gmtime(self._clock()))
 
     def mint(self, bits: int) -> str:
         """A random value: base64url without padding."""
@@ -159,6 +167,10 @@ class Visit:
             if method == "POST":
                 return self._take(body)
             return Reply(405, [("allow", "GET, HEAD, POST"), ("content-length", "0")], b"")
+        if path == REPORT and method == "POST":
+            if len(body) <= LARGEST_ANSWER:
+                self.front.hints.take(body, self.asking.host, self.site.version, self.front.day())
+            return Reply(204, [], b"")
         if path == banner.STYLE and method in ("GET", "HEAD"):
             return self._reply(200, "text/css; charset=utf-8", self.front.style, "public, max-age=3600")
         if path == GPC and self.site.signal and self.site.policy and method in ("GET", "HEAD"):
@@ -168,7 +180,7 @@ class Visit:
 
     def mine(self) -> bool:
         """Whether ``own`` will answer: then the body is read first."""
-        return self.asking.path == banner.CHOICES and self.asking.method == "POST"
+        return self.asking.path in (banner.CHOICES, REPORT) and self.asking.method == "POST"
 
     # --- the answers ---
 
