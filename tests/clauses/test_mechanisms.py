@@ -75,6 +75,11 @@ TESTED: dict[str, str] = {
     "operator.sign-in": "tests/use/test_operators.py",
     "product.ask": "tests/use/test_products.py::test_a_declared_use_of_a_registered_account_is_allowed_with_its_entry",
     "evidence.ledger": "tests/evidence/test_store.py",
+    "cookie.consent": "tests/client/test_front.py::test_a_yes_lives_as_long_as_a_no_and_lets_in_what_it_says",
+    "consent.choice": "tests/client/test_front.py::test_a_no_leaves_one_cookie_the_same_for_everybody",
+    "consent.signal": "tests/client/test_front.py::test_the_signal_is_a_no_without_a_question",
+    "embed.registered": "tests/client/test_front.py"
+    "::test_every_choice_has_its_header_and_strict_dynamic_is_never_written",
 }
 
 

@@ -194,9 +194,6 @@ MECHANISMS: Final[dict[str, str]] = {
 #: Mechanisms that later work brings.
 PLANNED: Final[frozenset[str]] = frozenset(
     {
-        "cookie.consent",
-        "consent.signal",
-        "consent.choice",
         "count.visits",
         "intake.age",
         "intake.device",
@@ -217,7 +214,6 @@ PLANNED: Final[frozenset[str]] = frozenset(
         "policy.precedence",
         "role.processor",
         "link.registered",
-        "embed.registered",
     }
 )
 
