@@ -31,6 +31,7 @@ class Definitions:
         self.front = front
         self.clauses = {clause.id: clause for clause in clauses}
         self.surfaces: dict[str, tuple[str, ...]] = {str(s): () for s in front.surfaces}
+        self.modes: dict[str, dict[str, str]] = {}
         self.roles: dict[str, str] = {}
         self.events: dict[str, str] = dict(EVENTS)
         self.categories: dict[str, str] = dict(CATEGORIES)
@@ -158,6 +159,7 @@ class Definitions:
         for name, surface in body.surfaces.items():
             if name in self.surfaces:
                 self.surfaces[str(name)] = tuple(str(h).lower() for h in surface.hosts)
+                self.modes[str(name)] = {"/": str(surface.mode)} | {str(p): str(m) for p, m in surface.paths.items()}
             else:
                 self._unknown_surface(clause, name)
         for name, role in body.roles.items():

@@ -12,8 +12,11 @@ from troth.policy.bodies import (
     Body,
     ChoiceValue,
     CollectBody,
+    ConsentBody,
     CookieBody,
     Defines,
+    EmbedBody,
+    FlagValue,
     Forbids,
     Guard,
     KeepBody,
@@ -77,8 +80,9 @@ def figures(clause: ReadClause) -> tuple[str, ...]:
         for share in permits.share:
             found.append(_share(share))
         found += [_cookie(name, cookie) for name, cookie in permits.cookie.items()]
+        found += [_embed(origin, embed) for origin, embed in permits.embed.items()]
         if permits.consent:
-            found.append(f"asks: {permits.consent.ask}")
+            found.append(_asks(permits.consent))
     elif isinstance(body, Requires):
         found += _requires(body)
     elif isinstance(body, Forbids):
@@ -102,7 +106,7 @@ def _collect(body: CollectBody) -> Iterator[str]:
     for use in body.uses:
         yield _use(use)
     if body.consent:
-        yield f"asks: {body.consent.ask}"
+        yield _asks(body.consent)
 
 
 def _use(use: UseBody) -> str:
@@ -140,7 +144,19 @@ def _cookie(name: str, cookie: CookieBody) -> str:
         value = f"; {cookie.value.random.at_least.count} random bits"
     elif isinstance(cookie.value, ChoiceValue):
         value = "; one of " + ", ".join(cookie.value.choices)
+    elif isinstance(cookie.value, FlagValue):
+        value = "; a yes or no to each question of the site"
     return f"{name}: {cookie.purpose}; {lasts}; {need}; {cookie.party} party{value}"
+
+
+def _embed(origin: str, embed: EmbedBody) -> str:
+    need = "essential" if embed.essential else "only with consent"
+    return f"{embed.title or origin} ({origin}): {embed.purpose}; {', '.join(embed.loads)}; {need}"
+
+
+def _asks(consent: ConsentBody) -> str:
+    lost = f" (without it: no {', no '.join(consent.loses)})" if consent.loses else ""
+    return f"asks: {consent.ask}{lost}"
 
 
 def keep_text(keep: KeepBody | Duration) -> str:

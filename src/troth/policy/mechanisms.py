@@ -84,8 +84,12 @@ def _permits(body: Permits) -> Iterator[str]:
         yield "cookie.declared"
         if not all(cookie.essential for cookie in body.cookie.values()):
             yield "cookie.consent"
+    if body.embed:
+        yield "embed.registered"
+        if not all(embed.essential for embed in body.embed.values()):
+            yield "cookie.consent"
     if body.consent:
-        yield "consent.record"
+        yield "consent.choice" if body.consent.asked == "site" else "consent.record"
 
 
 def _collect(body: CollectBody) -> Iterator[str]:
@@ -93,7 +97,7 @@ def _collect(body: CollectBody) -> Iterator[str]:
     if body.confirm == "double" or (body.consent and body.consent.confirm == "double"):
         yield "intake.double-opt-in"
     if body.consent:
-        yield "consent.record"
+        yield "consent.choice" if body.consent.asked == "site" else "consent.record"
     if any(use.basis == "contract" for use in body.uses) and any(f.identifier for f in body.fields.values()):
         yield "intake.registration"
 

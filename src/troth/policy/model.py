@@ -142,6 +142,8 @@ class ConsentAsk(Value, frozen=True):
     confirm: Literal["double", "single"] = "single"
     lasts: Duration | None = None
     withdraw: str = "/privacy"
+    asked: Literal["form", "site"] = "form"
+    loses: tuple[str, ...] = ()
 
 
 class Point(Value, frozen=True):
@@ -234,7 +236,10 @@ class Right(Value, frozen=True):
 
 
 class CookieRule(Value, frozen=True):
-    """A cookie that may be set. ``value`` is ``random`` (at least ``bits``) or one of ``choices``."""
+    """A cookie that may be set. ``value`` is ``random`` (at least ``bits``) or one of ``choices``.
+
+    ``flag``: its choices are what a browser can have chosen (``policy.choices``); there is at most one such cookie.
+    """
 
     name: str
     clause: str
@@ -245,6 +250,19 @@ class CookieRule(Value, frozen=True):
     value: Literal["random", "choice"] = "random"
     bits: int = 128
     choices: tuple[str, ...] = ()
+    flag: bool = False
+
+
+class Embed(Value, frozen=True):
+    """A place of somebody else's that pages may load from: the origin, and the kinds of thing that may come."""
+
+    origin: str
+    clause: str
+    purpose: str
+    loads: tuple[str, ...]
+    essential: bool = False
+    title: str = ""
+    policy: str = ""
 
 
 class CompiledClause(Value, frozen=True):
@@ -285,7 +303,10 @@ class Example(Value, frozen=True):
 
 
 class CompiledPolicy(Value, frozen=True):
-    """One version of a policy, executable. ``sha256`` is of the source text (and bindings), lower-case hex."""
+    """One version of a policy, executable. ``sha256`` is of the source text (and bindings), lower-case hex.
+
+    ``modes``: surface -> the paths of a site -> ``observe`` or ``enforce``; the longest path that fits counts.
+    """
 
     policy: str
     version: str
@@ -309,6 +330,8 @@ class CompiledPolicy(Value, frozen=True):
     cookies: dict[str, CookieRule]
     nevers: tuple[Never, ...]
     uses: tuple[Use, ...]
+    embeds: tuple[Embed, ...] = ()
+    modes: dict[str, dict[str, str]] = {}
     examples: tuple[Example, ...] = ()
     affiliates: tuple[str, ...] = ()
     personal: frozenset[str] = frozenset()
