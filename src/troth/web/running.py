@@ -16,6 +16,9 @@ from troth.collect.country import open_locations
 from troth.collect.importing.carrying import Importing
 from troth.collect.importing.undoing import Undoing
 from troth.collect.intake import Intake
+from troth.collect.visits.closing import CLOSE_JOB, Closing
+from troth.collect.visits.closing import PERIOD_MS as CLOSE_MS
+from troth.collect.visits.visits import Visits
 from troth.config import Config
 from troth.errors import Conflict, StartRefused, TrothError
 from troth.evidence.clauses import Board
@@ -56,6 +59,7 @@ from troth.vault.repair import Repair
 from troth.web import account, api, api_products, handover, privacy, public, published
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
+from troth.web.collector import Collector
 from troth.web.console import rooms as console
 from troth.web.inspecting import Inspector
 from troth.web.routes import Group
@@ -120,6 +124,9 @@ class Running:
         self.locations = open_locations(self.config.path(self.config.locations)) if self.config.locations else None
         self.consents = Consents(vault)
         self.intake = Intake(store, vault, self.versions, self.consents, chance)
+        tenant = self.config.tenant
+        self.visits = Visits(store, vault, self.versions, self.consents, clock, chance, tenant=tenant)
+        self.closing = Closing(store, vault, self.visits.rules, self.visits.counting.cells, tenant)
         self.confirmation = Confirmation(store, vault, self.versions, self.consents, clock)
         self.gate = Gate(store, vault, self.versions)
         mail = self.config.mail
@@ -154,6 +161,7 @@ class Running:
         self.repair = Repair(store, vault.keyring)
         staff: Group[Any] = console.group()  # knows of a system only what staff need
         self.shell = build(self, [*GROUPS, staff], catalogue=self.catalogue)
+        self.app = Collector(self, self.shell, self.shell.metrics.visit)
         self.inspector = Inspector(self, lambda: self.shell)
 
     def _make_ready(self) -> None:
@@ -164,6 +172,7 @@ class Running:
         self.repair.require_keys()
         self.repair.run()
         self.repair.hasten((GUARD_JOB, ERASE_JOB, CLASSES_JOB))  # what a crash left owing is done first
+        self.closing.run()
         self.messages.resolve()
         self.disclosures.resolve()
 
@@ -199,6 +208,7 @@ class Running:
         registry.on(CLASSES_JOB, self.retention.end_classes)
         registry.every(RETAIN_JOB, PERIOD_MS, self.retention.job)
         registry.every(REPAIR_JOB, REPAIR_MS, self._repair)
+        registry.every(CLOSE_JOB, CLOSE_MS, self.closing.job)
         registry.every(SWEEP_JOB, SWEEP_MS, self._sweep)
         return registry
 
