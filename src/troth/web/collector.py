@@ -184,7 +184,7 @@ class Collector:
             "" if referrer == host else referrer,
             cutting.label(said.get("campaign", "")),
             said.get("event", ""),
-            country_of(self.system.locations, address),
+            country_of(self.system.locations, address) if self.system.locations is not None else "",
             device_of(agent),
         )
         await visits.take(visit)

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from troth.collect.visits.rules import VIEW, Rules
 from troth.policy.decide import decide
@@ -23,6 +25,7 @@ from troth.vault import Vault
 from troth.world import DAY_MS, Randomness
 
 HOUR_MS = 3_600_000
+CHUNK = 64
 MOST_AN_HOUR = 240  # what one visitor's record of an hour holds: who sends more is no person
 MOST_NEW = 2_000  # new values of a dimension a day; what comes beyond is counted under one name
 OTHER = "…"
@@ -32,7 +35,6 @@ FIND_CELL = Text("SELECT id FROM visit_cells WHERE tenant = ? AND surface = ? AN
 ADD_CELL = Text(
     "INSERT INTO visit_cells (tenant, surface, dimension, value) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
-SEEN = Text("SELECT cells FROM visit_seen WHERE day = ? AND who = ?")
 SET_SEEN = Text(
     "INSERT INTO visit_seen (day, who, cells) VALUES (?, ?, ?)"
     " ON CONFLICT (day, who) DO UPDATE SET cells = excluded.cells"
@@ -40,11 +42,6 @@ SET_SEEN = Text(
 ADD_COUNT = Text(
     "INSERT INTO visit_counts (day, cell, views, visitors) VALUES (?, ?, ?, ?) ON CONFLICT (day, cell) DO UPDATE"
     " SET views = visit_counts.views + excluded.views, visitors = visit_counts.visitors + excluded.visitors"
-)
-OPEN = Text(
-    "SELECT s.mode, s.generation, t.canonical, r.ct FROM subjects s JOIN states t ON t.id = s.state_id"
-    " LEFT JOIN personal_records r ON r.tenant = s.tenant AND r.sid = s.sid AND r.rid = ?"
-    " WHERE s.tenant = ? AND s.sid = ?"
 )
 ADD_RECORD = Text(
     "INSERT INTO personal_records (tenant, sid, rid, terms_id, class, schema, anchor_ms, eid, ct)"
@@ -73,6 +70,25 @@ class Visit(NamedTuple):
 
 
 Name = tuple[str, str, str]  # surface, dimension, value
+
+
+@lru_cache(maxsize=CHUNK)
+def seen_by(count: int) -> Text:
+    """The cells of so many visitors of a day: one statement, since each costs two hand-overs of the interpreter."""
+    marks = ", ".join("?" * count)
+    return Text(f"SELECT who, cells FROM visit_seen WHERE day = ? AND who IN ({marks})")  # noqa: S608 - marks only
+
+
+@lru_cache(maxsize=CHUNK)
+def histories(count: int) -> Text:
+    """So many visitors: their mode and state now, and the record of each that is being grown."""
+    marks = ", ".join(["(?, ?)"] * count)
+    return Text(
+        "SELECT q.column1, s.mode, s.generation, t.canonical, r.ct"  # noqa: S608 - marks only
+        f" FROM (VALUES {marks}) q JOIN subjects s ON s.tenant = ? AND s.sid = q.column2"
+        " JOIN states t ON t.id = s.state_id"
+        " LEFT JOIN personal_records r ON r.tenant = s.tenant AND r.sid = s.sid AND r.rid = q.column1"
+    )
 
 
 class Cells:
@@ -113,7 +129,7 @@ class Cells:
 
 
 def names_of(visit: Visit, counted: frozenset[str]) -> Iterable[Name]:
-    """The cells that a visit is counted in. A custom event is in its own cell and in no other."""
+    """The cells that a visit is counted in besides its page's. A custom event is in its own cell and in no other."""
     surface = visit.surface
     if visit.event:
         if "event" in counted:
@@ -121,7 +137,7 @@ def names_of(visit: Visit, counted: frozenset[str]) -> Iterable[Name]:
         return
     yield surface, "all", ""
     yield surface, "hour", f"{visit.at_ms // HOUR_MS % 24:02d}"
-    for dimension in ("page", "referrer", "campaign", "country", "device"):
+    for dimension in ("referrer", "campaign", "country", "device"):
         if dimension in counted:
             yield surface, dimension, getattr(visit, dimension)
 
@@ -139,32 +155,43 @@ class Counting:
     def add_up(self, tx: DataTx, rules: Rules, visits: Sequence[Visit]) -> dict[Name, int]:
         """Count visits in their cells; the cells that were new to us, to be remembered after the commit."""
         found: dict[Name, int] = {}
-        by: dict[tuple[int, bytes], list[Visit]] = {}
+        days: dict[int, dict[bytes, list[Visit]]] = {}
         for visit in visits:
-            by.setdefault((visit.at_ms // DAY_MS, visit.who), []).append(visit)
-        counts: dict[tuple[int, int], list[int]] = {}
-        seen_rows = []
+            days.setdefault(visit.at_ms // DAY_MS, {}).setdefault(visit.who, []).append(visit)
         fields = rules.counted if rules.count is not None else rules.viewed
-        for (day, who), of in by.items():
-            row = SEEN.run(tx.connection, (day, who)).fetchone()
-            before = bytes(row[0]) if row else b""
-            seen = {before[at : at + 4] for at in range(0, len(before), 4)}
-            added = []
-            for visit in of:
-                for name in names_of(visit, fields):
-                    number = self.cells.number(tx, day, name, found)
-                    count = counts.setdefault((day, number), [0, 0])
-                    count[0] += 1
-                    packed = number.to_bytes(4, "big")
-                    if packed not in seen:
-                        seen.add(packed)
-                        added.append(packed)
-                        count[1] += 1
-            if added:
-                seen_rows.append((day, who, before + b"".join(added)))
-        if seen_rows:
-            SET_SEEN.run_many(tx.connection, seen_rows)
-        ADD_COUNT.run_many(tx.connection, [(*place, *count) for place, count in sorted(counts.items())])
+        for day, by in days.items():
+            before = self._seen(tx, day, list(by))
+            views: Counter[bytes] = Counter()
+            visitors: Counter[bytes] = Counter()
+            alike: dict[tuple[Any, ...], list[bytes]] = {}  # visits that differ in their page only
+            rows = []
+            for who, of in by.items():
+                blob = before.get(who, b"")
+                seen = {blob[at : at + 4] for at in range(0, len(blob), 4)}
+                known = len(seen)
+                for visit in of:
+                    kind = (visit.surface, visit.at_ms // HOUR_MS, *visit[5:])
+                    cells = alike.get(kind)
+                    if cells is None:
+                        cells = alike[kind] = [
+                            self.cells.number(tx, day, name, found).to_bytes(4, "big")
+                            for name in names_of(visit, fields)
+                        ]
+                    if not visit.event and "page" in fields:
+                        number = self.cells.number(tx, day, (visit.surface, "page", visit.page), found)
+                        cells = [*cells, number.to_bytes(4, "big")]
+                    views.update(cells)
+                    new = [cell for cell in cells if cell not in seen]
+                    visitors.update(new)
+                    seen.update(new)
+                if len(seen) > known:
+                    rows.append((day, who, b"".join(seen)))
+            if rows:
+                SET_SEEN.run_many(tx.connection, rows)
+            ADD_COUNT.run_many(
+                tx.connection,
+                [(day, int.from_bytes(cell, "big"), views[cell], visitors[cell]) for cell in sorted(views)],
+            )
         if rules.count is not None:
             tx.append(
                 EntryDraft(
@@ -178,6 +205,25 @@ class Counting:
             )
         return found
 
+    def _seen(self, tx: DataTx, day: int, whos: Sequence[bytes]) -> dict[bytes, bytes]:
+        """In which cells these visitors were counted already."""
+        found: dict[bytes, bytes] = {}
+        for first in range(0, len(whos), CHUNK):
+            some = whos[first : first + CHUNK]
+            rows = seen_by(len(some)).run(tx.connection, (day, *some)).fetchall()
+            found.update((bytes(who), bytes(cells)) for who, cells in rows)
+        return found
+
+    def _histories(self, tx: DataTx, wanted: Sequence[tuple[bytes, bytes]]) -> dict[bytes, tuple[Any, ...]]:
+        """What is there of these records (record, visitor): record -> mode, generation, state, ciphertext."""
+        found: dict[bytes, tuple[Any, ...]] = {}
+        for first in range(0, len(wanted), CHUNK):
+            some = wanted[first : first + CHUNK]
+            values = [part for pair in some for part in pair]
+            rows = histories(len(some)).run(tx.connection, (*values, self.tenant)).fetchall()
+            found.update((bytes(row[0]), row[1:]) for row in rows)
+        return found
+
     def write_down(
         self, tx: DataTx, history: History, rules: Rules, visits: Sequence[Visit], terms: Callable[[str], int]
     ) -> int:
@@ -185,32 +231,32 @@ class Counting:
         assert rules.view is not None
         assert rules.ask is not None
         eid = self.chance.bytes(16)
-        by: dict[tuple[bytes, str, int], list[Visit]] = {}
+        by: dict[tuple[bytes, bytes], list[Visit]] = {}
         for visit in visits:
             assert visit.sid is not None
-            by.setdefault((visit.sid, visit.surface, visit.at_ms // HOUR_MS), []).append(visit)
+            rid = record_id(visit.sid, visit.at_ms // HOUR_MS, terms(visit.surface))
+            by.setdefault((rid, visit.sid), []).append(visit)
+        found = self._histories(tx, list(by))
         changed, new, used = [], [], []
         written = 0
-        for (sid, surface, hour), of in by.items():
-            under = terms(surface)
-            rid = record_id(sid, hour, under)
-            row = OPEN.run(tx.connection, (rid, self.tenant, sid)).fetchone()
+        class_ = rules.view.uses[0].keep
+        for (rid, sid), of in by.items():
+            surface, row = of[0].surface, found.get(rid)
             if row is None or row[0] != "live" or not self.agreed(history, rules, surface, row[2]):
                 continue
-            class_ = rules.view.uses[0].keep
             place = (self.tenant, sid, class_, rid)
             held = self.vault.open_row(*place, 1, bytes(row[3]), row[1]) if row[3] is not None else {}
             room = MOST_AN_HOUR - sum(map(len, held.values()))
             for visit in of[: max(room, 0)]:
                 name, text = ("event", f" {visit.event}") if visit.event else ("page", "")
                 if name in rules.viewed:
-                    held.setdefault(name, []).append(f"{clock_of(visit.at_ms)} {visit.page}{text}")
+                    held.setdefault(name, []).append(f"{clock_of(visit.at_ms // 1000)} {visit.page}{text}")
                     written += 1
             if room <= 0 or not held:
                 continue
             sealed = self.vault.seal(*place, "personal_records", 1, held)
             if row[3] is None:
-                new.append((self.tenant, sid, rid, under, class_, of[0].at_ms, eid, sealed))
+                new.append((self.tenant, sid, rid, terms(surface), class_, of[0].at_ms, eid, sealed))
                 used.append((tx.now, self.tenant, sid, tx.now))
             else:
                 changed.append((sealed, eid, self.tenant, sid, rid))
@@ -255,6 +301,7 @@ def record_id(sid: bytes, hour: int, terms: int) -> bytes:
     return hashlib.blake2b(place, key=sid, digest_size=16, person=b"troth.visits").digest()
 
 
-def clock_of(at_ms: int) -> str:
-    """A time as a history shows it: UTC, to the second."""
-    return dt.datetime.fromtimestamp(at_ms / 1000, tz=dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
+@lru_cache(maxsize=8)
+def clock_of(second: int) -> str:
+    """A time (seconds since 1970) as a history shows it: UTC."""
+    return dt.datetime.fromtimestamp(second, tz=dt.UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -15,14 +15,14 @@ MOST = 200  # characters of a path that are kept
 DIGITS = 7  # a part with as many is taken for a telephone number (E.164 numbers have 7 to 15)
 TOKEN = 20  # a part as long as this with letters and digits is taken for a token
 
-PLAIN = re.compile(r"/[a-z/._-]{0,199}")  # letters alone: almost every path, and nothing to look for
+PLAIN = re.compile(r"(?:/(?:[A-Za-z._-]*|(?!(?:[^/0-9]*[0-9]){7})[A-Za-z0-9._-]{0,19}))+")  # most paths: nothing to cut
 HOST = re.compile(r"(?=.{1,100}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+\Z")
 LABEL = re.compile(r"[\w .+/-]{1,80}\Z")  # campaigns and custom events: words, no signs that addresses need
 
 
 def path(text: str) -> str:
     """The path as it is counted; "" where it is none."""
-    if PLAIN.fullmatch(text):
+    if len(text) <= MOST and PLAIN.fullmatch(text):
         return text
     if not text.startswith("/"):
         return ""
