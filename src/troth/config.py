@@ -86,6 +86,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     words: str = "words"  # a folder of <language>.toml with texts that are said instead of ours
     demonstration: bool = False  # says so on every page; mail goes to loopback only
     trusted_proxies: tuple[str, ...] = ()
+    locations: str = ""  # a MaxMind database of countries; without one every country is unknown
     mail: Mail = Mail()
     tenants: dict[str, Tenant] = {}
 

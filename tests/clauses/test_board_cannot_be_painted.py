@@ -37,7 +37,10 @@ PASSING = (
     "consent.withdraw",
     "collect.newsletter",
     "collect.registration",
+    "collect.navigation",
+    "collect.ip-location",
     "purpose.account",
+    "purpose.analytics",
     "purpose.provide",
     "purpose.basis",
     "personal.definition",
@@ -59,6 +62,7 @@ PASSING = (
     "cookies.no-personal",
     "cookies.definition",
     "cookies.table",
+    "cookies.returning-visit",
     "controller.identity",
 )
 
@@ -311,6 +315,43 @@ SABOTAGE: list[tuple[str, str, Sabotage]] = [
     ("collect.newsletter", "consent nobody gave", data("UPDATE consent_records SET eid = randomblob(16)")),
     ("collect.newsletter", "mail before confirming", mailed_before_confirming),
     ("collect.registration", "takes anything", takes_anything),
+    (
+        "collect.navigation",
+        "a history nobody agreed to",
+        data("UPDATE consent_records SET state = 'Withdrawn' WHERE consent = 'analytics'"),
+    ),
+    (
+        "collect.navigation",
+        "visits past the ledger",
+        data(
+            "UPDATE personal_records SET eid = (SELECT eid FROM ledger WHERE kind = 'policy.published') "
+            "WHERE class = 'visits'"
+        ),
+    ),
+    (
+        "collect.ip-location",
+        "the key of a past day kept",
+        keys(
+            "INSERT INTO day_keys (kind, day, wrapped) SELECT kind, day - 3, wrapped FROM day_keys "
+            "WHERE kind = 'visits'"
+        ),
+    ),
+    (
+        "collect.ip-location",
+        "an address counted",
+        data("UPDATE visit_cells SET value = '203.0.113.9' WHERE dimension = 'referrer'"),
+    ),
+    (
+        "collect.ip-location",
+        "a figure of few kept",
+        data("INSERT INTO visit_counts (day, cell, views, visitors) SELECT day - 5, cell, 1, 1 FROM visit_counts"),
+    ),
+    (
+        "purpose.analytics",
+        "a day left open",
+        data("INSERT INTO visit_seen (day, who, cells) SELECT day - 5, who, cells FROM visit_seen"),
+    ),
+    ("purpose.analytics", "reads for anything", reads_for_anything),
     ("purpose.account", "reads for anything", reads_for_anything),
     (
         "purpose.account",
@@ -386,6 +427,7 @@ SABOTAGE: list[tuple[str, str, Sabotage]] = [
     ("cookies.no-personal", "values that tell", lets_cookies_through),
     ("cookies.definition", "undeclared", header("set-cookie", "visitor=1")),
     ("cookies.table", "undeclared", header("set-cookie", "visitor=1")),
+    ("cookies.returning-visit", "recognised without a yes", header("set-cookie", "troth_visitor=1")),
     ("controller.identity", "nobody to turn to", page_says("privacy@example.com", "", "")),
 ]
 

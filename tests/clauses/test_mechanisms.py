@@ -59,6 +59,9 @@ SABOTAGED: dict[str, tuple[str, str]] = {
     "basis.declared": ("purpose.basis", "rests on nothing"),
     "retain.declared": ("retain.periods", "a class without a period"),
     "category.personal": ("personal.definition", "a column without category"),
+    "count.visits": ("collect.navigation", "a history nobody agreed to"),
+    "count.address": ("collect.ip-location", "the key of a past day kept"),
+    "count.returning": ("cookies.returning-visit", "recognised without a yes"),
     "evidence.board": ("scope.compliance", "a check deleted"),
 }
 

@@ -142,6 +142,7 @@ def walk(stage: Stage) -> None:
         show.heading(f"{person} fills in forms")
         for point in points:
             submit(stage, visitor, point, values)
+    visit(stage, ben)
     sign_in(stage, ben)
 
     tenant, address = system.config.tenant, ANN["email"]
@@ -174,6 +175,23 @@ def submit(stage: Stage, visitor: Visitor, point: Point, person: dict[str, str])
     visitor.send()
     expect(visitor.answer.status == 200, "the confirmation was not taken")
     stage.show.saw(f"{point.id}: an undeclared field refused with its clause, the form sent, the address confirmed")
+
+
+def visit(stage: Stage, ben: Visitor) -> None:
+    """Look at pages: refused, then agreed; only the second is remembered."""
+    from troth.policy.choices import choices
+
+    asked = choices(stage.system.policy)
+    rules = stage.system.visits.rules()
+    if rules is None or rules.ask is None or not asked.asked:
+        return
+    for granted in ((), (rules.ask.purpose,)):
+        ben.cookies[asked.cookie] = asked.value(granted)  # what the site's banner leaves
+        expect(ben.say(page="/") == 204 and ben.say(page="/downloads") == 204, "a visit was not taken")
+        expect(bool(granted) == ("troth_visitor" in ben.cookies), "a browser is recognised against its choice")
+    stranger = Visitor(stage.port, stage.host)
+    expect(stranger.say(page="/") == 204 and not stranger.cookies, "a visitor who chose nothing got a cookie")
+    stage.show.saw("Ben said no, and his visits left nothing; he said yes, and they are kept under a random number")
 
 
 def sign_in(stage: Stage, ben: Visitor) -> None:

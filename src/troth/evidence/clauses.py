@@ -20,6 +20,7 @@ from troth.evidence.checks.pages import CHECKS as PAGES
 from troth.evidence.checks.restriction import CHECKS as RESTRICTION
 from troth.evidence.checks.rights import CHECKS as RIGHTS
 from troth.evidence.checks.use import CHECKS as USE
+from troth.evidence.checks.visits import CHECKS as VISITS
 from troth.evidence.inspection import Inspection
 from troth.evidence.said import Said, say, told
 from troth.policy.model import CompiledClause
@@ -43,6 +44,7 @@ CHECKS: dict[str, Check] = {
     **RESTRICTION,
     **ACCOUNTS,
     **CONTROL,
+    **VISITS,
     "evidence.board": compliance,
 }
 

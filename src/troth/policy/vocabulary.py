@@ -164,7 +164,9 @@ MECHANISMS: Final[dict[str, str]] = {
     "cookie.consent": "an optional cookie is set after a consent only",
     "consent.signal": "the browser's signal counts as a refusal",
     "consent.choice": "a refusal costs what the list says and nothing else",
-    "count.visits": "visits are counted as the policy says",
+    "count.visits": "visits are counted with a consent, or as figures that enough persons stand behind",
+    "count.address": "an address tells a country and is kept by nothing; the key of a day's visitors dies with it",
+    "count.returning": "a browser is recognised after a yes, and not after a no",
     "intake.age": "the question about age keeps the answer, not the age",
     "intake.device": "products report declared fields only",
     "intake.diagnostics": "a diagnostic file is shown before it is sent and goes when the question is closed",
@@ -194,7 +196,6 @@ MECHANISMS: Final[dict[str, str]] = {
 #: Mechanisms that later work brings.
 PLANNED: Final[frozenset[str]] = frozenset(
     {
-        "count.visits",
         "intake.age",
         "intake.device",
         "intake.diagnostics",

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from troth.config import Config
 from troth.errors import Unavailable
-from troth.policy.model import UNKNOWN, CompiledPolicy, State, Stop
+from troth.policy.model import UNKNOWN, CompiledPolicy, State, Stop, Terms
 from troth.store.engine import Database
 from troth.store.open import Store, open_store
 from troth.store.transaction import DataTx, KeyTx
@@ -53,6 +53,7 @@ class Vault:
         tenant: str,
         *,
         sid: bytes | None = None,
+        new_sid: bytes | None = None,
         identifiers: Mapping[str, str],
         records: Sequence[NewRecord],
         pending: bool,
@@ -63,6 +64,7 @@ class Vault:
         """Prepare a new person (or, with ``sid``, more of an existing one): ids, keys and payloads, no row yet.
 
         ``identifiers`` maps kind to value as typed; pending ones exclude nobody and expire after ``expires_days``.
+        ``new_sid`` (16 bytes, never used before) is the id of a new person who is found by something only they have.
         ``classes`` are further keys to make. ``Invalid`` where a value does not fit, never with the value.
         """
         return Staged(
@@ -77,6 +79,7 @@ class Vault:
             classes=classes,
             expires_days=expires_days,
             state=state,
+            new_sid=new_sid,
         )
 
     def promote(self, ktx: KeyTx, tenant: str, sid: bytes) -> int:
@@ -199,7 +202,7 @@ class Vault:
         return self.transit.open_under(day, sealed, "reads", eid)
 
     def drop_days(self, ktx: KeyTx, kind: str, before_day: int) -> int:
-        """Destroy the day keys (``reads`` or ``transit``) before a day; how many."""
+        """Destroy the day keys (``reads``, ``transit`` or ``visits``) before a day; how many."""
         return self.keyring.drop_days(ktx.connection, kind, before_day)
 
     def opening(self, tenant: str, sid: bytes) -> bytes:
@@ -210,7 +213,22 @@ class Vault:
         """32 bytes that belong to this system under ``name`` (answer tokens, operators' second factors …)."""
         return self.keyring.secret(name)
 
+    def salt(self, day: int) -> bytes:
+        """The key under which visitors of today (days since 1970) are told apart, made when first asked for.
+
+        It lies in K alone, and goes by ``drop_days`` once its day is over.
+        """
+        return self.keyring.day_key("visits", day)
+
     # --- states ---
+
+    def state_from(self, canonical: str) -> State:
+        """The state that is spelled so in D."""
+        return states.state_from(canonical)
+
+    def terms_id(self, tx: DataTx, of: Terms) -> int:
+        """The number of these terms. Do not remember it beyond the transaction."""
+        return states.terms_id(tx, of)
 
     def state_id(self, tx: DataTx, state: State) -> int:
         """The number of a state. Do not remember it beyond the transaction."""

@@ -159,9 +159,10 @@ class Staged:
         classes: Sequence[str],
         expires_days: int | None,
         state: State,
+        new_sid: bytes | None = None,
     ) -> None:
         self.tenant = tenant
-        self.sid = randomness.bytes(ID) if sid is None else sid
+        self.sid = sid or new_sid or randomness.bytes(ID)
         self.opening = ring.new_key() if sid is None else ring.opening(tenant, sid)
         self.adopted = False
         self.rids = tuple(randomness.bytes(ID) for _ in records)

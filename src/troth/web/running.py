@@ -12,10 +12,15 @@ from typing import Any
 from sqlalchemy import select
 
 from troth.collect.confirm import Confirmation
+from troth.collect.country import open_locations
 from troth.collect.importing.carrying import Importing
 from troth.collect.importing.undoing import Undoing
 from troth.collect.intake import Intake
 from troth.collect.surfaces import check_tenants
+from troth.collect.visits.closing import CLOSE_JOB
+from troth.collect.visits.closing import PERIOD_MS as CLOSE_MS
+from troth.collect.visits.closing import Closing as DayClosing
+from troth.collect.visits.visits import Visits
 from troth.config import Config
 from troth.errors import Conflict, StartRefused, TrothError
 from troth.evidence.clauses import Board
@@ -72,6 +77,7 @@ from troth.vault.repair import Repair
 from troth.web import account, account_data, api, api_products, handover, privacy, public, published, restriction
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
+from troth.web.collector import Collector
 from troth.web.console import people
 from troth.web.console import requests as console_requests
 from troth.web.console import rooms as console
@@ -156,8 +162,12 @@ class Running:
         store, vault, clock, chance = self.store, self.vault, self.clock, self.randomness
         self.catalogue = read_catalogue(self.config.path(self.config.words))
         self.versions = Versions(store, clock, controllers(self.config))
+        self.locations = open_locations(self.config.path(self.config.locations)) if self.config.locations else None
         self.consents = Consents(vault)
         self.intake = Intake(store, vault, self.versions, self.consents, chance)
+        tenant = self.config.tenant
+        self.visits = Visits(store, vault, self.versions, self.consents, clock, chance, tenant=tenant)
+        self.day_closing = DayClosing(store, vault, self.visits.rules, self.visits.counting.cells, tenant)
         self.confirmation = Confirmation(store, vault, self.versions, self.consents, clock)
         self.gate = Gate(store, vault, self.versions)
         urls = {name: self.config.url_of(name) for name in (self.config.tenant, *self.config.tenants)}
@@ -200,6 +210,7 @@ class Running:
         self.repair = Repair(store, vault.keyring)
         staff: Group[Any] = console.group(CARDS)  # knows of a system only what staff need
         self.shell = build(self, [*GROUPS, staff], catalogue=self.catalogue)
+        self.app = Collector(self, self.shell, self.shell.metrics.visit)
         self.inspector = Inspector(self, lambda: self.shell)
 
     def _desk(self, tenant: str, url: str, box: Box, passwords: Passwords) -> Desk:
@@ -233,6 +244,7 @@ class Running:
         self.repair.run()
         self.addresses.mend_all()
         self.repair.hasten(OWED_JOBS)
+        self.day_closing.run()
         self.messages.resolve()
         self.disclosures.resolve()
 
@@ -282,6 +294,7 @@ class Running:
         registry.every(REMIND_JOB, REMIND_EVERY_MS, self.procedures.job)
         registry.every(LIFT_JOB, LIFT_EVERY_MS, self.restrictions.job)
         registry.every(REPAIR_JOB, REPAIR_MS, self._repair)
+        registry.every(CLOSE_JOB, CLOSE_MS, self.day_closing.job)
         registry.every(SWEEP_JOB, SWEEP_MS, self._sweep)
         return registry
 

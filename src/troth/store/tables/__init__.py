@@ -25,6 +25,7 @@ from troth.store.tables.people import (
 )
 from troth.store.tables.rights import erasures, restrictions, rights_requests
 from troth.store.tables.shapes import ROWID, Id, Ms, composite, data, keys
+from troth.store.tables.visits import visit_cells, visit_counts, visit_seen
 from troth.store.tables.work import idempotency, imports, jobs, runs
 
 __all__ = [
@@ -72,4 +73,7 @@ __all__ = [
     "tags",
     "terms",
     "tree",
+    "visit_cells",
+    "visit_counts",
+    "visit_seen",
 ]

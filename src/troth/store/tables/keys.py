@@ -110,7 +110,7 @@ guards = Table(
 day_keys = composite(
     "day_keys",
     keys,
-    Column("kind", Text, primary_key=True),  # reads | transit
+    Column("kind", Text, primary_key=True),  # reads | transit | visits
     Column("day", Integer, primary_key=True),  # days since 1970
     Column("wrapped", LargeBinary, nullable=False),
 )

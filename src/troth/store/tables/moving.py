@@ -55,6 +55,9 @@ WAYS: dict[str, Way] = {
     "subjects": CARRIED,
     "terms": CARRIED,
     "tree": CARRIED,
+    "visit_cells": CARRIED,
+    "visit_counts": CARRIED,
+    "visit_seen": CARRIED,
     # K
     "buckets": CARRIED,  # their keys hang from an epoch's, and so do all below them
     "data_keys": CARRIED,
