@@ -51,6 +51,7 @@ from troth.use.sign_in import SignIn
 from troth.use.transport import SmtpTransport
 from troth.vault import open_vault
 from troth.vault.box import Box
+from troth.vault.epochs import Epochs
 from troth.vault.repair import Repair
 from troth.web import account, api, api_products, handover, privacy, public, published
 from troth.web.app import build
@@ -78,6 +79,8 @@ REPAIR_JOB = "vault.repair"
 SWEEP_JOB = "use.sweep"
 SWEEP_MS = 60 * 60_000
 REPAIR_MS = 10 * 60_000
+EPOCH_JOB = "vault.epoch"
+EPOCH_MS = 5 * 60_000
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,7 @@ class Running:
         self.accounts = Accounts(store, vault, self.versions, passwords)
         self.approvals = Approvals(store, {act.name: act for act in ACTS})
         self.repair = Repair(store, vault.keyring)
+        self.epochs = Epochs(store, vault.keyring, self.erasures.settle, lambda: None)
         staff: Group[Any] = console.group()  # knows of a system only what staff need
         self.shell = build(self, [*GROUPS, staff], catalogue=self.catalogue)
         self.inspector = Inspector(self, lambda: self.shell)
@@ -197,6 +201,7 @@ class Running:
         registry.on(CLASSES_JOB, self.retention.end_classes)
         registry.every(RETAIN_JOB, PERIOD_MS, self.retention.job)
         registry.every(REPAIR_JOB, REPAIR_MS, self._repair)
+        registry.every(EPOCH_JOB, EPOCH_MS, self._roll)
         registry.every(SWEEP_JOB, SWEEP_MS, self._sweep)
         return registry
 
@@ -210,6 +215,10 @@ class Running:
 
     def _repair(self, job: Job) -> None:
         self.repair.run()
+
+    def _roll(self, job: Job) -> None:
+        """Some time after an erasure the epoch is rolled, so that old copies of the key store open nothing."""
+        self.epochs.roll(after_ms=self.config.roll_after * 60_000)
 
     def _sweep(self, job: Job) -> None:
         """What has a fixed life and is over: sessions, and approvals that nobody gave."""

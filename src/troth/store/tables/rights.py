@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Table, Text
+from sqlalchemy import Column, Index, Integer, Table, Text
 
 from troth.store.tables.shapes import Id, Ms, data
 
@@ -36,4 +36,5 @@ erasures = Table(
     Column("destruction", Text),
     Column("done", Id),
     Column("counts", Text, nullable=False, server_default="{}"),
+    Column("epoch", Integer),  # the current one when the keys went: old copies open until it is destroyed
 )
