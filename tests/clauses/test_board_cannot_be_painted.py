@@ -395,6 +395,13 @@ SABOTAGE: list[tuple[str, str, Sabotage]] = [
     ("rights.restrict", "ended without a letter", ended_untold),
     ("rights.erase", "a key put back", key_back),
     ("rights.erase", "a row put back", row_back),
+    ("rights.erase", "the roll of the epoch stands still", data("UPDATE erasures SET destruction = NULL, gone_ms = 1")),
+    (
+        "rights.erase",
+        "an epoch's end is made up",
+        data("UPDATE erasures SET destruction = 'hardware', destroyed_ms = 1, epoch = 99"),
+    ),
+    ("protect.storage", "keys went and their epoch stays", keys("UPDATE buckets SET shed_ms = 1")),
     ("rights.erase", "done is struck from the ledger", data("DELETE FROM ledger WHERE kind = 'erase.done'")),
     (
         "rights.access",

@@ -18,13 +18,13 @@ from troth.store.open import Store, open_store
 from troth.store.transaction import DataTx, KeyTx
 from troth.vault import guards, records, retention, states, subjects
 from troth.vault.keys import Keyring
-from troth.vault.provider import FileProvider
+from troth.vault.provider import FileProvider, RootProvider
 from troth.vault.repair import Repair, Repaired
 from troth.vault.subjects import NewRecord, Staged, StoredRecord
 from troth.vault.tags import Tags
 from troth.world import Clock, Randomness
 
-__all__ = ["Look", "NewRecord", "Repair", "Repaired", "Staged", "StoredRecord", "Vault", "open_vault"]
+__all__ = ["Cover", "Look", "NewRecord", "Repair", "Repaired", "Staged", "StoredRecord", "Vault", "open_vault"]
 
 
 class Look(NamedTuple):
@@ -32,6 +32,13 @@ class Look(NamedTuple):
 
     keys: int
     tags: int
+
+
+class Cover(NamedTuple):
+    """What ends old copies of destroyed keys: the end of ``epoch``, unless some lie under one that stays ``open``."""
+
+    epoch: int
+    open: bool
 
 
 class Vault:
@@ -300,7 +307,7 @@ class Vault:
 
     def lift(self, ktx: KeyTx, tenant: str, sid: bytes, scope: str) -> bool:
         """Undo a suppression for this person's identifiers, because they ask for it; whether there was one."""
-        return self.tags.lift(ktx.connection, tenant, sid, scope)
+        return self.tags.lift(ktx.connection, tenant, sid, scope, ktx.now)
 
     def guard(
         self,
@@ -335,6 +342,10 @@ class Vault:
             self.keyring.destroy_class(ktx.connection, tenant, sid, class_)
         return gone
 
+    def cover(self, ktx: KeyTx, tenant: str, sid: bytes) -> Cover:
+        """With which epoch's end old copies of this person's keys end; to be asked before they are destroyed."""
+        return Cover(*self.keyring.cover(ktx.connection, tenant, sid))
+
     def look(self, tenant: str, sid: bytes) -> Look:
         """Look for a person's keys and tags on a connection opened for that."""
         return Look(*self.keyring.look(tenant, sid))
@@ -353,13 +364,21 @@ class Vault:
 
 
 def open_vault(
-    config: Config, clock: Clock, randomness: Randomness, *, log_name: str = "troth", **options: Any
+    config: Config,
+    clock: Clock,
+    randomness: Randomness,
+    *,
+    log_name: str = "troth",
+    provider: RootProvider | None = None,
+    **options: Any,
 ) -> tuple[Store, Vault]:
-    """Open store and vault with the configured key file. Raises ``StartRefused`` with one clear reason.
+    """Open store and vault. Raises ``StartRefused`` with one clear reason.
 
-    ``log_name`` is the ledger's name in its checkpoints; ``options`` go to ``open_store``.
+    The root is the configured key file, unless another ``provider`` is given; ``log_name`` is the ledger's name in its
+    checkpoints; ``options`` go to ``open_store``.
     """
-    provider = FileProvider.open(config.path(config.root_key), randomness)
+    copy = config.path(config.keys_copy) if config.keys_copy else None
+    provider = provider or FileProvider.open(config.path(config.root_key), randomness, copy)
     rings: list[Keyring] = []
 
     def signer(keys: Database) -> Any:

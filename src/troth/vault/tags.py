@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, delete, literal_column, select, up
 from troth.errors import Busy, Conflict
 from troth.store.tables import tags
 from troth.store.text import Text
-from troth.vault.buckets import Bucket
+from troth.vault.buckets import NORMAL, Bucket
 from troth.vault.index import VERSION, bucket_of, inner, permute, restore
 from troth.vault.keys import INDEX, Keyring
 from troth.vault.wrapping import derive
@@ -164,7 +164,7 @@ class Tags:
             of.kind,
             VERSION,
             tag,
-            permute(_apart(bucket.key), of.suppression),
+            permute(apart(bucket.key), of.suppression),
             bucket.number,
             bucket.generation,
             sid,
@@ -227,13 +227,15 @@ class Tags:
         """Suppress a value that may belong to nobody here; 1, or 0 if it was."""
         return self._suppress(connection, tenant, kind, self.identifier(tenant, kind, value).suppression, scope, now)
 
-    def lift(self, connection: Connection, tenant: str, sid: bytes, scope: str) -> bool:
+    def lift(self, connection: Connection, tenant: str, sid: bytes, scope: str, at_ms: int) -> bool:
         """Remove the suppressions of this subject's identifiers for ``scope``; whether there was one."""
         gone = 0
         for kind, hashed in self._of_person(connection, tenant, sid):
             tag = permute(self._bucket(connection, hashed).key, hashed)
             place = {"of_tenant": tenant, "of_kind": kind, "of_tag": tag, "of_scope": scope}
-            gone += connection.execute(LIFT, place).rowcount
+            if lifted := connection.execute(LIFT, place).rowcount:
+                self._ring.buckets.shed(connection, "tag", bucket_of(hashed), NORMAL, at_ms)
+                gone += lifted
         return gone > 0
 
     # --- inside ---
@@ -248,7 +250,7 @@ class Tags:
             bucket = self._ring.buckets.hold(connection, "tag", row.bucket)
             if bucket.generation != row.generation:
                 raise Conflict("an index entry is of another generation than its bucket")
-            found.add((row.kind, restore(_apart(bucket.key), row.suppression)))
+            found.add((row.kind, restore(apart(bucket.key), row.suppression)))
         return sorted(found)
 
     def _suppress(self, connection: Connection, tenant: str, kind: str, hashed: bytes, scope: str, now: int) -> int:
@@ -274,6 +276,6 @@ class Tags:
 
 
 @lru_cache(maxsize=512)
-def _apart(bucket_key: bytes) -> bytes:
+def apart(bucket_key: bytes) -> bytes:
     """The key for the suppression's hash beside a tag: never the bytes that a suppression's own row has."""
     return derive(bucket_key, "troth.index.suppression")

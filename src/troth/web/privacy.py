@@ -298,6 +298,33 @@ async def erase(request: Request, system: Running) -> Response:
     return response
 
 
+async def certificate(request: Request, system: Running) -> Response:
+    """What was seen of an erasure so far, for whoever has its number: it says nothing of whom."""
+    found = await run_in_threadpool(system.erasures.certificate, hex_of(request.path_params["order"]))
+    times = [
+        ("privacy.certificate-ordered", found.ordered_ms),
+        ("privacy.certificate-unreadable", found.unreadable_ms),
+        ("privacy.certificate-gone", found.gone_ms),
+        ("privacy.certificate-destroyed", found.destroyed_ms),
+    ]
+    return page(
+        request,
+        "privacy/certificate.html",
+        times=times,
+        rows=sum(found.rows.values()),
+        destruction=found.destruction,
+        not_covered=found.not_covered,
+    )
+
+
+def hex_of(text: str) -> bytes:
+    """The 16 bytes of a number in an address; nothing where it is none."""
+    try:
+        return bytes.fromhex(text) if len(text) == 32 else b""
+    except ValueError:
+        return b""
+
+
 async def receipts(request: Request, system: Running) -> Response:
     """The receipts of this person's entries."""
     found = await run_in_threadpool(system.receipts.of_person, tenant_of(request), sid_of(request))
@@ -376,6 +403,9 @@ GROUP: Group[Running] = Group(
         Route("POST", "/privacy/withdraw/{purpose}", withdraw, "consent.withdraw", "person", summary="Withdraw"),
         Route("GET", "/privacy/erase", erase_page, "rights.erase", "person:fresh", summary="What erasing means"),
         Route("POST", "/privacy/erase", erase, "rights.erase", "person:fresh", summary="Erase me"),
+        Route(
+            "GET", "/privacy/certificate/{order}", certificate, "rights.erase", summary="What was seen of an erasure"
+        ),
         Route("GET", "/privacy/receipts", receipts, "scope.compliance", "person", summary="My receipts"),
         Route("GET", "/receipts/{entry}", receipt, "scope.compliance", "person", summary="A receipt"),
         Route(

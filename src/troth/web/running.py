@@ -73,6 +73,7 @@ from troth.use.sign_in import SignIn
 from troth.use.transport import SmtpTransport
 from troth.vault import open_vault
 from troth.vault.box import Box
+from troth.vault.epochs import Epochs
 from troth.vault.repair import Repair
 from troth.web import account, account_data, api, api_products, handover, privacy, public, published, restriction
 from troth.web.app import build
@@ -111,6 +112,8 @@ REPAIR_JOB = "vault.repair"
 SWEEP_JOB = "use.sweep"
 SWEEP_MS = 60 * 60_000
 REPAIR_MS = 10 * 60_000
+EPOCH_JOB = "vault.epoch"
+EPOCH_MS = 5 * 60_000
 
 
 @dataclass(frozen=True)
@@ -209,6 +212,7 @@ class Running:
         self.accounts = Accounts(store, vault, self.versions, passwords)
         self.repair = Repair(store, vault.keyring)
         staff: Group[Any] = console.group(CARDS)  # knows of a system only what staff need
+        self.epochs = Epochs(store, vault.keyring, self.erasures.settle, lambda: None)
         self.shell = build(self, [*GROUPS, staff], catalogue=self.catalogue)
         self.app = Collector(self, self.shell, self.shell.metrics.visit)
         self.inspector = Inspector(self, lambda: self.shell)
@@ -295,6 +299,7 @@ class Running:
         registry.every(LIFT_JOB, LIFT_EVERY_MS, self.restrictions.job)
         registry.every(REPAIR_JOB, REPAIR_MS, self._repair)
         registry.every(CLOSE_JOB, CLOSE_MS, self.day_closing.job)
+        registry.every(EPOCH_JOB, EPOCH_MS, self._roll)
         registry.every(SWEEP_JOB, SWEEP_MS, self._sweep)
         return registry
 
@@ -308,6 +313,10 @@ class Running:
 
     def _repair(self, job: Job) -> None:
         self.repair.run()
+
+    def _roll(self, job: Job) -> None:
+        """Some time after an erasure the epoch is rolled, so that old copies of the key store open nothing."""
+        self.epochs.roll(after_ms=self.config.roll_after * 60_000)
 
     def _sweep(self, job: Job) -> None:
         """What has a fixed life and is over: sessions, and approvals that nobody gave."""

@@ -19,8 +19,9 @@ from troth.policy.model import CompiledClause
 from troth.rights.retention import letter_of, people_due, people_untold
 from troth.store import Lane, Write
 from troth.store.ledger import EntryDraft
-from troth.store.tables import ledger, messages, personal_records, runs, subjects, terms, tree
+from troth.store.tables import buckets, ledger, messages, personal_records, runs, subjects, terms, tree
 from troth.use.transport import is_loopback
+from troth.vault.epochs import LATEST_MS
 from troth.world import DAY_MS
 
 SAMPLE = 20
@@ -41,6 +42,8 @@ LOST = (
     .where(messages.c.template == bindparam("of_template"), messages.c.state.in_(("refused", "bounced", "unknown")))
 )
 TREE = select(tree.c.size)
+SHED = select(func.min(buckets.c.shed_ms))
+HOUR_MS = 3_600_000
 ENTRIES = select(func.count()).select_from(ledger)
 
 
@@ -49,7 +52,7 @@ def sealed(inspection: Inspection, clause: CompiledClause) -> Verdict:
 
     It opens what it looks for, so it leaves an entry before it does: nothing is read unseen (promise 3).
     """
-    faults = list(loose_keys(inspection))
+    faults = [*loose_keys(inspection), *late_epochs(inspection)]
     values: set[bytes] = set()
     sample = inspection.rows(NEWEST)
     if sample:
@@ -112,6 +115,13 @@ def loose_keys(inspection: Inspection) -> Iterator[Said]:
     data, keys = inspection.config.data_database, inspection.config.keys_database
     if data.startswith("sqlite") and Path(urlsplit(data).path).parent == Path(urlsplit(keys).path).parent:
         yield say("vault.sealed.together")
+
+
+def late_epochs(inspection: Inspection) -> Iterator[Said]:
+    """Keys were destroyed, and old copies of the key store have opened them for longer than they may."""
+    since = inspection.key_rows(SHED)[0][0]
+    if since is not None and since < inspection.now - LATEST_MS - HOUR_MS:
+        yield say("vault.sealed.epoch", hours=(inspection.now - since) // HOUR_MS)
 
 
 def transit(inspection: Inspection, clause: CompiledClause) -> Verdict:

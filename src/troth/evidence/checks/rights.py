@@ -15,13 +15,25 @@ from troth.policy.model import CompiledClause
 from troth.rights.erasure import remaining
 from troth.rights.register import REASONS, WITH_EXTENSION, case
 from troth.rights.requests import LINK_MS
-from troth.store.tables import consent_records, erasures, guards, messages, rights_requests, states, subjects, tags
+from troth.store.tables import (
+    consent_records,
+    epochs,
+    erasures,
+    guards,
+    messages,
+    rights_requests,
+    states,
+    subjects,
+    tags,
+)
 from troth.use.person_sessions import LINK_LIFE_MS, PASSWORD_LIFE_MS
+from troth.vault.epochs import LATEST_MS
 
 HOUR_MS = 3_600_000
 LOOKS = ("access.prepared", "data.shown", "account.returned")  # what a session of a password is enough for
 ACTS = ("erase.ordered", "address.asked", "account.closed")  # what asks for a fresh proof
 ERASURES = select(erasures)
+DESTROYED = select(epochs.c.epoch).where(epochs.c.state == "destroyed")
 OPEN_REQUESTS = select(rights_requests).where(rights_requests.c.ended_ms.is_(None))
 ALL_REQUESTS = select(rights_requests)
 OBJECTED = select(guards.c.tenant, guards.c.sid, guards.c.stops, guards.c.at_ms).where(guards.c.kind == "objected")
@@ -52,6 +64,7 @@ def erasing(inspection: Inspection, clause: CompiledClause) -> Verdict:
         return unseen(say("right.erase.unseen"))
     faults = []
     done = {str(e.body.get("refers")): e for e in inspection.entries("erase.done")}
+    ended = {row.epoch for row in inspection.key_rows(DESTROYED)}
     for row in rows:
         sid, order = bytes(row.sid), bytes(row.ordered)
         if row.state != "gone":
@@ -66,9 +79,14 @@ def erasing(inspection: Inspection, clause: CompiledClause) -> Verdict:
             faults.append(say("right.erase.rows", tables=", ".join(sorted(left))))
         if order.hex() not in done:
             faults.append(say("right.erase.no-entry"))
+        if row.destruction is None and row.gone_ms < inspection.now - LATEST_MS - HOUR_MS:
+            faults.append(say("right.erase.old-copies"))  # the roll is given an hour to finish
+        if row.destroyed_ms is not None and row.epoch not in ended:
+            faults.append(say("right.erase.no-end"))
     faults += [say("right.erase.forgotten")] * len(set(done) - {bytes(row.ordered).hex() for row in rows})
-    gone = sum(1 for row in rows if row.state == "gone")
-    return unless(faults, say("right.erase.good", erasures=gone))
+    gone = [row for row in rows if row.state == "gone"]
+    final = sum(1 for row in gone if row.destroyed_ms is not None)
+    return unless(faults, say("right.erase.good", erasures=len(gone)), say("right.erase.final", erasures=final))
 
 
 def objecting(inspection: Inspection, clause: CompiledClause) -> Verdict:

@@ -43,6 +43,7 @@ erasures = Table(
     Column("destruction", Text),
     Column("done", Id),
     Column("counts", Text, nullable=False, server_default="{}"),
+    Column("epoch", Integer),  # the current one when the keys went: old copies open until it is destroyed
 )
 
 restrictions = Table(
