@@ -48,6 +48,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tenant: str = "main"
     demonstration: bool = False  # says so on every page; mail goes to loopback only
     trusted_proxies: tuple[str, ...] = ()
+    locations: str = ""  # a MaxMind database of countries; without one every country is unknown
     mail: Mail = Mail()
 
     @property

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import select
 
 from troth.collect.confirm import Confirmation
+from troth.collect.country import open_locations
 from troth.collect.importing.carrying import Importing
 from troth.collect.importing.undoing import Undoing
 from troth.collect.intake import Intake
@@ -116,6 +117,7 @@ class Running:
         store, vault, clock, chance = self.store, self.vault, self.clock, self.randomness
         self.catalogue = read_catalogue()
         self.versions = Versions(store, clock)
+        self.locations = open_locations(self.config.path(self.config.locations)) if self.config.locations else None
         self.consents = Consents(vault)
         self.intake = Intake(store, vault, self.versions, self.consents, chance)
         self.confirmation = Confirmation(store, vault, self.versions, self.consents, clock)
