@@ -92,6 +92,7 @@ def test_the_messages_that_exist_now_are_declared_with_their_class(policy: Compi
         "rights.objection-done": "service",
         "erase.certificate": "notice",
         "account.password-changed": "service",
+        "account.access-changed": "service",
     }
 
 

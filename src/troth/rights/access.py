@@ -6,6 +6,7 @@ the web makes of the same value. Clauses: ``rights.access``, ``rights.portabilit
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import zipfile
@@ -25,7 +26,7 @@ from troth.store import Lane, Store, Write
 from troth.store.ledger import EntryDraft
 from troth.store.tables import messages, subject_states, subjects
 from troth.store.writer import DataTx
-from troth.use import credentials, person_sessions
+from troth.use import credentials, person_passkeys, person_sessions
 from troth.vault import StoredRecord, Vault
 from troth.vault.retention import due
 
@@ -95,8 +96,9 @@ class Copy(msgspec.Struct, frozen=True):
     account: Annotated[
         dict[str, Any],
         said(
-            "password: since when one is set (null: none; its value is never given out); sessions: begun, seen, "
-            "method, browser and system of each that is open"
+            "password: since when one is set (null: none; its value is never given out); passkeys: name, added, used, "
+            "id and public key (base64url) of each; sessions: begun, seen, method, browser and system of each that is "
+            "open"
         ),
     ]
     requests: Annotated[tuple[dict[str, Any], ...], said("kind, state, received, due: what you asked for")]
@@ -133,7 +135,7 @@ class Access:
                 "records": self.vault.records(connection, tenant, sid),
                 "consents": self.consents.of(connection, tenant, sid),
                 "states": [dict(row) for row in connection.execute(STATES, key).mappings()],
-                "password": credentials.find(connection, tenant, sid),
+                "credentials": credentials.of_person(connection, tenant, sid),
                 "sessions": person_sessions.of_person(connection, tenant, sid, self.store.now()),
                 "messages": [dict(row) for row in connection.execute(MESSAGES, key).mappings()],
                 "requests": [dict(row) for row in connection.execute(REQUESTS_OF, key).mappings()],
@@ -192,7 +194,7 @@ class Access:
                 for m in found["messages"]
             ),
             account={
-                "password": found["password"].since_ms if found["password"] else None,
+                **self._credentials(tenant, sid, found["credentials"]),
                 "sessions": [self._session(session) for session in found["sessions"]],
             },
             requests=tuple(
@@ -206,6 +208,29 @@ class Access:
             rights=tuple(sorted(policy.rights)),
             entry=entry,
         )
+
+    def _credentials(self, tenant: str, sid: bytes, held: credentials.Held) -> dict[str, Any]:
+        """What they sign in with, as far as it is theirs to see: no password's value."""
+        password = held.get(credentials.PASSWORD)
+        keys = (
+            (stored.since_ms, credentials.unseal(self.vault, tenant, sid, kind, stored))
+            for kind, stored in held.items()
+            if kind.startswith(person_passkeys.KIND)
+        )
+        return {
+            "password": password.since_ms if password else None,
+            "passkeys": [
+                {
+                    "name": key["name"],
+                    "added": since_ms,
+                    "used": key["used"] or None,
+                    "id": told(key["credential"]),
+                    "public_key": told(key["key"]),
+                }
+                for since_ms, key in keys
+                if key
+            ],
+        }
 
     def _session(self, session: person_sessions.Session) -> dict[str, Any]:
         """One open session, as the copy tells it: neither token nor hash."""
@@ -279,6 +304,8 @@ def as_csv(copy: Copy) -> bytes:
         tables["objections"].append([objection["purpose"] or "", objection["channel"] or "every channel"])
     if copy.account["password"] is not None:
         tables["account"].append(["password", str(copy.account["password"]), "", "", "", ""])
+    for key in copy.account["passkeys"]:
+        tables["account"].append(["passkey", str(key["added"]), str(key["used"] or ""), key["name"], "", ""])
     for session in copy.account["sessions"]:
         told = [str(session[k] or "") for k in ("begun", "seen", "method", "browser", "system")]
         tables["account"].append(["session", *told])
@@ -289,6 +316,11 @@ def as_csv(copy: Copy) -> bytes:
             csv.writer(text).writerows([harmless(cell) for cell in row] for row in rows)
             archive.writestr(f"{name}.csv", "\ufeff" + text.getvalue())
     return packed.getvalue()
+
+
+def told(secret: bytes) -> str:
+    """Bytes as text: base64url without padding, as WebAuthn writes them."""
+    return base64.urlsafe_b64encode(secret).rstrip(b"=").decode()
 
 
 def harmless(cell: str) -> str:

@@ -19,7 +19,7 @@ from troth.evidence.words import read_words
 from troth.notice.brought import MEMBER
 from troth.rights.access import OWN, Copy, as_csv, as_json
 from troth.rights.objection import Via, stoppable
-from troth.use.person_sessions import Session
+from troth.use.person_sessions import LONG, Session
 from troth.web import cookies
 from troth.web.account import device_in, has_accounts
 from troth.web.bodies import read_form
@@ -34,6 +34,7 @@ from troth.web.views import (
     FieldError,
     HeldField,
     HeldRecord,
+    PasskeyLine,
     PersonView,
     ReceiptView,
 )
@@ -117,7 +118,7 @@ def copy_of(system: Running, session: Session) -> Copy:
 
 def proof_of(session: Session) -> bytes | None:
     """The sign-in that an act rests on; a link's proof is never long ago, and is not named."""
-    return session.proof if session.method == "password" else None
+    return session.proof if session.method in LONG else None
 
 
 def sid_of(request: Request) -> bytes:
@@ -158,7 +159,9 @@ def person_view(request: Request, system: Running, copy: Copy) -> PersonView:
         for ending in ("html", "json", "zip")
     )
     stops = tuple(words.named("purpose", str(stop["purpose"])) for stop in copy.objections)
-    return PersonView(records, consents, stops, downloads, password_since_ms=copy.account["password"])
+    passkeys = tuple(PasskeyLine(key["name"], key["added"]) for key in copy.account["passkeys"])
+    since = copy.account["password"]
+    return PersonView(records, consents, stops, downloads, password_since_ms=since, passkeys=passkeys)
 
 
 def since_of(record: dict[str, Any]) -> int:

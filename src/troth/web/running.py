@@ -38,6 +38,7 @@ from troth.store.tables import tree
 from troth.use import person_sessions, sessions
 from troth.use.accounts import Accounts
 from troth.use.approvals import Act, Approvals
+from troth.use.arrivals import Arrivals
 from troth.use.breached import Breached
 from troth.use.compose import Composer
 from troth.use.disclosures import Disclosures
@@ -47,13 +48,14 @@ from troth.use.messages import Messages
 from troth.use.operators import Operators
 from troth.use.passkeys import Passkeys
 from troth.use.passwords import Passwords
+from troth.use.person_passkeys import PersonPasskeys
 from troth.use.products import Products
 from troth.use.sign_in import SignIn
 from troth.use.transport import SmtpTransport
 from troth.vault import open_vault
 from troth.vault.box import Box
 from troth.vault.repair import Repair
-from troth.web import account, api, api_products, handover, privacy, public, published
+from troth.web import account, account_passkeys, api, api_products, handover, privacy, public, published
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
 from troth.web.console import rooms as console
@@ -70,6 +72,7 @@ GROUPS: tuple[Group[Running], ...] = (
     published.GROUP,
     privacy.GROUP,
     account.GROUP,
+    account_passkeys.GROUP,
     handover.GROUP,
     api.GROUP,
     api_products.GROUP,
@@ -149,7 +152,10 @@ class Running:
         passkeys = Passkeys(self.config.url, log_name(self.config), box, clock, chance)
         passwords = Passwords(Breached(self.config.folder))
         self.sign_in = SignIn(self.operators, box, passkeys, passwords)
-        self.accounts = Accounts(store, vault, self.versions, passwords)
+        arrivals = Arrivals(store, vault, self.versions)
+        self.accounts = Accounts(arrivals, passwords)
+        peoples = Passkeys(self.config.url, log_name(self.config), Box(vault.secret("accounts"), chance), clock, chance)
+        self.person_passkeys = PersonPasskeys(arrivals, peoples, vault.secret("handles"))
         self.approvals = Approvals(store, {act.name: act for act in ACTS})
         self.repair = Repair(store, vault.keyring)
         staff: Group[Any] = console.group()  # knows of a system only what staff need

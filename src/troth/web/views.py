@@ -146,6 +146,14 @@ class ConsentLine:
 
 
 @dataclass(frozen=True)
+class PasskeyLine:
+    """A passkey as its owner's copy tells of it."""
+
+    name: str
+    since_ms: int
+
+
+@dataclass(frozen=True)
 class PersonView:
     """A person's own centre."""
 
@@ -155,6 +163,7 @@ class PersonView:
     downloads: Sequence[Card] = ()
     leave: str = "/privacy/leave"
     password_since_ms: int | None = None
+    passkeys: Sequence[PasskeyLine] = ()
 
 
 @dataclass(frozen=True)
@@ -164,7 +173,7 @@ class SessionView:
     place: str
     begun_ms: int
     seen_ms: int
-    method: str  # link | password | handover
+    method: str  # as ``person_sessions.Method``
     browser: str = ""
     system: str = ""
     own: bool = False

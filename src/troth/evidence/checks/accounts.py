@@ -1,4 +1,4 @@
-"""Checks of accounts: passwords are stored as Argon2id values, people's sealed, and each was set by its owner."""
+"""Checks of accounts: what people sign in with is sealed and set by themselves; passwords are Argon2id values."""
 
 from __future__ import annotations
 
@@ -9,18 +9,28 @@ from troth.evidence.inspection import Inspection
 from troth.evidence.said import Said, say
 from troth.policy.model import CompiledClause
 from troth.store.tables import credentials, ledger, operators
-from troth.use.credentials import Stored, unseal
+from troth.use.credentials import PASSWORD, Stored, unseal
 from troth.use.passwords import MEMORY_KIB, PASSES
+from troth.use.person_passkeys import KIND
 
 SET = ("account.password-set", "account.password-changed")
 SAMPLE = 20  # people's passwords that are opened, the newest
 OF_STAFF = select(operators.c.password).where(operators.c.password.is_not(None))
-OF_PEOPLE = select(credentials).order_by(credentials.c.since_ms.desc()).limit(SAMPLE)
-HOW_MANY = select(func.count()).select_from(credentials)
+PEOPLES = credentials.c.kind == PASSWORD
+OF_PEOPLE = select(credentials).where(PEOPLES).order_by(credentials.c.since_ms.desc()).limit(SAMPLE)
+HOW_MANY = select(func.count()).select_from(credentials).where(PEOPLES)
 UNOWNED = (
     select(func.count())
     .select_from(credentials.outerjoin(ledger, credentials.c.eid == ledger.c.eid))
+    .where(PEOPLES)
     .where(ledger.c.kind.is_(None) | ledger.c.kind.not_in(SET))
+)
+PASSKEYS = select(credentials).where(credentials.c.kind.startswith(KIND, autoescape=True))
+UNOWNED_PASSKEYS = (
+    select(credentials.c.kind)
+    .select_from(credentials.outerjoin(ledger, credentials.c.eid == ledger.c.eid))
+    .where(credentials.c.kind.startswith(KIND, autoescape=True))
+    .where(ledger.c.kind.is_(None) | (ledger.c.kind != "account.passkey-added"))
 )
 
 
@@ -34,7 +44,7 @@ def passwords(inspection: Inspection, clause: CompiledClause) -> Verdict:
     weak = sum(not hashed_well(value) for value in staff)
     for row in inspection.rows(OF_PEOPLE):
         stored = Stored(row.since_ms, bytes(row.eid), bytes(row.ct))
-        value = unseal(inspection.vault, row.tenant, bytes(row.sid), stored)
+        value = unseal(inspection.vault, row.tenant, bytes(row.sid), PASSWORD, stored).get("hash")
         if value is None:
             faults.append(say("password.hashed.unsealed"))
         else:
@@ -45,6 +55,21 @@ def passwords(inspection: Inspection, clause: CompiledClause) -> Verdict:
     if unowned:
         faults.append(say("password.hashed.unowned", passwords=unowned))
     return unless(faults, say("password.hashed.good", people=people, staff=len(staff)))
+
+
+def passkeys(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """Each passkey of a person opens under their own key, and an entry says that they added it."""
+    faults: list[Said] = []
+    unsealed = sum(
+        not unseal(inspection.vault, row.tenant, bytes(row.sid), row.kind, Stored(row.since_ms, row.eid, bytes(row.ct)))
+        for row in inspection.rows(PASSKEYS.order_by(credentials.c.since_ms.desc()).limit(SAMPLE))
+    )
+    if unsealed:
+        faults.append(say("account.passkey.unsealed", passkeys=unsealed))
+    unowned = len(inspection.rows(UNOWNED_PASSKEYS))
+    if unowned:
+        faults.append(say("account.passkey.unowned", passkeys=unowned))
+    return unless(faults, say("account.passkey.good", passkeys=len(inspection.rows(PASSKEYS))))
 
 
 def hashed_well(value: str) -> bool:
@@ -59,4 +84,4 @@ def hashed_well(value: str) -> bool:
     return found.type is Type.ID and found.memory_cost >= MEMORY_KIB and found.time_cost >= PASSES
 
 
-CHECKS: dict[str, Check] = {"password.hashed": passwords}
+CHECKS: dict[str, Check] = {"password.hashed": passwords, "account.passkey": passkeys}

@@ -63,6 +63,7 @@ class ProtectBody(Body, frozen=True, kw_only=True):
     transit: Annotated[Literal["tls"] | None, "every transfer is encrypted; there is no switch"] = None
     storage: Annotated[Literal["sealed"] | None, "stored under keys of the person's own, kept apart"] = None
     password: Annotated[Literal["hashed"] | None, "stored so that nobody can read it back"] = None
+    passkey: Annotated[Literal["sealed"] | None, "stored under keys of the person's own; nobody else adds one"] = None
     password_change: Annotated[
         Literal["on_compromise", "on_request", "periodic"] | None, "when a password must be changed"
     ] = None
