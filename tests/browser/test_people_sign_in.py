@@ -101,7 +101,7 @@ def test_axe_finds_nothing_on_the_pages_of_ones_account(
     page = context.new_page()
     by_link(vendor, page, cleo)
     errors, wrong = listen(page), []
-    for path in ("/account", "/account/passkeys", "/account/sign-in"):
+    for path in ("/account", "/account/passkeys", "/account/second-factor", "/account/sign-in"):
         name = f"person{path.replace('/', '-')}-{language}-{width}-{scheme}"
         wrong += check(page, f"{vendor.url}{path}?lang={language}", name, errors)
     assert wrong == []

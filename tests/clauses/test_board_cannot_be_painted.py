@@ -286,6 +286,14 @@ SABOTAGE: list[tuple[str, str, Sabotage]] = [
             "since_ms, randomblob(16), ct FROM credentials WHERE kind = 'password'"
         ),
     ),
+    (
+        "protect.password",
+        "a second factor that nobody set",
+        data(
+            "INSERT INTO credentials (tenant, sid, kind, since_ms, eid, ct) SELECT tenant, sid, 'totp', "
+            "since_ms, randomblob(16), ct FROM credentials WHERE kind = 'password'"
+        ),
+    ),
     ("protect.storage", "a plain copy in a log", plain_copy),
     ("protect.storage", "keys readable by others", open_keys),
     ("protect.transit", "served without TLS", public_address),

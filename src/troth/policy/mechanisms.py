@@ -179,6 +179,8 @@ def _protect(protect: ProtectBody) -> Iterator[str]:
         yield "password.hashed"
     if protect.passkey:
         yield "account.passkey"
+    if protect.second_factor:
+        yield "account.second-factor"
     if protect.password_change:
         yield "password.change"
     if protect.password_sharing:

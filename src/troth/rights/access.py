@@ -27,6 +27,8 @@ from troth.store.ledger import EntryDraft
 from troth.store.tables import messages, subject_states, subjects
 from troth.store.writer import DataTx
 from troth.use import credentials, person_passkeys, person_sessions
+from troth.use.arrivals import TOTP
+from troth.use.second_factor import LOST, RECOVERY
 from troth.vault import StoredRecord, Vault
 from troth.vault.retention import due
 
@@ -96,9 +98,10 @@ class Copy(msgspec.Struct, frozen=True):
     account: Annotated[
         dict[str, Any],
         said(
-            "password: since when one is set (null: none; its value is never given out); passkeys: name, added, used, "
-            "id and public key (base64url) of each; sessions: begun, seen, method, browser and system of each that is "
-            "open"
+            "password: since when one is set (null: none; its value is never given out); second_factor: since when one "
+            "is set (null: none); recovery_codes: how many are left; recovery_asked: since when one waits whose second "
+            "factor is lost; passkeys: name, added, used, id and public key (base64url) of each; sessions: begun, "
+            "seen, method, browser and system of each that is open"
         ),
     ]
     requests: Annotated[tuple[dict[str, Any], ...], said("kind, state, received, due: what you asked for")]
@@ -217,8 +220,13 @@ class Access:
             for kind, stored in held.items()
             if kind.startswith(person_passkeys.KIND)
         )
+        factor, lost = held.get(TOTP), held.get(LOST)
+        codes = credentials.unseal(self.vault, tenant, sid, RECOVERY, held.get(RECOVERY)).get("codes", ())
         return {
             "password": password.since_ms if password else None,
+            "second_factor": factor.since_ms if factor else None,
+            "recovery_codes": len(codes),
+            "recovery_asked": lost.since_ms if lost else None,
             "passkeys": [
                 {
                     "name": key["name"],
@@ -304,6 +312,10 @@ def as_csv(copy: Copy) -> bytes:
         tables["objections"].append([objection["purpose"] or "", objection["channel"] or "every channel"])
     if copy.account["password"] is not None:
         tables["account"].append(["password", str(copy.account["password"]), "", "", "", ""])
+    if copy.account["second_factor"] is not None:
+        tables["account"].append(["second factor", str(copy.account["second_factor"]), "", "", "", ""])
+    if copy.account["recovery_asked"] is not None:
+        tables["account"].append(["recovery asked", str(copy.account["recovery_asked"]), "", "", "", ""])
     for key in copy.account["passkeys"]:
         tables["account"].append(["passkey", str(key["added"]), str(key["used"] or ""), key["name"], "", ""])
     for session in copy.account["sessions"]:

@@ -18,11 +18,12 @@ from troth.store import Lane, Write
 from troth.store.ledger import EntryDraft
 from troth.store.transaction import DataTx
 from troth.use import credentials, person_sessions
-from troth.use.arrivals import CLAUSE, NO_ACCOUNT, Arrivals, require_second
+from troth.use.arrivals import CLAUSE, NO_ACCOUNT, TOTP, Arrivals, require_second
 from troth.use.credentials import PASSWORD, Held
 from troth.use.devices import Device
 from troth.use.passwords import PASSWORD_HASHED, Passwords, fault_of
 from troth.use.person_sessions import CLASS, LINK_LIFE_MS, Session
+from troth.use.second_factor import Halfway
 
 EMAIL = "user.contact.email"
 CHANGED = "account.password-changed"  # the letter that says so, where the policy declares it
@@ -172,8 +173,10 @@ class Accounts:
         *,
         device: Device | None = None,
         was: Sequence[str] = (),
-    ) -> Session:
-        """Sign in; ``Unproven`` in the same words and with the same work, whoever the address is or is not.
+    ) -> Session | Halfway:
+        """Sign in, or come halfway where a second factor is set.
+
+        ``Unproven`` in the same words and with the same work, whoever the address is or is not.
 
         ``was`` are the cookies that this browser came with: their sessions end, whoever's they were.
         """
@@ -186,6 +189,8 @@ class Accounts:
         hashed = credentials.unseal(self.vault, tenant, sid, PASSWORD, stored).get("hash")
         if not self.passwords.fits(hashed, password) or stored is None:
             self._refuse()
+        if TOTP in held:
+            return Halfway(tenant, sid, stored.eid)
         try:
             let_in = self.arrivals.prepare(
                 tenant, sid, cookie, method="password", mechanism=PASSWORD_HASHED, device=device, was=was
@@ -194,8 +199,8 @@ class Accounts:
             self._refuse()
 
         def body(tx: DataTx) -> Session:
-            still = credentials.find(tx.connection, tenant, sid, PASSWORD)
-            if still is None or still.eid != stored.eid:
+            now = credentials.of_person(tx.connection, tenant, sid)
+            if TOTP in now or PASSWORD not in now or now[PASSWORD].eid != stored.eid:
                 raise wrong()  # changed, removed or erased in this very moment
             return let_in(tx)
 

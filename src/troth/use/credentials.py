@@ -2,7 +2,7 @@
 
 The key is that of their account's data, so that each becomes unreadable with the account. A row's kind says what it
 is; what is inside only its owner's key tells: a password's Argon2id value, a passkey, the secret of an app.
-Mechanisms: ``password.hashed``, ``account.passkey``. Clause ``protect.password``.
+Mechanisms: ``password.hashed``, ``account.passkey``, ``account.second-factor``. Clause ``protect.password``.
 """
 
 from __future__ import annotations

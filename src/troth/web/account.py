@@ -16,11 +16,12 @@ from starlette.responses import Response
 
 from troth.errors import Invalid, Unproven
 from troth.use.accounts import needs_no_old, offered
-from troth.use.arrivals import lacks_second
+from troth.use.arrivals import TOTP, lacks_second
 from troth.use.credentials import PASSWORD, Held
 from troth.use.devices import Device, device_of
 from troth.use.person_passkeys import KIND
 from troth.use.person_sessions import PASSWORD_LIFE_MS, Session
+from troth.use.second_factor import Halfway, recovery_after
 from troth.web import cookies
 from troth.web.bodies import read_form
 from troth.web.pages import page, see_other, text
@@ -87,14 +88,19 @@ async def sign_in(request: Request, system: Running) -> Response:
     request.state.shell.rates.hit("account.address", counted, ATTEMPTS_ON_AN_ADDRESS)
     coming = welcome(request, system)
     try:
-        await run_in_threadpool(
+        found = await run_in_threadpool(
             lambda: system.accounts.sign_in(
                 system.config.tenant, address, password, coming.cookie, device=device_in(request), was=coming.was
             )
         )
     except Unproven:
         return entrance(request, system, [FieldError("", text(request, "account.refused"))], 401, address)
-    return coming.response
+    return ask_code(request, system.second_factor.ticket(found)) if isinstance(found, Halfway) else coming.response
+
+
+def ask_code(request: Request, ticket: str, errors: Sequence[FieldError] = (), status: int = 200) -> Response:
+    """The page between a password that was right and the code that is asked as well."""
+    return page(request, "account/code.html", status=status, errors=errors, ticket=ticket)
 
 
 async def home(request: Request, system: Running) -> Response:
@@ -133,6 +139,9 @@ async def account(
         has_account=has_account,
         ask_old=not no_old,
         passkeys=sum(kind.startswith(KIND) for kind in held),
+        second_factor=(TOTP in held, recovery_after(system.policy) is not None),
+        lacks_second=lacks_second(session, held),
+        due_ms=system.recovery.due(held),
         sessions=views,
     )
 

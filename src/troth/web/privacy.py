@@ -161,7 +161,15 @@ def person_view(request: Request, system: Running, copy: Copy) -> PersonView:
     stops = tuple(words.named("purpose", str(stop["purpose"])) for stop in copy.objections)
     passkeys = tuple(PasskeyLine(key["name"], key["added"]) for key in copy.account["passkeys"])
     since = copy.account["password"]
-    return PersonView(records, consents, stops, downloads, password_since_ms=since, passkeys=passkeys)
+    return PersonView(
+        records,
+        consents,
+        stops,
+        downloads,
+        password_since_ms=since,
+        passkeys=passkeys,
+        second_factor_since_ms=copy.account["second_factor"],
+    )
 
 
 def since_of(record: dict[str, Any]) -> int:

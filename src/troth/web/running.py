@@ -50,12 +50,14 @@ from troth.use.passkeys import Passkeys
 from troth.use.passwords import Passwords
 from troth.use.person_passkeys import PersonPasskeys
 from troth.use.products import Products
+from troth.use.recovery import Recovery
+from troth.use.second_factor import SecondFactor
 from troth.use.sign_in import SignIn
 from troth.use.transport import SmtpTransport
 from troth.vault import open_vault
 from troth.vault.box import Box
 from troth.vault.repair import Repair
-from troth.web import account, account_passkeys, api, api_products, handover, privacy, public, published
+from troth.web import account, account_passkeys, api, api_products, handover, privacy, public, published, second_factor
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
 from troth.web.console import rooms as console
@@ -73,6 +75,7 @@ GROUPS: tuple[Group[Running], ...] = (
     privacy.GROUP,
     account.GROUP,
     account_passkeys.GROUP,
+    second_factor.GROUP,
     handover.GROUP,
     api.GROUP,
     api_products.GROUP,
@@ -154,7 +157,10 @@ class Running:
         self.sign_in = SignIn(self.operators, box, passkeys, passwords)
         arrivals = Arrivals(store, vault, self.versions)
         self.accounts = Accounts(arrivals, passwords)
-        peoples = Passkeys(self.config.url, log_name(self.config), Box(vault.secret("accounts"), chance), clock, chance)
+        peoples_box = Box(vault.secret("accounts"), chance)
+        peoples = Passkeys(self.config.url, log_name(self.config), peoples_box, clock, chance)
+        self.second_factor = SecondFactor(arrivals, peoples_box, vault.secret("recovery"))
+        self.recovery = Recovery(arrivals)
         self.person_passkeys = PersonPasskeys(arrivals, peoples, vault.secret("handles"))
         self.approvals = Approvals(store, {act.name: act for act in ACTS})
         self.repair = Repair(store, vault.keyring)
@@ -220,10 +226,11 @@ class Running:
         self.repair.run()
 
     def _sweep(self, job: Job) -> None:
-        """What has a fixed life and is over: sessions, and approvals that nobody gave."""
+        """What has a fixed life and is over: sessions, approvals that nobody gave, and waiting for a second factor."""
         self.store.write(Write(sessions.sweep, lane=Lane.JOB))
         self.store.write(Write(person_sessions.sweep, lane=Lane.JOB))
         self.approvals.sweep()
+        self.recovery.sweep()
 
     def work(self, most: int = 1000) -> int:
         """Do what is due now, on this thread: for tests and commands that have no worker. How many jobs were begun."""

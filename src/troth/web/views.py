@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from markupsafe import Markup
@@ -164,6 +164,28 @@ class PersonView:
     leave: str = "/privacy/leave"
     password_since_ms: int | None = None
     passkeys: Sequence[PasskeyLine] = ()
+    second_factor_since_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class SecondFactorView:
+    """A person's second factor: unset | set | to-be-shown | unproven | not-offered | no-account.
+
+    ``secret``, ``address`` (of an app) and ``sealed`` are there while it is unset; ``due_ms`` while it waits to go.
+    """
+
+    state: str
+    since_ms: int = 0
+    codes_left: int = 0
+    due_ms: int | None = None
+    after: str = ""
+    secret: str = ""
+    address: str = ""
+    sealed: str = ""
+
+    def but(self, **changes: str) -> SecondFactorView:
+        """The same with other members."""
+        return replace(self, **changes)  # type: ignore[arg-type]  # those that change are texts
 
 
 @dataclass(frozen=True)

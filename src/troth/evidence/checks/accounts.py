@@ -7,11 +7,14 @@ from sqlalchemy import func, select
 from troth.evidence.checks import Check, Verdict, unless, unseen
 from troth.evidence.inspection import Inspection
 from troth.evidence.said import Said, say
-from troth.policy.model import CompiledClause
-from troth.store.tables import credentials, ledger, operators
+from troth.policy.model import CompiledClause, Duration
+from troth.store.tables import credentials, ledger, operators, sessions
+from troth.use.arrivals import TOTP
 from troth.use.credentials import PASSWORD, Stored, unseal
 from troth.use.passwords import MEMORY_KIB, PASSES
 from troth.use.person_passkeys import KIND
+from troth.use.person_sessions import KIND as KIND_OF_PEOPLE
+from troth.use.second_factor import RECOVERY, recovery_after
 
 SET = ("account.password-set", "account.password-changed")
 SAMPLE = 20  # people's passwords that are opened, the newest
@@ -31,6 +34,19 @@ UNOWNED_PASSKEYS = (
     .select_from(credentials.outerjoin(ledger, credentials.c.eid == ledger.c.eid))
     .where(credentials.c.kind.startswith(KIND, autoescape=True))
     .where(ledger.c.kind.is_(None) | (ledger.c.kind != "account.passkey-added"))
+)
+FACTORS = select(credentials.c.kind).where(credentials.c.kind == TOTP)
+UNOWNED_FACTORS = (
+    select(credentials.c.kind)
+    .select_from(credentials.outerjoin(ledger, credentials.c.eid == ledger.c.eid))
+    .where(credentials.c.kind.in_((TOTP, RECOVERY)))
+    .where(ledger.c.kind.is_(None) | ledger.c.kind.not_in(("account.second-factor-set", "account.recovery-codes")))
+)
+SAME_PERSON = (sessions.c.tenant == credentials.c.tenant) & (sessions.c.sid == credentials.c.sid)
+ROUND_FACTORS = (
+    select(func.count())
+    .select_from(sessions.join(credentials, SAME_PERSON))
+    .where(credentials.c.kind == TOTP, sessions.c.method == "password", sessions.c.kind == KIND_OF_PEOPLE)
 )
 
 
@@ -72,6 +88,29 @@ def passkeys(inspection: Inspection, clause: CompiledClause) -> Verdict:
     return unless(faults, say("account.passkey.good", passkeys=len(inspection.rows(PASSKEYS))))
 
 
+def second_factors(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """Each second factor was set by its owner, no session goes round one, and none was lost before its time."""
+    faults: list[Said] = []
+    unowned = len(inspection.rows(UNOWNED_FACTORS))
+    if unowned:
+        faults.append(say("account.second-factor.unowned", factors=unowned))
+    round_it = inspection.rows(ROUND_FACTORS)[0][0]
+    if round_it:
+        faults.append(say("account.second-factor.round", sessions=round_it))
+    after = recovery_after(inspection.policy)
+    asked = {entry.eid.hex(): entry.at_ms for entry in inspection.entries("account.recovery-asked")}
+    done = inspection.entries("account.recovery-done")
+    early = sum(after is None or entry.at_ms < due(after, asked.get(entry.body.get("refers", ""))) for entry in done)
+    if early:
+        faults.append(say("account.second-factor.early", factors=early))
+    return unless(faults, say("account.second-factor.good", factors=len(inspection.rows(FACTORS)), lost=len(done)))
+
+
+def due(after: Duration, asked_ms: int | None) -> float:
+    """When a loss that was told then may take effect: never, where it was not told."""
+    return float("inf") if asked_ms is None else after.after(asked_ms)
+
+
 def hashed_well(value: str) -> bool:
     """Whether this is an Argon2id value of at least the cost that new ones have."""
     from argon2 import Type, extract_parameters
@@ -84,4 +123,8 @@ def hashed_well(value: str) -> bool:
     return found.type is Type.ID and found.memory_cost >= MEMORY_KIB and found.time_cost >= PASSES
 
 
-CHECKS: dict[str, Check] = {"password.hashed": passwords, "account.passkey": passkeys}
+CHECKS: dict[str, Check] = {
+    "password.hashed": passwords,
+    "account.passkey": passkeys,
+    "account.second-factor": second_factors,
+}
