@@ -93,6 +93,7 @@ def test_the_messages_that_exist_now_are_declared_with_their_class(policy: Compi
         "erase.certificate": "notice",
         "account.password-changed": "service",
         "account.access-changed": "service",
+        "account.signed-in": "service",
         "account.recovery-asked": "service",
         "account.recovery-done": "service",
     }

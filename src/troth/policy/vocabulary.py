@@ -55,6 +55,7 @@ EVENTS: Final[dict[str, str]] = {
     "account.used": "somebody signed in, or a licence runs",
     "account.password-changed": "a person changed their password",
     "account.access-changed": "a person changed what they sign in with besides a password",
+    "account.signed-in": "somebody signed in from a device or a country that was not seen with this account",
     "account.recovery-asked": "a person says that their second factor is lost",
     "account.recovery-done": "a second factor that was lost is gone",
     "account.closed": "the person or the vendor closed the account",

@@ -26,7 +26,7 @@ from troth.store import Lane, Store, Write
 from troth.store.ledger import EntryDraft
 from troth.store.tables import messages, subject_states, subjects
 from troth.store.writer import DataTx
-from troth.use import credentials, person_passkeys, person_sessions
+from troth.use import credentials, known_devices, person_passkeys, person_sessions
 from troth.use.arrivals import TOTP
 from troth.use.second_factor import LOST, RECOVERY
 from troth.vault import StoredRecord, Vault
@@ -101,7 +101,8 @@ class Copy(msgspec.Struct, frozen=True):
             "password: since when one is set (null: none; its value is never given out); second_factor: since when one "
             "is set (null: none); recovery_codes: how many are left; recovery_asked: since when one waits whose second "
             "factor is lost; passkeys: name, added, used, id and public key (base64url) of each; sessions: begun, "
-            "seen, method, browser and system of each that is open"
+            "seen, method, browser, system and country of each that is open; devices: browser, system, country and "
+            "time of what was signed in from"
         ),
     ]
     requests: Annotated[tuple[dict[str, Any], ...], said("kind, state, received, due: what you asked for")]
@@ -227,6 +228,10 @@ class Access:
             "second_factor": factor.since_ms if factor else None,
             "recovery_codes": len(codes),
             "recovery_asked": lost.since_ms if lost else None,
+            "devices": [
+                {**device._asdict(), "seen": seen_ms}
+                for device, seen_ms in known_devices.seen(self.vault, tenant, sid, held).items()
+            ],
             "passkeys": [
                 {
                     "name": key["name"],
@@ -249,6 +254,7 @@ class Access:
             "method": session.method,
             "browser": device.browser if device else None,
             "system": device.system if device else None,
+            "country": device.country if device else None,
         }
 
     def _held(self, tenant: str, policy: CompiledPolicy, record: StoredRecord, found: dict[str, Any]) -> Held:
@@ -292,7 +298,7 @@ def as_csv(copy: Copy) -> bytes:
         "consents": [["record", "purpose", "words", "state", "given"]],
         "messages": [["template", "purpose", "state", "queued"]],
         "objections": [["purpose", "channel"]],
-        "account": [["what", "since", "seen", "method", "browser", "system"]],
+        "account": [["what", "since", "seen", "method", "browser", "system", "country"]],
     }
     for held in copy.records:
         for name, value in sorted(held.values.items()):
@@ -311,15 +317,18 @@ def as_csv(copy: Copy) -> bytes:
     for objection in copy.objections:
         tables["objections"].append([objection["purpose"] or "", objection["channel"] or "every channel"])
     if copy.account["password"] is not None:
-        tables["account"].append(["password", str(copy.account["password"]), "", "", "", ""])
+        tables["account"].append(["password", str(copy.account["password"]), *[""] * 5])
     if copy.account["second_factor"] is not None:
-        tables["account"].append(["second factor", str(copy.account["second_factor"]), "", "", "", ""])
+        tables["account"].append(["second factor", str(copy.account["second_factor"]), *[""] * 5])
     if copy.account["recovery_asked"] is not None:
-        tables["account"].append(["recovery asked", str(copy.account["recovery_asked"]), "", "", "", ""])
+        tables["account"].append(["recovery asked", str(copy.account["recovery_asked"]), *[""] * 5])
     for key in copy.account["passkeys"]:
-        tables["account"].append(["passkey", str(key["added"]), str(key["used"] or ""), key["name"], "", ""])
+        tables["account"].append(["passkey", str(key["added"]), str(key["used"] or ""), key["name"], "", "", ""])
+    for device in copy.account["devices"]:
+        words = (device["browser"], device["system"], device["country"])
+        tables["account"].append(["device", "", str(device["seen"]), "", *words])
     for session in copy.account["sessions"]:
-        told = [str(session[k] or "") for k in ("begun", "seen", "method", "browser", "system")]
+        told = [str(session[k] or "") for k in ("begun", "seen", "method", "browser", "system", "country")]
         tables["account"].append(["session", *told])
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -173,6 +173,7 @@ class Accounts:
         *,
         device: Device | None = None,
         was: Sequence[str] = (),
+        language: str = "en",
     ) -> Session | Halfway:
         """Sign in, or come halfway where a second factor is set.
 
@@ -193,7 +194,14 @@ class Accounts:
             return Halfway(tenant, sid, stored.eid)
         try:
             let_in = self.arrivals.prepare(
-                tenant, sid, cookie, method="password", mechanism=PASSWORD_HASHED, device=device, was=was
+                tenant,
+                sid,
+                cookie,
+                method="password",
+                mechanism=PASSWORD_HASHED,
+                device=device,
+                was=was,
+                language=language,
             )
         except NotFound:
             self._refuse()

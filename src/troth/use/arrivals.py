@@ -18,7 +18,7 @@ from troth.store import Store, Write
 from troth.store.ledger import EntryDraft
 from troth.store.outbox import post
 from troth.store.transaction import DataTx
-from troth.use import person_sessions
+from troth.use import credentials, known_devices, person_sessions
 from troth.use.credentials import Held
 from troth.use.devices import Device
 from troth.use.person_sessions import CLASS, LINK_LIFE_MS, SECOND, Method, Session
@@ -27,6 +27,7 @@ from troth.vault import Vault
 
 CLAUSE = "protect.password"
 CHANGED = "account.access-changed"  # the letter about what one signs in with, where the policy declares it
+SIGNED_IN = "account.signed-in"  # and the one about a sign-in from where none came before
 TOTP = "totp"  # the kind of credential that makes an account ask for a second factor
 NO_ACCOUNT = "there is no account to sign in to: please register first"
 
@@ -52,14 +53,17 @@ class Arrivals:
         mechanism: str,
         device: Device | None = None,
         was: Sequence[str] = (),
+        language: str = "en",
     ) -> LetIn:
         """What lets this person in once it is done in the transaction of their proof; ``NotFound`` where they are gone.
 
-        ``was`` are the cookies that this browser came with: their sessions end, whoever's they were.
+        ``was`` are the cookies that this browser came with: their sessions end, whoever's they were. A device, or a
+        country, that was not seen with this account before is told to its owner.
         """
         opening = self.vault.opening(tenant, sid)
         sealed = person_sessions.seal_device(self.vault, tenant, sid, cookie, device)
         csrf, policy = self.store.randomness.bytes(32), self.versions.current()
+        remember = self._remembering(tenant, sid, opening, device, language)
 
         def let_in(tx: DataTx) -> Session:
             for cookie_before in was:
@@ -68,11 +72,34 @@ class Arrivals:
             entry = tx.append(EntryDraft("account.signed-in", CLAUSE, mechanism, "subject", facts=facts), opening)
             self.vault.change_state(tx, tenant, sid, lambda state: state)  # who found them unused looks again
             self.vault.happen(tx, tenant, sid, "account.used", policy)
+            remember(tx, entry.eid)
             return person_sessions.start(
                 tx, cookie, tenant, sid, csrf=csrf, method=method, proof=entry.eid, device=sealed
             )
 
         return let_in
+
+    def _remembering(
+        self, tenant: str, sid: bytes, opening: bytes, device: Device | None, language: str
+    ) -> Callable[[DataTx, bytes], None]:
+        """What notes in a transaction, under the sign-in's entry, from where it came; what is new is told by mail."""
+        held = self.store.read(lambda connection: credentials.of_person(connection, tenant, sid))
+        known, now = known_devices.seen(self.vault, tenant, sid, held), self.store.now()
+        if device is None:
+            return lambda tx, eid: None
+        ct = known_devices.seal_with(self.vault, tenant, sid, known, device, now)
+        said = known_devices.told(device, now)
+        tell = self.letter(SIGNED_IN, tenant, sid, opening, language=language, **said)
+        before = held.get(known_devices.KIND)
+
+        def remember(tx: DataTx, eid: bytes) -> None:
+            if device in known and before is not None:
+                credentials.replace(tx, tenant, sid, known_devices.KIND, before.ct, ct)
+                return
+            credentials.put(tx, tenant, sid, known_devices.KIND, eid=eid, ct=ct)
+            tell(tx)
+
+        return remember
 
     def note_refusal(self, method: str, mechanism: str) -> None:
         """Note a refused sign-in, without any name."""

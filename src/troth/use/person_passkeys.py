@@ -148,13 +148,14 @@ class PersonPasskeys:
         *,
         device: Device | None = None,
         was: Sequence[str] = (),
+        language: str = "en",
     ) -> Session:
         """Sign in with the passkey that answered; ``Unproven``, in the same words, where anything does not fit."""
         try:
             sid, mine, stored = self._found(tenant, answer)
             ceremony, count = self.keys.signed_in(sealed, answer, mine)
             let_in = self.arrivals.prepare(
-                tenant, sid, cookie, method="passkey", mechanism=MECHANISM, device=device, was=was
+                tenant, sid, cookie, method="passkey", mechanism=MECHANISM, device=device, was=was, language=language
             )
             kind, now = KIND + mine.place, self.store.now()
             content = credentials.unseal(self.vault, tenant, sid, kind, stored)

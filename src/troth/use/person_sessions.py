@@ -1,7 +1,8 @@
 """Sessions of people: the browser holds a random token, the store its hash; each ends by itself, or when told to.
 
 A link opens the centre for half an hour; a password or a passkey for longer, unless it is left idle. What a session
-shows of its device are two words, sealed under the person's own key; no address is kept. Clause ``protect.password``.
+shows of its device are a word each for browser, system and country, sealed under the person's own key; no address is
+kept. Clause ``protect.password``.
 """
 
 from __future__ import annotations
@@ -80,12 +81,11 @@ class Session:
 
 
 def seal_device(vault: Vault, tenant: str, sid: bytes, cookie: str, device: Device | None) -> bytes | None:
-    """The device's two words, sealed for this session; None where they are not told or the person has no account."""
+    """The device's words, sealed for this session; None where they are not told or the person has no account."""
     if device is None:
         return None
     try:
-        value = {"browser": device.browser, "system": device.system}
-        return vault.seal(tenant, sid, CLASS, cookie_hash(cookie)[:16], TABLE, SCHEMA, value)
+        return vault.seal(tenant, sid, CLASS, cookie_hash(cookie)[:16], TABLE, SCHEMA, device._asdict())
     except NotFound:
         return None
 
@@ -98,7 +98,7 @@ def open_device(vault: Vault, session: Session) -> Device | None:
         found = vault.unseal(session.tenant, session.sid, CLASS, session.hash[:16], TABLE, SCHEMA, session.sealed)
     except (NotFound, Damaged):
         return None
-    return Device(str(found["browser"]), str(found["system"]))
+    return Device(*(str(found.get(word, "")) for word in Device._fields))
 
 
 def start(

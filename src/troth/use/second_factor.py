@@ -210,7 +210,14 @@ class SecondFactor:
             self._refuse()
         try:
             let_in = self.arrivals.prepare(
-                tenant, sid, cookie, method="password+totp", mechanism=MECHANISM, device=device, was=was
+                tenant,
+                sid,
+                cookie,
+                method="password+totp",
+                mechanism=MECHANISM,
+                device=device,
+                was=was,
+                language=language,
             )
             note = self._noting(tenant, sid, held, shown, language)
         except NotFound:

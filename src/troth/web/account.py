@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from troth.collect.country import country_of
 from troth.errors import Invalid, Unproven
 from troth.use.accounts import needs_no_old, offered
 from troth.use.arrivals import TOTP, lacks_second
@@ -27,6 +28,7 @@ from troth.web.bodies import read_form
 from troth.web.pages import page, see_other, text
 from troth.web.person import COOKIE, LONG_COOKIE, session_of
 from troth.web.routes import Group, Limit, Route
+from troth.web.security import client_address
 from troth.web.views import FieldError, SessionView
 
 if TYPE_CHECKING:
@@ -40,9 +42,10 @@ ATTEMPTS_IN_A_SESSION = Limit(10, 600)  # at the old password, by whoever holds 
 NO_STORE = "no-store"
 
 
-def device_in(request: Request) -> Device:
-    """What this browser says of itself, in two words."""
-    return device_of(request.headers.get("user-agent", ""))
+def device_in(request: Request, system: Running) -> Device:
+    """What this browser says of itself, in two words, and the country it comes from; its address goes no further."""
+    country = country_of(system.locations, client_address(request, system.config.trusted_proxies))
+    return device_of(request.headers.get("user-agent", ""), country)
 
 
 async def sign_in_page(request: Request, system: Running) -> Response:
@@ -90,7 +93,13 @@ async def sign_in(request: Request, system: Running) -> Response:
     try:
         found = await run_in_threadpool(
             lambda: system.accounts.sign_in(
-                system.config.tenant, address, password, coming.cookie, device=device_in(request), was=coming.was
+                system.config.tenant,
+                address,
+                password,
+                coming.cookie,
+                device=device_in(request, system),
+                was=coming.was,
+                language=request.state.visit.language,
             )
         )
     except Unproven:
@@ -124,6 +133,7 @@ async def account(
             method=each.method,
             browser=device.browser if device else "",
             system=device.system if device else "",
+            country=device.country if device else "",
             own=each.hash == session.hash,
         )
         for each, device in found

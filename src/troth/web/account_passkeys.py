@@ -39,7 +39,13 @@ async def sign_in(request: Request, system: Running) -> Response:
     try:
         await run_in_threadpool(
             lambda: system.person_passkeys.sign_in(
-                system.config.tenant, sealed, answer, coming.cookie, device=device_in(request), was=coming.was
+                system.config.tenant,
+                sealed,
+                answer,
+                coming.cookie,
+                device=device_in(request, system),
+                was=coming.was,
+                language=request.state.visit.language,
             )
         )
     except Unproven:
@@ -56,7 +62,7 @@ async def passkeys(
     request: Request, system: Running, errors: Sequence[FieldError] = (), status: int = 200, done: str = ""
 ) -> Response:
     """The page, with what went wrong or what was done."""
-    session, device = session_of(request), device_in(request)
+    session, device = session_of(request), device_in(request, system)
     found, question, obstacle = await run_in_threadpool(look, system, session)
     names = (device.browser or text(request, "account.unknown-browser"), device.system)
     return page(

@@ -91,7 +91,9 @@ async def look(request: Request, system: Running) -> Response:
 async def enter(request: Request, system: Running) -> Response:
     """Use the link, once, and open the centre for half an hour."""
     cookie = cookies.mint(request, system.randomness)
-    session = await run_in_threadpool(system.requests.open, request.path_params["token"], cookie, device_in(request))
+    session = await run_in_threadpool(
+        system.requests.open, request.path_params["token"], cookie, device_in(request, system)
+    )
     response = see_other(request, "/privacy/data")
     await end_of(request, system, response, but=session.sid)
     cookies.put(response, system.policy, COOKIE, cookie, tls=request.state.visit.tls)
@@ -169,6 +171,10 @@ def person_view(request: Request, system: Running, copy: Copy) -> PersonView:
         password_since_ms=since,
         passkeys=passkeys,
         second_factor_since_ms=copy.account["second_factor"],
+        devices=[
+            (", ".join(d[word] or "?" for word in ("browser", "system", "country")), d["seen"])
+            for d in copy.account["devices"]
+        ],
     )
 
 

@@ -52,7 +52,12 @@ async def sign_in(request: Request, system: Running) -> Response:
     try:
         await run_in_threadpool(
             lambda: system.second_factor.finish(
-                ticket, code, coming.cookie, device=device_in(request), was=coming.was, language=language
+                ticket,
+                code,
+                coming.cookie,
+                device=device_in(request, system),
+                was=coming.was,
+                language=language,
             )
         )
     except Unproven:

@@ -165,6 +165,7 @@ class PersonView:
     password_since_ms: int | None = None
     passkeys: Sequence[PasskeyLine] = ()
     second_factor_since_ms: int | None = None
+    devices: Sequence[tuple[str, int]] = ()  # browser, system and country in one line, and when last
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,7 @@ class SessionView:
     method: str  # as ``person_sessions.Method``
     browser: str = ""
     system: str = ""
+    country: str = ""
     own: bool = False
 
 
