@@ -374,6 +374,22 @@ SABOTAGE: list[tuple[str, str, Sabotage]] = [
         ),
     ),
     ("protect.password", "set by somebody else", data("UPDATE credentials SET eid = randomblob(16)")),
+    (
+        "protect.password",
+        "a passkey that nobody added",
+        data(
+            "INSERT INTO credentials (tenant, sid, kind, since_ms, eid, ct) SELECT tenant, sid, 'passkey.0a0b0c0d', "
+            "since_ms, randomblob(16), ct FROM credentials WHERE kind = 'password'"
+        ),
+    ),
+    (
+        "protect.password",
+        "a second factor that nobody set",
+        data(
+            "INSERT INTO credentials (tenant, sid, kind, since_ms, eid, ct) SELECT tenant, sid, 'totp', "
+            "since_ms, randomblob(16), ct FROM credentials WHERE kind = 'password'"
+        ),
+    ),
     ("protect.storage", "a plain copy in a log", plain_copy),
     ("protect.storage", "keys readable by others", open_keys),
     ("protect.transit", "served without TLS", public_address),

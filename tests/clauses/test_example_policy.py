@@ -116,6 +116,10 @@ def test_the_messages_that_exist_now_are_declared_with_their_class(policy: Compi
         "account.unused": "notice",
         "rights.address-new": "service",
         "rights.address-old": "service",
+        "account.access-changed": "service",
+        "account.signed-in": "service",
+        "account.recovery-asked": "service",
+        "account.recovery-done": "service",
     }
 
 

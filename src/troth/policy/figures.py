@@ -187,6 +187,8 @@ def _requires(body: Requires) -> Iterator[str]:
         yield f"from {body.age.at_least} years"
     if body.protect and body.protect.breach:
         yield f"the authority knows within {body.protect.breach.authority_within.text}"
+    if body.protect and body.protect.second_factor:
+        yield f"a second factor that is lost goes after {body.protect.second_factor.recovery_after.text}"
     if body.changes and isinstance(body.changes.advance_notice, Duration):
         yield f"notice of {body.changes.advance_notice.text}"
     if body.has and isinstance(body.has.value, RandomValue):

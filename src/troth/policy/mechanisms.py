@@ -183,6 +183,10 @@ def _protect(protect: ProtectBody) -> Iterator[str]:
         yield "vault.sealed"
     if protect.password:
         yield "password.hashed"
+    if protect.passkey:
+        yield "account.passkey"
+    if protect.second_factor:
+        yield "account.second-factor"
     if protect.password_change:
         yield "password.change"
     if protect.password_sharing:

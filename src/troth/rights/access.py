@@ -6,6 +6,7 @@ the web makes of the same value. Clauses: ``rights.access``, ``rights.portabilit
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import zipfile
@@ -28,8 +29,10 @@ from troth.store import Lane, Store, Write
 from troth.store.ledger import EntryDraft
 from troth.store.tables import messages, subject_states, subjects
 from troth.store.writer import DataTx
-from troth.use import credentials, looks, person_sessions
+from troth.use import credentials, known_devices, looks, person_passkeys, person_sessions
 from troth.use.activity import activity_of
+from troth.use.arrivals import TOTP
+from troth.use.second_factor import LOST, RECOVERY
 from troth.vault import StoredRecord, Vault
 from troth.vault.retention import due
 
@@ -100,9 +103,12 @@ class Copy(msgspec.Struct, frozen=True):
     account: Annotated[
         dict[str, Any],
         said(
-            "password: since when one is set (null: none; its value is never given out); sessions: begun, seen, "
-            "method, browser and system of each that is open; waiting: a new address that waits for its proof, with "
-            "asked and until (null: none); activity: event, product, at and until of what products told of its use"
+            "password: since when one is set (null: none; its value is never given out); second_factor: since when one "
+            "is set (null: none); recovery_codes: how many are left; recovery_asked: since when one waits whose second "
+            "factor is lost; passkeys: name, added, used, id and public key (base64url) of each; sessions: begun, "
+            "seen, method, browser, system and country of each that is open; devices: browser, system, country and "
+            "time of what was signed in from; waiting: a new address that waits for its proof, with asked and until "
+            "(null: none); activity: event, product, at and until of what products told of its use"
         ),
     ]
     corrections: Annotated[tuple[dict[str, Any], ...], said("at, point, fields: what was corrected, and when")]
@@ -156,7 +162,7 @@ class Access:
                 "consents": self.consents.of(connection, tenant, sid),
                 "restriction": restriction.standing(connection, tenant, sid),
                 "states": [dict(row) for row in connection.execute(STATES, key).mappings()],
-                "password": credentials.find(connection, tenant, sid),
+                "credentials": credentials.of_person(connection, tenant, sid),
                 "sessions": person_sessions.of_person(connection, tenant, sid, self.store.now()),
                 "corrections": corrections_of(connection, tenant, sid),
                 "activity": activity_of(connection, tenant, sid),
@@ -224,7 +230,7 @@ class Access:
                 for m in found["messages"]
             ),
             account={
-                "password": found["password"].since_ms if found["password"] else None,
+                **self._credentials(tenant, sid, found["credentials"]),
                 "sessions": [self._session(session) for session in found["sessions"]],
                 "waiting": waiting,
                 "activity": found["activity"],
@@ -246,6 +252,38 @@ class Access:
             entry=entry,
         )
 
+    def _credentials(self, tenant: str, sid: bytes, held: credentials.Held) -> dict[str, Any]:
+        """What they sign in with, as far as it is theirs to see: no password's value."""
+        password = held.get(credentials.PASSWORD)
+        keys = (
+            (stored.since_ms, credentials.unseal(self.vault, tenant, sid, kind, stored))
+            for kind, stored in held.items()
+            if kind.startswith(person_passkeys.KIND)
+        )
+        factor, lost = held.get(TOTP), held.get(LOST)
+        codes = credentials.unseal(self.vault, tenant, sid, RECOVERY, held.get(RECOVERY)).get("codes", ())
+        return {
+            "password": password.since_ms if password else None,
+            "second_factor": factor.since_ms if factor else None,
+            "recovery_codes": len(codes),
+            "recovery_asked": lost.since_ms if lost else None,
+            "devices": [
+                {**device._asdict(), "seen": seen_ms}
+                for device, seen_ms in known_devices.seen(self.vault, tenant, sid, held).items()
+            ],
+            "passkeys": [
+                {
+                    "name": key["name"],
+                    "added": since_ms,
+                    "used": key["used"] or None,
+                    "id": told(key["credential"]),
+                    "public_key": told(key["key"]),
+                }
+                for since_ms, key in keys
+                if key
+            ],
+        }
+
     def _session(self, session: person_sessions.Session) -> dict[str, Any]:
         """One open session, as the copy tells it: neither token nor hash."""
         device = person_sessions.open_device(self.vault, session)
@@ -255,6 +293,7 @@ class Access:
             "method": session.method,
             "browser": device.browser if device else None,
             "system": device.system if device else None,
+            "country": device.country if device else None,
         }
 
     def _held(self, tenant: str, policy: CompiledPolicy, record: StoredRecord, found: dict[str, Any]) -> Held:
@@ -298,7 +337,7 @@ def as_csv(copy: Copy) -> bytes:
         "consents": [["record", "purpose", "words", "state", "given"]],
         "messages": [["template", "purpose", "state", "queued"]],
         "objections": [["purpose", "channel"]],
-        "account": [["what", "since", "seen", "method", "browser", "system"]],
+        "account": [["what", "since", "seen", "method", "browser", "system", "country"]],
         "corrections": [["point", "fields", "at"]],
         "activity": [["event", "product", "at", "until"]],
         "looks": [["at", "role", "purpose", "reason"]],
@@ -322,9 +361,18 @@ def as_csv(copy: Copy) -> bytes:
     for objection in copy.objections:
         tables["objections"].append([objection["purpose"] or "", objection["channel"] or "every channel"])
     if copy.account["password"] is not None:
-        tables["account"].append(["password", str(copy.account["password"]), "", "", "", ""])
+        tables["account"].append(["password", str(copy.account["password"]), *[""] * 5])
+    if copy.account["second_factor"] is not None:
+        tables["account"].append(["second factor", str(copy.account["second_factor"]), *[""] * 5])
+    if copy.account["recovery_asked"] is not None:
+        tables["account"].append(["recovery asked", str(copy.account["recovery_asked"]), *[""] * 5])
+    for key in copy.account["passkeys"]:
+        tables["account"].append(["passkey", str(key["added"]), str(key["used"] or ""), key["name"], "", "", ""])
+    for device in copy.account["devices"]:
+        words = (device["browser"], device["system"], device["country"])
+        tables["account"].append(["device", "", str(device["seen"]), "", *words])
     for session in copy.account["sessions"]:
-        told = [str(session[k] or "") for k in ("begun", "seen", "method", "browser", "system")]
+        told = [str(session[k] or "") for k in ("begun", "seen", "method", "browser", "system", "country")]
         tables["account"].append(["session", *told])
     if copy.account["waiting"] is not None:
         waiting = copy.account["waiting"]
@@ -342,6 +390,11 @@ def as_csv(copy: Copy) -> bytes:
             csv.writer(text).writerows([harmless(cell) for cell in row] for row in rows)
             archive.writestr(f"{name}.csv", "\ufeff" + text.getvalue())
     return packed.getvalue()
+
+
+def told(secret: bytes) -> str:
+    """Bytes as text: base64url without padding, as WebAuthn writes them."""
+    return base64.urlsafe_b64encode(secret).rstrip(b"=").decode()
 
 
 def harmless(cell: str) -> str:

@@ -190,6 +190,14 @@ class Requests:
             self.store.write(Write(body=lambda tx: person_sessions.seen(tx, digest)))
         return found
 
+    def again(self, session: Session) -> Session:
+        """The same session as it stands now; ``Unproven`` if it ended."""
+        now = self.clock.now()
+        found = self.store.read(lambda connection: person_sessions.find(connection, session.hash, now))
+        if found is None:
+            raise Unproven("please ask for a link to your address first", clause="rights.proof")
+        return found
+
     def close(self, cookie: str) -> None:
         """End the session."""
         digest = cookie_hash(cookie)

@@ -314,8 +314,8 @@ class RetentionRun:
             for cid in person.consents_due:
                 tx.execute(DROP_CONSENT, {**of, "of_cid": cid})
             if person_sessions.CLASS in ended:  # the account is over: nobody signs in to it any more
-                credentials.drop(tx, person.tenant, person.sid)
-                person_sessions.end_by_password(tx, person.tenant, person.sid)
+                credentials.drop_all(tx, person.tenant, person.sid)
+                person_sessions.end_of_account(tx, person.tenant, person.sid)
             tx.append(
                 EntryDraft(
                     kind="retention.records",

@@ -282,6 +282,8 @@ class Composer:
             values["link"] = self.link(to.values["link"])
         if "purpose" in values:
             values["purpose"] = self._purpose(values["purpose"], language)
+        if "what" in values:
+            values["what"] = self.said(f"account.what.{values['what']}", language)
         name = greetable(values.get("name") or values.get("first_name") or "")
         values["name"] = values["first_name"] = name
         values["greeting"] = head.greeting.replace("{name}", name) if name else head.greeting_nobody

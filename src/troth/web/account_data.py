@@ -31,7 +31,7 @@ from troth.web.views import Card, CorrectView, FieldError, FollowsView, HeldFiel
 if TYPE_CHECKING:
     from troth.web.running import Running
 
-PROVEN = "person:fresh"  # what changing the address and closing ask for, in one place
+PROVEN = "person:strong"  # what changing the address and closing ask for, in one place
 CORRECT = "/privacy/correct"
 ADDRESS = "/account/address"
 CLOSE = "/account/close"

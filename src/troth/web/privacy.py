@@ -37,6 +37,7 @@ from troth.web.views import (
     HeldField,
     HeldRecord,
     LookView,
+    PasskeyLine,
     PersonView,
     ReceiptView,
     UsedView,
@@ -95,7 +96,7 @@ async def enter(request: Request, system: Running) -> Response:
     """Use the link, once, and open the centre for half an hour."""
     cookie = cookies.mint(request, system.randomness)
     token, tenant = request.path_params["token"], tenant_of(request)
-    session = await run_in_threadpool(system.requests.open, token, cookie, device_in(request), tenant)
+    session = await run_in_threadpool(system.requests.open, token, cookie, device_in(request, system), tenant)
     response = see_other(request, "/privacy/data")
     await end_of(request, system, response, but=session.sid)
     cookies.put(response, system.policy, COOKIE, cookie, tls=request.state.visit.tls)
@@ -185,6 +186,12 @@ def person_view(request: Request, system: Running, copy: Copy) -> PersonView:
             for used in copy.account["activity"]
         ),
         looks=looks,
+        passkeys=tuple(PasskeyLine(key["name"], key["added"]) for key in copy.account["passkeys"]),
+        second_factor_since_ms=copy.account["second_factor"],
+        devices=[
+            (", ".join(d[word] or "?" for word in ("browser", "system", "country")), d["seen"])
+            for d in copy.account["devices"]
+        ],
     )
 
 

@@ -52,6 +52,7 @@ from troth.use import person_sessions, sessions
 from troth.use.accounts import Accounts
 from troth.use.activity import Activities
 from troth.use.approvals import Act, Approvals
+from troth.use.arrivals import Arrivals
 from troth.use.breached import Breached
 from troth.use.closing import Closing
 from troth.use.compose import Composer
@@ -67,7 +68,10 @@ from troth.use.messages import Messages
 from troth.use.operators import Operators
 from troth.use.passkeys import Passkeys
 from troth.use.passwords import Passwords
+from troth.use.person_passkeys import PersonPasskeys
 from troth.use.products import Products
+from troth.use.recovery import Recovery
+from troth.use.second_factor import SecondFactor
 from troth.use.sender import Sender
 from troth.use.sign_in import SignIn
 from troth.use.transport import SmtpTransport
@@ -75,7 +79,19 @@ from troth.vault import open_vault
 from troth.vault.box import Box
 from troth.vault.epochs import Epochs
 from troth.vault.repair import Repair
-from troth.web import account, account_data, api, api_products, handover, privacy, public, published, restriction
+from troth.web import (
+    account,
+    account_data,
+    account_passkeys,
+    api,
+    api_products,
+    handover,
+    privacy,
+    public,
+    published,
+    restriction,
+    second_factor,
+)
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
 from troth.web.collector import Collector
@@ -98,6 +114,8 @@ GROUPS: tuple[Group[Running], ...] = (
     restriction.GROUP,
     account.GROUP,
     account_data.GROUP,
+    account_passkeys.GROUP,
+    second_factor.GROUP,
     handover.GROUP,
     api.GROUP,
     api_products.GROUP,
@@ -209,7 +227,16 @@ class Running:
         own = self.desks[self.config.tenant]
         self.operators, self.sign_in, self.approvals = own.operators, own.sign_in, own.approvals
         self.looks = Looks(store, vault, self.versions, self.consents, self.gate)
-        self.accounts = Accounts(store, vault, self.versions, passwords)
+        arrivals = Arrivals(store, vault, self.versions)
+        self.accounts = Accounts(arrivals, passwords)
+        peoples_box = Box(vault.secret("accounts"), chance)
+        self.second_factor = SecondFactor(arrivals, peoples_box, vault.secret("recovery"))
+        self.recovery = Recovery(arrivals)
+        handles = vault.secret("handles")
+        self.passkeys = {
+            tenant: PersonPasskeys(arrivals, Passkeys(url, host_of(url), peoples_box, clock, chance), handles)
+            for tenant, url in urls.items()
+        }
         self.repair = Repair(store, vault.keyring)
         staff: Group[Any] = console.group(CARDS)  # knows of a system only what staff need
         self.epochs = Epochs(store, vault.keyring, self.erasures.settle, lambda: None)
@@ -319,10 +346,11 @@ class Running:
         self.epochs.roll(after_ms=self.config.roll_after * 60_000)
 
     def _sweep(self, job: Job) -> None:
-        """What has a fixed life and is over: sessions, and approvals that nobody gave."""
+        """What has a fixed life and is over: sessions, approvals that nobody gave, and waiting for a second factor."""
         self.store.write(Write(sessions.sweep, lane=Lane.JOB))
         self.store.write(Write(person_sessions.sweep, lane=Lane.JOB))
         self.approvals.sweep()
+        self.recovery.sweep()
 
     def work(self, most: int = 1000) -> int:
         """Do what is due now, on this thread: for tests and commands that have no worker. How many jobs were begun."""

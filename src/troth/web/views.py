@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from markupsafe import Markup
@@ -178,6 +178,14 @@ class LookView:
 
 
 @dataclass(frozen=True)
+class PasskeyLine:
+    """A passkey as its owner's copy tells of it."""
+
+    name: str
+    since_ms: int
+
+
+@dataclass(frozen=True)
 class PersonView:
     """A person's own centre."""
 
@@ -192,6 +200,9 @@ class PersonView:
     corrections: Sequence[CorrectedView] = ()
     activity: Sequence[UsedView] = ()
     looks: Sequence[LookView] = ()
+    passkeys: Sequence[PasskeyLine] = ()
+    second_factor_since_ms: int | None = None
+    devices: Sequence[tuple[str, int]] = ()  # browser, system and country in one line, and when last
 
 
 @dataclass(frozen=True)
@@ -214,15 +225,37 @@ class UsedView:
 
 
 @dataclass(frozen=True)
+class SecondFactorView:
+    """A person's second factor: unset | set | to-be-shown | unproven | not-offered | no-account.
+
+    ``secret``, ``address`` (of an app) and ``sealed`` are there while it is unset; ``due_ms`` while it waits to go.
+    """
+
+    state: str
+    since_ms: int = 0
+    codes_left: int = 0
+    due_ms: int | None = None
+    after: str = ""
+    secret: str = ""
+    address: str = ""
+    sealed: str = ""
+
+    def but(self, **changes: str) -> SecondFactorView:
+        """The same with other members."""
+        return replace(self, **changes)  # type: ignore[arg-type]  # those that change are texts
+
+
+@dataclass(frozen=True)
 class SessionView:
     """One open session of a person: when, how it was proven, and which device, as far as it is known."""
 
     place: str
     begun_ms: int
     seen_ms: int
-    method: str  # link | password | handover
+    method: str  # as ``person_sessions.Method``
     browser: str = ""
     system: str = ""
+    country: str = ""
     own: bool = False
 
 

@@ -58,12 +58,20 @@ class BreachBody(Body, frozen=True, kw_only=True):
     tell: Annotated[tuple[Literal["persons", "controllers"], ...], "who else is told"] = ()
 
 
+class SecondFactorBody(Body, frozen=True, kw_only=True):
+    """A second factor that people may set for their account."""
+
+    recovery_after: Annotated[Duration, "how long a person waits who has lost it, told of it and able to stop it"]
+
+
 class ProtectBody(Body, frozen=True, kw_only=True):
     """Measures that protect data (GDPR Art. 32)."""
 
     transit: Annotated[Literal["tls"] | None, "every transfer is encrypted; there is no switch"] = None
     storage: Annotated[Literal["sealed"] | None, "stored under keys of the person's own, kept apart"] = None
     password: Annotated[Literal["hashed"] | None, "stored so that nobody can read it back"] = None
+    passkey: Annotated[Literal["sealed"] | None, "stored under keys of the person's own; nobody else adds one"] = None
+    second_factor: Annotated[SecondFactorBody | None, "a second factor is asked wherever its owner set one"] = None
     password_change: Annotated[
         Literal["on_compromise", "on_request", "periodic"] | None, "when a password must be changed"
     ] = None
