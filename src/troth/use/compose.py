@@ -37,17 +37,9 @@ LINKED = re.compile(r"\.\w{2,}|www|http", re.IGNORECASE)
 CONSTANT = ("controller", "contact", "postal", "centre_link", "policy_link")
 GIVEN = ("name", "first_name", "greeting", "checkpoint", "unsubscribe_link")
 VARIABLES = (
-    "link",
-    "purpose",
-    "title",
-    "text",
-    "certificate",
-    "days",
-    "due",
-    "reason",
-    "request",
-    "right",
-    "until",
+    *("link", "title", "text", "purpose", "certificate"),
+    *("right", "reason", "request", "due", "days", "until"),  # of requests and restrictions
+    *("browser", "system", "country", "moment", "what"),  # of sign-ins
 )
 """What whoever queues a message may seal into it, besides the fields that the template declares."""
 Sign = Callable[[bytes, bytes, int], bytes]
