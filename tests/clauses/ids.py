@@ -112,10 +112,11 @@ ENFORCED: frozenset[str] = frozenset((
     "changes.effective-date", "changes.date-at-top", "changes.publish", "scope.readable", "scope.services",
     "scope.closed-list", "scope.accessible", "scope.compliance", "consent.at-submission", "consent.refusal",
     "protect.password", "purpose.basis", "personal.definition", "share.nothing-else", "share.prior-approval",
-    "protect.storage", "protect.transit", "rights.erase", "rights.restrict", "rights.access", "rights.portability",
-    "rights.object-marketing", "rights.unsubscribe", "rights.proof", "retain.while-used", "retain.periods",
-    "cookies.optional", "rights.rectify", "cookies.no-personal", "cookies.definition", "cookies.table",
-    "controller.identity", "consent.withdraw", "collect.newsletter", "collect.registration", "collect.navigation",
-    "collect.ip-location", "purpose.analytics", "cookies.returning-visit", "purpose.account", "purpose.provide",
+    "protect.storage", "protect.transit", "rights.erase", "rights.restrict", "rights.automated", "rights.decisions",
+    "rights.access", "rights.portability", "rights.object-marketing", "rights.unsubscribe", "rights.proof",
+    "retain.while-used", "retain.periods", "cookies.optional", "rights.rectify", "cookies.no-personal",
+    "cookies.definition", "cookies.table", "controller.identity", "consent.withdraw", "collect.newsletter",
+    "collect.registration", "collect.navigation", "collect.ip-location", "purpose.analytics",
+    "cookies.returning-visit", "purpose.account", "purpose.provide",
 ))
 # fmt: on

@@ -404,6 +404,8 @@ SABOTAGE: list[tuple[str, str, Sabotage]] = [
     ("rights.proof", "a deadline moved", data("UPDATE rights_requests SET due_ms = received_ms + 9000000000")),
     ("rights.proof", "refused without a word", data("UPDATE rights_requests SET state = 'refused'")),
     ("rights.proof", "put off too late", data("UPDATE rights_requests SET extended_ms = received_ms + 3000000000")),
+    ("rights.automated", "one is not listed", page_says('id="rights.link"', "", "/policy/automated")),
+    ("rights.automated", "something else was sent", data("UPDATE messages SET template = 'survey.invite'")),
     ("rights.restrict", "opened again", opened_again),
     ("rights.restrict", "closed for ever", closed_for_ever),
     ("rights.restrict", "guards deleted", unguarded),

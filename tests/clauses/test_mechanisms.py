@@ -51,6 +51,7 @@ SABOTAGED: dict[str, tuple[str, str]] = {
     "account.control": ("purpose.account", "a closed account goes on"),
     "activity.signed": ("retain.while-used", "kept for ever"),
     "right.object": ("rights.object-marketing", "sent anyway"),
+    "message.registered": ("rights.automated", "one is not listed"),
     "right.deadline": ("rights.proof", "a request past its deadline"),
     "right.proof": ("rights.proof", "copies without proof"),
     "suppress.keyed": ("rights.object-marketing", "suppressions deleted"),

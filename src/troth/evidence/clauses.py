@@ -13,6 +13,7 @@ from troth.errors import TrothError
 from troth.evidence.board import BoardRow, Status
 from troth.evidence.checks import Check, Verdict, failed, passed, unseen
 from troth.evidence.checks.accounts import CHECKS as ACCOUNTS
+from troth.evidence.checks.automated import CHECKS as AUTOMATED
 from troth.evidence.checks.collection import CHECKS as COLLECTION
 from troth.evidence.checks.control import CHECKS as CONTROL
 from troth.evidence.checks.keeping import CHECKS as KEEPING
@@ -42,6 +43,7 @@ CHECKS: dict[str, Check] = {
     **USE,
     **RIGHTS,
     **RESTRICTION,
+    **AUTOMATED,
     **ACCOUNTS,
     **CONTROL,
     **VISITS,

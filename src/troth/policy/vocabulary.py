@@ -210,7 +210,6 @@ PLANNED: Final[frozenset[str]] = frozenset(
         "share.register",
         "share.release",
         "share.approval",
-        "message.registered",
         "retain.hold",
         "child.reply",
         "password.change",
