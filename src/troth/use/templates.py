@@ -97,7 +97,7 @@ def compile_words(said: Said, constants: Mapping[str, str], language: str) -> Co
     page = _without_marks(said.html) if said.html is not None else page_of(text)
     whole = (
         f'<!doctype html>\n<html lang="{html.escape(language)}" dir="{direction(language)}">\n'
-        f'<head><meta charset="utf-8"><title></title></head>\n<body>\n{page}\n</body>\n</html>\n'
+        f'<head><meta charset="utf-8"><title>{html.escape(constants.get("controller", ""))}</title></head>\n<body>\n{page}\n</body>\n</html>\n'
     )
     plain = list(_pieces(text, constants, lambda _, value: value))
     shown = list(_pieces(whole, constants, _marked))
