@@ -99,6 +99,14 @@ def test_a_notice_that_came_back_is_listed_and_a_newsletter_is_not(sending: Send
     assert [row["id"] for row in sending.messages.unresolved()] == [mid]
 
 
+def test_a_report_that_is_faster_than_the_relays_answer_comes_again(sending: Sending) -> None:
+    sending.queue("account.note", sending.house.person())
+    (letter,) = sending.messages.take()
+    assert sending.messages.record([], [letter]) == ["go"]
+    with pytest.raises(Busy):
+        bounces(sending).take(letter.envelope.sender.partition("@")[0].partition("+")[2], report())
+
+
 def test_after_an_erasure_a_bounce_says_nothing_of_anybody(sending: Sending) -> None:
     _, extension = sent(sending)
     sending.house.store.write(Write(lambda tx: tx.execute(delete(messages)).rowcount))

@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import bindparam, select, update
 
-from troth.errors import NotFound
+from troth.errors import Busy, NotFound
 from troth.notice.versions import Versions
 from troth.store import DataTx, Lane, Store, Write
 from troth.store.ledger import EntryDraft
@@ -84,11 +84,16 @@ class Bounces:
         self.path = path
 
     def take(self, extension: str, data: bytes) -> Taken:
-        """Record what a report says of the message that the address was made for. Repeating it changes nothing."""
+        """Record what a report says of the message that the address was made for. Repeating it changes nothing.
+
+        ``Busy`` while the message is on the wire: some relays report before they have answered.
+        """
         mid, report = self.path.message(extension), read_report(data)
         if mid is None or report is None:
             return "nothing"
         found = self.store.read(lambda connection: connection.execute(ROW, {"of_id": mid}).mappings().first())
+        if found is not None and found["state"] == "sending":
+            raise Busy("the message is still being handed over: report it again")
         if found is None or found["state"] not in ("sent", "unknown"):
             return "nothing"
         return self._record(dict(found), report)
