@@ -201,9 +201,9 @@ class Authority:
 
 
 @contextlib.contextmanager
-def relay(tls: ssl.SSLContext | None = None) -> Iterator[Post]:
+def relay(tls: ssl.SSLContext | None = None, post: Post | None = None) -> Iterator[Post]:
     """A relay on a free port of loopback; it offers STARTTLS where it has a TLS context."""
-    post = Post()
+    post = post or Post()
     loop = asyncio.new_event_loop()
 
     def conversation() -> SMTP:

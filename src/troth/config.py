@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -34,6 +34,8 @@ class Mail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     connections: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4  # to the relay, each on a thread of its own
     per_minute: dict[str, int] = {}  # at most so many messages a minute to a domain; "*": to any other
     dkim: str = "dkim"  # the folder of the keys that mail is signed with, one file a selector
+    inbound: str = ""  # host:port to listen on for mail to this system; empty: none is taken
+    inbound_protocol: Literal["smtp", "lmtp"] = "smtp"
     bounces: str = ""  # an address here; "+" and a token are put into it, and what cannot be delivered returns to it
 
 

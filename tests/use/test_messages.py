@@ -431,3 +431,18 @@ def test_every_intent_has_exactly_one_outcome(sending: Sending, tmp_path: Path) 
     outcomes = [e["refers"] for e in sending.house.entries(*(f"message.{kind}" for kind in kinds))]
     assert sorted(intents) == sorted(outcomes)
     assert [sending.told(mid)[-1] for mid in mids] == list(kinds)
+
+
+def test_what_is_due_later_waits_for_its_time_and_is_not_given_up_for_it(sending: Sending) -> None:
+    due = sending.house.clock.now() + 10 * 86_400_000
+    mid = sending.queue("account.note", sending.house.person(), due_ms=due)
+    sending.run()
+    assert sending.row(mid)["state"] == "queued"
+    sending.house.clock.advance(10 * 86_400_000 + 1)
+    sending.post.at_recipient = "450 not now"
+    sending.run()
+    assert sending.told(mid) == ["queued", "sending", "deferred"]
+    sending.post.at_recipient = ""
+    sending.house.clock.advance(61_000)
+    sending.run()
+    assert sending.row(mid)["state"] == "sent"

@@ -177,3 +177,78 @@ def test_an_address_in_another_script_goes_where_the_relay_takes_it() -> None:
 )
 def test_loopback_is_what_says_so_itself(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
+
+
+def test_many_letters_go_over_one_connection_and_a_refused_one_harms_no_other() -> None:
+    with relay() as post:
+        line = SmtpTransport(post.mail).line()
+        assert line.ready() is None
+        assert line.send(LETTER).kind == "sent"
+        post.at_recipient = "550 nobody here"
+        assert line.send(LETTER).kind == "refused"
+        post.at_recipient = ""
+        assert line.send(LETTER).kind == "sent"
+        line.close()
+    assert len(post.arrived) == 2
+
+
+def test_a_relay_that_hung_up_meanwhile_is_called_again_before_anything_is_said() -> None:
+    with relay() as first:
+        line = SmtpTransport(first.mail, seconds=5).line()
+        assert line.send(LETTER).kind == "sent"
+        first.at_content = HANG_UP
+        assert line.send(LETTER).kind == "unknown"
+        first.at_content = ""
+        assert line.send(LETTER).kind == "sent"
+        line.close()
+
+
+class Pipelining(threading.Thread):
+    """A relay that takes commands by the packet and answers what it is told to, in order."""
+
+    def __init__(self, *answers: bytes) -> None:
+        super().__init__(daemon=True)
+        self.answers = list(answers)
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        self.heard = b""
+
+    def run(self) -> None:
+        peer, _ = self.server.accept()
+        with peer, self.server:
+            peer.sendall(b"220 hello\r\n")
+            peer.recv(1000)
+            peer.sendall(b"250-relay\r\n250 PIPELINING\r\n")
+            for answer in self.answers:
+                packet = peer.recv(100_000)
+                self.heard += packet
+                if not packet:
+                    return
+                peer.sendall(answer)
+            self.heard += peer.recv(100_000)
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind", "heard"),
+    [
+        ((b"250 ok\r\n250 ok\r\n354 go\r\n", b"250 taken\r\n"), "sent", b"hello"),
+        ((b"250 ok\r\n550 no\r\n503 no\r\n", b"250 reset\r\n"), "refused", b"rset"),
+        ((b"250 ok\r\n450 no\r\n354 go\r\n", b"554 nobody\r\n", b"250 reset\r\n"), "deferred", b"\r\n.\r\n"),
+        ((b"250 ok\r\n250 ok\r\n354 go\r\n", b"421 closing\r\n"), "deferred", b"hello"),
+        ((b"250 ok\r\n250 ok\r\n354 go\r\n",), "unknown", b"hello"),
+    ],
+)
+def test_three_commands_are_one_packet_and_each_answer_counts(
+    answers: tuple[bytes, ...], kind: str, heard: bytes
+) -> None:
+    """RFC 2920. A relay that asks for content although it took no recipient gets none."""
+    peer = Pipelining(*answers)
+    peer.start()
+    line = SmtpTransport(Mail(port=peer.port), seconds=2).line()
+    assert line.send(LETTER).kind == kind
+    line.close()
+    peer.join(5)
+    assert peer.heard.startswith(b"MAIL FROM:<post@example.org>\r\nRCPT TO:<ann@example.org>\r\nDATA\r\n")
+    assert heard in peer.heard
+    if kind == "refused":
+        assert b"hello" not in peer.heard

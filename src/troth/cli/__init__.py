@@ -23,6 +23,8 @@ COMMANDS = {
     "doctor": ("serve", "Look for what is not as it must be."),
     "operator": ("serve", "Invite an operator: a single-use link."),
     "product": ("serve", "Give a product its key to ask before it uses data."),
+    "messages": ("mail", "What became of letters, and which of them somebody should look at."),
+    "dkim": ("mail", "The DNS records for the keys that mail is signed with."),
     "passwords": ("passwords", "Bring a list of passwords that became known: nobody may use one."),
     "handover": ("handover", "Let a product open the privacy centre for people signed in there."),
     "clause": ("evidence", "One clause: sentence, declaration, mechanisms, code, tests, entries."),

@@ -45,6 +45,7 @@ sender = {contact}
 def init(folder: Path, name: str, contact: str, hosts: str, policy: str, sign_in: str, country: str, port: int) -> None:
     """Set up a system in FOLDER: five questions."""
     from troth.cli.opened import ask
+    from troth.use.dkim import make_keys
     from troth.vault.provider import FileProvider
     from troth.world import SystemRandomness
 
@@ -62,10 +63,14 @@ def init(folder: Path, name: str, contact: str, hosts: str, policy: str, sign_in
         TOML.format(port=port, base_url=json.dumps(base), contact=json.dumps(contact)), "utf-8"
     )
     FileProvider.create(folder / "keys" / "root.key", SystemRandomness())
+    signing = make_keys(folder / "dkim", f"troth{dt.datetime.now(tz=dt.UTC):%Y%m}")
     link = ask(folder, "operator.invite", name="admin")["link"]
     click.echo(
         f"\nSet up in {folder}: policy.md, troth.toml, keys/root.key (keep a copy of it apart from all backups)."
     )
+    click.echo("Mail is signed with the keys in dkim/. Publish their halves in the DNS (troth dkim shows them again):")
+    for key in signing:
+        click.echo(f"  {key.record(contact.rpartition('@')[2])}")
     click.echo(f"Begin with: troth serve --data {folder}")
     click.echo(f"The first operator's link, good once: {link}")
     if sign_in == "account":

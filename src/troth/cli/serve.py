@@ -95,7 +95,24 @@ def doctor(data: Path, rebuild_tiles: bool) -> None:
         except (TrothError, OSError) as fault:
             found += 1
             click.echo(f"{name}: {fault}")
+    found += signing(config)
     sys.exit(1 if found else 0)
+
+
+def signing(config: Config) -> int:
+    """Say with which keys mail is signed and what the DNS must hold; how many faults there are."""
+    from troth.use.dkim import read_keys
+
+    try:
+        keys = read_keys(config.path(config.mail.dkim))
+    except StartRefused as fault:
+        click.echo(f"mail: {fault}")
+        return 1
+    domain = config.mail.sender.rpartition("@")[2] or "localhost"
+    click.echo(f"mail: signed with {len(keys)} keys" if keys else "mail: unsigned; troth dkim --new NAME makes keys")
+    for key in keys:
+        click.echo(f"  {key.record(domain)}")
+    return 0
 
 
 @click.command()

@@ -69,7 +69,7 @@ def post(
             "variables": variables,
             "dedup": dedup,
             "state": "queued",
-            "queued_ms": tx.now,
+            "queued_ms": tx.now if due_ms is None else max(tx.now, due_ms),  # from when on it waits
             "eid": entry.eid,
             "due_ms": tx.now if due_ms is None else due_ms,
             "lane": 1 if template.kind == "marketing" else 0,

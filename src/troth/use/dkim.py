@@ -95,7 +95,7 @@ class Dkim:
         names, covered = _covered(headers)
         out = []
         for key in self.keys:
-            head = b"v=1; a=%s; c=relaxed/relaxed; d=%s; s=%s;\r\n t=%d; h=%s;\r\n bh=%s;\r\n b=" % (
+            head = b"v=1; a=%s; c=relaxed/relaxed;\r\n d=%s; s=%s; t=%d;\r\n h=%s;\r\n bh=%s;\r\n b=" % (
                 key.algorithm.encode(),
                 self.domain.encode(),
                 key.selector.encode(),
@@ -140,7 +140,7 @@ def _covered(headers: bytes) -> tuple[bytes, bytes]:
 def _names(counts: tuple[int, ...]) -> bytes:
     """Each signed name as often as it stands there, and once more."""
     names = [name for name, count in zip(SIGNED, counts, strict=True) for _ in range(count + 1)]
-    lines = [b":".join(names[at : at + 5]) for at in range(0, len(names), 5)]
+    lines = [b":".join(names[at : at + 3]) for at in range(0, len(names), 3)]
     return b":\r\n ".join(lines)
 
 

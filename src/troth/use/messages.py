@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, func, or_, select
 
 from troth.notice.versions import Versions
 from troth.store import DataTx, Lane, Store, Write, links
@@ -44,6 +44,18 @@ DUE = (
     .limit(bindparam("most"))
 )
 NEXT = select(func.min(messages.c.due_ms)).where(messages.c.state == "queued")
+COUNT = select(messages.c.state, func.count()).group_by(messages.c.state).order_by(messages.c.state)
+UNRESOLVED = (
+    select(messages)
+    .where(
+        or_(
+            messages.c.state == "unknown",
+            (messages.c.state == "bounced") & messages.c.template.in_(bindparam("notices", expanding=True)),
+        )
+    )
+    .order_by(messages.c.ended_ms.desc())
+    .limit(bindparam("most"))
+)
 CUT_OFF = select(messages.c.id).where(messages.c.state == "sending")
 LANES = (0, 1)
 LOOK = (
@@ -314,10 +326,25 @@ class Messages:
         self.store.write(Write(body=body, lane=Lane.JOB))
         self.flight.landed()
 
+    # --- what people look at ---
+
+    def counts(self) -> dict[str, int]:
+        """How many messages there are in each state."""
+        return self.store.read(lambda connection: {row[0]: row[1] for row in connection.execute(COUNT)})
+
+    def unresolved(self, most: int = 200) -> list[Row]:
+        """What somebody should look at, the newest first: unknown outcomes, and notices that came back."""
+        notices = [t.id for v in self.versions.history.versions for t in v.templates.values() if t.kind == "notice"]
+        asked = {"notices": notices, "most": most}
+        return self.store.read(lambda c: [dict(row) for row in c.execute(UNRESOLVED, asked).mappings()])
+
     # --- one after the other ---
 
     def send_due(self, transport: Transport, most: int = GROUP) -> int:
-        """Send what is due on this thread, over one connection: for commands and tests. How many were taken."""
+        """Send what is due on this thread, over one connection: for commands and tests. How many were dealt with.
+
+        0 where nothing is due or the relay cannot be reached.
+        """
         letters = self.take(most)
         line, ended = transport.line(), list[Ending]()
         try:
@@ -333,7 +360,7 @@ class Messages:
             self.release(left)
         finally:
             line.close()
-        return len(letters)
+        return len(letters) - len(left)
 
 
 class _Steps:

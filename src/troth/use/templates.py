@@ -95,9 +95,10 @@ def compile_words(said: Said, constants: Mapping[str, str], language: str) -> Co
     if len(merged) == 1:
         fixed = header("Subject", " ".join(merged[0].split())[:SUBJECT_LENGTH].rstrip())
     page = _without_marks(said.html) if said.html is not None else page_of(text)
+    title = html.escape(constants.get("controller", ""))
     whole = (
         f'<!doctype html>\n<html lang="{html.escape(language)}" dir="{direction(language)}">\n'
-        f'<head><meta charset="utf-8"><title></title></head>\n<body>\n{page}\n</body>\n</html>\n'
+        f'<head><meta charset="utf-8"><title>{title}</title></head>\n<body>\n{page}\n</body>\n</html>\n'
     )
     plain = list(_pieces(text, constants, lambda _, value: value))
     shown = list(_pieces(whole, constants, _marked))

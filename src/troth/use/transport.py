@@ -192,8 +192,11 @@ class SmtpLine:
 
     def ready(self) -> Outcome | None:
         """See ``Line``."""
-        if self._smtp is not None and (self._used >= MESSAGES or time.monotonic() - self._since > IDLE):
+        if self._smtp is not None and time.monotonic() - self._since > IDLE:
+            self._drop()  # there may be nobody who would answer a goodbye
+        if self._used >= MESSAGES:
             self.close()
+            self._used = 0
         if self._smtp is not None:
             return None
         try:

@@ -194,6 +194,22 @@ def retention(system: Running, asked: Arguments) -> Answer:
     return found
 
 
+def messages(system: Running, asked: Arguments) -> Answer:
+    """How many messages are in which state, and those that somebody should look at."""
+    unresolved = [
+        {
+            "message": row["id"].hex(),
+            "template": row["template"],
+            "state": row["state"],
+            "reason": row["reason"] or "",
+            "at": row["ended_ms"],
+        }
+        for row in system.messages.unresolved()
+    ]
+    away = system.workers.sender.away if system.workers else None
+    return {"states": system.messages.counts(), "unresolved": unresolved, "away": away}
+
+
 def state(system: Running, asked: Arguments) -> Answer:
     """What is not as it must be, and how much there is."""
     return {"faults": list(system.faults()), "entries": system.store.size, "version": system.policy.version}
@@ -213,6 +229,7 @@ ACTS: dict[str, Act] = {
     "product.create": product,
     "product.handover": handover,
     "product.handover.stop": stop_handover,
+    "messages": messages,
     "retention.run": retention,
     "state": state,
 }

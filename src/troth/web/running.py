@@ -53,6 +53,7 @@ from troth.use.accounts import Accounts
 from troth.use.activity import Activities
 from troth.use.approvals import Act, Approvals
 from troth.use.arrivals import Arrivals
+from troth.use.bounces import Bounces, ReturnPath
 from troth.use.breached import Breached
 from troth.use.closing import Closing
 from troth.use.compose import Composer
@@ -64,6 +65,7 @@ from troth.use.gate import Gate
 from troth.use.handover_keys import HandoverKeys
 from troth.use.letters import UNDECLARED, Letters
 from troth.use.looks import Looks
+from troth.use.mailroom import MailRoom
 from troth.use.messages import Messages
 from troth.use.operators import Operators
 from troth.use.passkeys import Passkeys
@@ -100,6 +102,7 @@ from troth.web.console import people
 from troth.web.console import requests as console_requests
 from troth.web.console import rooms as console
 from troth.web.console.guard import Desk
+from troth.web.inbound import Inbound
 from troth.web.inspecting import Inspector
 from troth.web.routes import Group
 from troth.web.wording import check_words
@@ -152,9 +155,12 @@ class Workers:
 
     jobs: Worker
     sender: Sender
+    inbound: Inbound | None
 
     def close(self) -> None:
         """End what is in hand, then stop: first the sending, whose outcomes are still to be written."""
+        if self.inbound is not None:
+            self.inbound.close()
         self.sender.close()
         self.jobs.close()
 
@@ -168,6 +174,7 @@ class Running:
         ``rebuild_tiles`` writes the published log anew from the ledger, where its files were lost or damaged.
         """
         self.config = config
+        self.workers: Workers | None = None
         self.clock = clock
         self.randomness = randomness
         self.store, self.vault = open_vault(
@@ -258,8 +265,18 @@ class Running:
         mail = self.config.mail
         sender = mail.sender or "no-reply@localhost.localdomain"
         signer = Dkim(sender.rpartition("@")[2], read_keys(self.config.path(mail.dkim)))
-        self.composer = Composer(self.catalogue.words, base_url=self.config.url, sender=sender, sign=signer.sign)
         domains = Domains(mail.per_minute)
+        path = ReturnPath(mail.bounces, self.vault.secret("bounces")) if mail.bounces else None
+        self.composer = Composer(
+            self.catalogue.words,
+            base_url=self.config.url,
+            sender=sender,
+            sign=signer.sign,
+            bounces=path.address if path else None,
+        )
+        self.mail_room = MailRoom()
+        if path is not None:
+            self.mail_room.on(path.local, Bounces(self.store, self.vault, self.versions, path).take)
         self.letters = Letters(
             self.store, self.vault, self.gate, self.versions, self.composer, domains=domains, urls=urls
         )
@@ -364,10 +381,23 @@ class Running:
 
     def start_worker(self) -> Workers:
         """Threads that do jobs and send messages as they come due."""
-        return Workers(
+        self.workers = Workers(
             Worker(self.store, self.registry()),
             Sender(self.messages, self.transport, connections=self.config.mail.connections),
+            self._listen_for_mail(),
         )
+        return self.workers
+
+    def _listen_for_mail(self) -> Inbound | None:
+        mail = self.config.mail
+        if not mail.inbound:
+            return None
+        host, _, port = mail.inbound.rpartition(":")
+        if not host or not port.isdecimal():
+            raise StartRefused("mail.inbound does not fit: host:port, such as 127.0.0.1:2525")
+        contact = self.versions.current().controller.contact
+        lmtp = mail.inbound_protocol == "lmtp"
+        return Inbound(self.mail_room, host=host.strip("[]"), port=int(port), contact=contact, lmtp=lmtp)
 
     # --- what the web shell asks ---
 
