@@ -7,16 +7,18 @@ One TOML file, ``troth.toml`` in the data folder, read once by the composition r
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 
 from troth.errors import StartRefused
 
+TENANT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")  # stands in jobs' references, in the ledger, on pages
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
@@ -29,6 +31,41 @@ class Mail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     username: str = ""
     password_file: str = ""
     ca_file: str = ""
+    connections: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4  # to the relay, each on a thread of its own
+    per_minute: dict[str, int] = {}  # at most so many messages a minute to a domain; "*": to any other
+    dkim: str = "dkim"  # the folder of the keys that mail is signed with, one file a selector
+    bounces: str = ""  # an address here; "+" and a token are put into it, and what cannot be delivered returns to it
+
+
+class Party(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who answers for data (Art. 4(7)), as pages, mails and copies name them."""
+
+    name: str
+    contact: str
+    country: str
+    address: str = ""
+
+
+class Tenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A controller for whom this system is run: ``[tenants.NAME]``. Its people come to its own hosts.
+
+    ``surface`` is the policy's, one that it declares with ``tenants: true``; ``base_url`` is what links in mails begin
+    with, if that is not the first host under the scheme and port of the system's own.
+    """
+
+    hosts: tuple[str, ...]
+    controller: Party
+    surface: str = "service:managed"
+    base_url: str = ""
+
+
+class Place(NamedTuple):
+    """Where a request came to: in whose name it is answered, and under which address."""
+
+    tenant: str
+    url: str
+    surface: str = ""  # a tenant's; "" where the policy's own hosts say it
+    controller: Party | None = None  # None: the policy's own
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,15 +77,20 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_url: str = ""  # empty: sqlite in the data folder
     keys_url: str = ""
     root_key: str = "keys/root.key"
+    keys_copy: str = ""  # a folder on another disk for the key store's second, newest-only copy
+    roll_after: Annotated[int, msgspec.Meta(ge=0, le=1440)] = 60  # minutes from an erasure to the epoch's roll
     host: str = "127.0.0.1"
     port: Port = 8420
     base_url: str = ""  # what links in mails and receipts begin with
     tls_certificate: str = ""
     tls_key: str = ""
     tenant: str = "main"
+    words: str = "words"  # a folder of <language>.toml with texts that are said instead of ours
     demonstration: bool = False  # says so on every page; mail goes to loopback only
     trusted_proxies: tuple[str, ...] = ()
+    locations: str = ""  # a MaxMind database of countries; without one every country is unknown
     mail: Mail = Mail()
+    tenants: dict[str, Tenant] = {}
 
     @property
     def folder(self) -> Path:
@@ -66,6 +108,22 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return self.base_url.rstrip("/")
         scheme = "https" if self.tls_certificate else "http"
         return f"{scheme}://{self.host}:{self.port}"
+
+    def url_of(self, tenant: str) -> str:
+        """Where this tenant's people reach the system, without a trailing slash."""
+        of = self.tenants.get(tenant)
+        if of is None:
+            return self.url
+        own = urlsplit(self.url)
+        return of.base_url.rstrip("/") or f"{own.scheme}://{of.hosts[0]}" + (f":{own.port}" if own.port else "")
+
+    def place(self, host: str) -> Place:
+        """Where a request to this host (with or without a port) belongs: to the tenant that has it, else to us."""
+        name = host_name(host)
+        for tenant, of in self.tenants.items():
+            if name in of.hosts:
+                return Place(tenant, self.url_of(tenant), of.surface, of.controller)
+        return Place(self.tenant, self.url)
 
     @property
     def data_database(self) -> str:
@@ -93,7 +151,7 @@ def read_config(folder: Path, environment: Mapping[str, str] | None = None) -> C
         raise StartRefused(f"{file.name} in the data folder is not UTF-8 text") from fault
     except tomllib.TOMLDecodeError as fault:
         raise StartRefused(f"{file.name} in the data folder is not TOML: {fault}") from fault
-    for name in ("policy", "bindings", "data_url", "keys_url", "root_key", "host", "port", "base_url"):
+    for name in ("policy", "bindings", "data_url", "keys_url", "root_key", "keys_copy", "host", "port", "base_url"):
         value = environment.get(f"TROTH_{name.upper()}")
         if value:
             settings[name] = int(value) if name == "port" and value.isdecimal() else value
@@ -105,10 +163,34 @@ def read_config(folder: Path, environment: Mapping[str, str] | None = None) -> C
         where = f" for {place.rstrip('`')}" if place else ""
         raise StartRefused(f"a setting of {file.name} or TROTH_* does not fit{where}: {message}") from fault
     check_url(config.base_url)
+    check_tenants(config)
     return config
 
 
-def check_url(url: str) -> None:
+def host_name(host: str) -> str:
+    """The name in a Host header: lower-case, without a port and without the root's dot."""
+    name = host.rsplit("]", 1)[0].lstrip("[") if host.startswith("[") else host.rsplit(":", 1)[0]
+    return name.lower().rstrip(".")
+
+
+def check_tenants(config: Config) -> None:
+    """``StartRefused`` where a tenant has no name, no host, or one that is another's: nobody's data may be mistaken."""
+    taken: dict[str, str] = {}
+    for name, tenant in config.tenants.items():
+        if not TENANT.fullmatch(name) or name == config.tenant:
+            raise StartRefused(f"tenants: {name[:40]!r} is no name for a tenant: a-z, 0-9 and -, and not our own")
+        if not tenant.hosts:
+            raise StartRefused(f"tenants.{name}: it needs a host of its own, in hosts")
+        check_url(tenant.base_url, f"tenants.{name}.base_url")
+        for host in tenant.hosts:
+            if host != host_name(host) or not host:
+                raise StartRefused(f"tenants.{name}: a host is a name in lower case, without a port")
+            if host in taken:
+                raise StartRefused(f"tenants.{name} and tenants.{taken[host]} have one host: each needs its own")
+            taken[host] = name
+
+
+def check_url(url: str, setting: str = "base_url") -> None:
     """``StartRefused`` where links in mails could not begin with ``url`` ("": the address that is listened on)."""
     if not url:
         return
@@ -118,4 +200,4 @@ def check_url(url: str) -> None:
     except ValueError:
         fits = False
     if not fits or parts.query or parts.fragment or parts.username or any(c.isspace() for c in url):
-        raise StartRefused("base_url does not fit: https://host, perhaps with a port, as people reach this system")
+        raise StartRefused(f"{setting} does not fit: https://host, perhaps with a port, as people reach this system")

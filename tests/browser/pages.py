@@ -15,6 +15,7 @@ from troth.use.passkeys import Passkeys
 from troth.use.sign_in import SignIn
 from troth.vault.box import Box
 from troth.web.app import build
+from troth.web.console.guard import Desk
 from troth.web.console.rooms import group
 from troth.web.shell import Shell
 from troth.world import Clock, Randomness
@@ -60,6 +61,10 @@ class Company:
     def approvals(self) -> Approvals:
         """What they approve."""
         return self.staff.approvals
+
+    def desk(self, tenant: str) -> Desk:
+        """What staff work with."""
+        return Desk(self.operators, self.sign_in, self.approvals)
 
     def faults(self) -> tuple[str, ...]:
         """Nothing is wrong."""

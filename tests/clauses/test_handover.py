@@ -214,8 +214,8 @@ def test_a_person_whose_erasure_is_ordered_between_the_look_and_the_write_is_not
     sid = portal.account(REFERENCE)
     token, check = portal.token(REFERENCE), vendor.system.handovers._check
 
-    def slow(given: str) -> handover.Handed:
-        found = check(given)
+    def slow(given: str, tenant: str | None = None) -> handover.Handed:
+        found = check(given, tenant)
         vendor.system.erasures.order(TENANT, sid)
         return found
 
@@ -267,8 +267,8 @@ def test_a_product_that_is_stopped_between_the_look_and_the_write_lets_nobody_in
     portal.account(REFERENCE)
     token, check = portal.token(REFERENCE), vendor.system.handovers._check
 
-    def slow(given: str) -> handover.Handed:
-        found = check(given)
+    def slow(given: str, tenant: str | None = None) -> handover.Handed:
+        found = check(given, tenant)
         vendor.system.handover_keys.stop(portal.product.id)
         return found
 

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import secrets
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from troth.cli.walk import ANN as ANNS_ANSWERS
 from troth.cli.walk import answers, link_in, post_issue
 from troth.collect.confirm import Confirmed
 from troth.collect.intake import Accepted, Submission
+from troth.config import Tenant
 from troth.evidence.inspection import Fetched
 from troth.store.ledger import opening_key, opens
 from troth.vault.provider import FileProvider
@@ -93,18 +94,19 @@ class Browser(Visitor):
 class Vendor:
     """A running system. ``system`` may be closed and opened again (``again``) over the same folder."""
 
-    def __init__(self, folder: Path, box: Postbox, policy: str) -> None:
+    def __init__(self, folder: Path, box: Postbox, policy: str, tenants: Mapping[str, Tenant] | None = None) -> None:
         folder.mkdir(mode=0o700)
         (folder / "policy.md").write_text(policy, "utf-8")
         FileProvider.create(folder / "keys" / "root.key", SystemRandomness())
         self.folder = folder
         self.box = box
+        self.tenants = tenants
         self.clock = SetClock(BEGIN)
         self.system = self._start()
         self._http: list[Http] = []
 
     def _start(self) -> Running:
-        return start(demonstration_config(self.folder, 0, self.box.port), clock=self.clock)
+        return start(demonstration_config(self.folder, 0, self.box.port, tenants=self.tenants), clock=self.clock)
 
     def again(self) -> Running:
         """Close the system and open it again."""
@@ -118,19 +120,20 @@ class Vendor:
             self._http.pop().close()
         self.system.close()
 
-    def browser(self, address: str = "127.0.0.1") -> Browser:
-        """A new visitor, who seems to come from this address."""
-        self._http.append(Http(self.system.shell, base="http://localhost", address=address))
+    def browser(self, address: str = "127.0.0.1", *, host: str = "localhost") -> Browser:
+        """A new visitor to this host, who seems to come from this address."""
+        self._http.append(Http(self.system.shell, base=f"http://{host}", address=address))
         return Browser(self._http[-1])
 
     # --- people ---
 
-    def submit(self, point: str, person: Person, **changes: str) -> Accepted:
+    def submit(self, point: str, person: Person, *, tenant: str = TENANT, **changes: str) -> Accepted:
         """A form sent, past the web: what the intake answers."""
         declared = self.system.policy.points[point]
         consents = frozenset({declared.consent.id} if declared.consent else ())
         values = answers(declared, person.told) | changes
-        return self.system.intake.take(Submission(TENANT, "site:www", point, values, consents=consents))
+        surface = "site:www" if tenant == TENANT or "service:managed" not in declared.surfaces else "service:managed"
+        return self.system.intake.take(Submission(tenant, surface, point, values, consents=consents))
 
     def letters(self, to: str = "", about: str = "") -> list[Letter]:
         """The letters that have arrived, after all waiting work was done; to this address, with this in the text."""
@@ -149,11 +152,11 @@ class Vendor:
         """The newest confirmation link pressed."""
         return self.system.confirmation.confirm(self.token(email))
 
-    def join(self, point: str, person: Person, **changes: str) -> bytes:
+    def join(self, point: str, person: Person, *, tenant: str = TENANT, **changes: str) -> bytes:
         """A form sent and confirmed: whose it is."""
-        self.submit(point, person, **changes)
+        self.submit(point, person, tenant=tenant, **changes)
         self.confirm(changes.get("email", person.email))
-        sid = self.system.vault.find(TENANT, "email", changes.get("email", person.email))
+        sid = self.system.vault.find(tenant, "email", changes.get("email", person.email))
         assert sid is not None
         return sid
 
@@ -220,10 +223,10 @@ def example() -> str:
 
 
 @contextlib.contextmanager
-def vendor_at(folder: Path, policy: str | None = None) -> Iterator[Vendor]:
-    """A vendor who runs the example policy (or ``policy``), closed afterwards."""
+def vendor_at(folder: Path, policy: str | None = None, tenants: Mapping[str, Tenant] | None = None) -> Iterator[Vendor]:
+    """A vendor who runs the example policy (or ``policy``), for these tenants too, closed afterwards."""
     with postbox() as box:
-        vendor = Vendor(folder, box, policy or example())
+        vendor = Vendor(folder, box, policy or example(), tenants)
         try:
             yield vendor
         finally:

@@ -20,8 +20,8 @@ from troth.config import Config
 from troth.policy.model import CompiledPolicy
 from troth.use.approvals import Approvals
 from troth.use.operators import Operators
-from troth.use.sign_in import SignIn
 from troth.web.app import build
+from troth.web.console.guard import Desk
 from troth.web.console.rooms import group
 from troth.web.shell import Shell
 from troth.world import Clock, Randomness
@@ -53,12 +53,12 @@ class Office:
         return self.staff.operators
 
     @property
-    def sign_in(self) -> SignIn:
-        return self.staff.sign_in
-
-    @property
     def approvals(self) -> Approvals:
         return self.staff.approvals
+
+    def desk(self, tenant: str) -> Desk:
+        assert tenant == "main"
+        return Desk(self.staff.operators, self.staff.sign_in, self.staff.approvals)
 
     def faults(self) -> tuple[str, ...]:
         return ()

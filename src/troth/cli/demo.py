@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ import click
 from troth.cli.walk import Failed, Show, Stage, expect, walk
 
 if TYPE_CHECKING:
+    from troth.config import Tenant
     from troth.policy.model import CompiledPolicy
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "policies" / "example" / "policy.md"
@@ -59,15 +60,16 @@ def served(
     bindings: Path | None,
     show: Show,
     urls: tuple[str, str] = ("", ""),
+    tenants: Mapping[str, Tenant] | None = None,
 ) -> Iterator[Stage]:
     """A served demonstration: real HTTP, a real SMTP server on loopback, a worker."""
     from troth.cli.setting import demonstration
     from troth.web.serve import listen, server
 
-    with demonstration(folder, port, policy, bindings, urls) as (system, box):
+    with demonstration(folder, port, policy, bindings, urls, tenants) as (system, box):
         socket = listen(system.config)
         socket.listen()  # from here on visitors wait instead of being turned away
-        web = server(system.shell, system.config)
+        web = server(system.app, system.config)
         thread = threading.Thread(target=web.run, args=([socket],), name="web", daemon=True)
         thread.start()
         worker = system.start_worker()
@@ -102,12 +104,17 @@ def demo(
     once: bool, as_json: bool, policy: Path | None, bindings: Path | None, data: Path | None, port: int | None
 ) -> None:
     """Set up the example vendor, walk one person through every clause, and print the clause board."""
+    from troth.cli.setting import TENANTS
+
     chosen = policy or (EXAMPLE if EXAMPLE.exists() else PACKAGED)
+    tenants = TENANTS if policy is None else None  # they are the example vendor's
     folder = data or Path(tempfile.mkdtemp(prefix="troth-demo-"))
     show = Show(quiet=as_json)
     good = False
     try:
-        with served(folder, port if port is not None else 0 if once else 8420, chosen, bindings, show) as stage:
+        with served(
+            folder, port if port is not None else 0 if once else 8420, chosen, bindings, show, tenants=tenants
+        ) as stage:
             try:
                 walk(stage)
                 good = finish(stage, as_json)
@@ -133,6 +140,8 @@ def stay(stage: Stage) -> None:
         ("/evidence", "the clause board"),
     ):
         click.echo(f"  {url + path:<40} {words}")
+    for tenant in stage.system.config.tenants.values():
+        click.echo(f"  {f'http://{tenant.hosts[0]}:{stage.port}/':<40} {tenant.controller.name}, a tenant")
     click.echo("Mail that is sent appears here. Press Ctrl-C to end.")
     seen = len(stage.box.letters)
     with contextlib.suppress(KeyboardInterrupt):

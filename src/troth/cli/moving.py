@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from troth.cli.opened import DATA
+from troth.cli.opened import DATA, TENANT
 from troth.cli.whole import PASSPHRASE_FILE, bring_all
 from troth.config import read_config
 from troth.errors import Invalid, StartRefused
@@ -85,6 +85,7 @@ def bringing(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--dry-run", "dry", is_flag=True, help="Count, and write nothing."),
         click.option("--format", "format_", type=click.Choice(FORMATS), help="If the header is not recognised."),
         click.option("--point", default="newsletter", show_default=True, help="The collection point of the policy."),
+        TENANT,
         DATA,
         click.argument("file", type=FILE),
     ):
@@ -107,36 +108,37 @@ def evidenced(command: Callable[..., None]) -> Callable[..., None]:
 @import_.command()
 @bringing
 @evidenced
-def people(file: Path, data: Path, as_json: bool, dry: bool, **asked: Any) -> None:
+def people(file: Path, data: Path, tenant: str | None, as_json: bool, dry: bool, **asked: Any) -> None:
     """Bring in the people of FILE: CSV or JSON lines, or an export of listmonk or Mailchimp as it is.
 
     A row that does not say where it comes from and when the person agreed is held, and not stored. Who is here is left
     as they are; who objected, here or before an erasure, is not subscribed again.
     """
-    bring("people", file, data, as_json, dry, asked)
+    bring("people", file, data, tenant, as_json, dry, asked)
 
 
 @import_.command()
 @bringing
 @evidenced
-def consents(file: Path, data: Path, as_json: bool, dry: bool, **asked: Any) -> None:
+def consents(file: Path, data: Path, tenant: str | None, as_json: bool, dry: bool, **asked: Any) -> None:
     """Bring in consents of people who are here already, found by their address."""
-    bring("consents", file, data, as_json, dry, asked)
+    bring("consents", file, data, tenant, as_json, dry, asked)
 
 
 @import_.command()
 @bringing
-def suppressions(file: Path, data: Path, as_json: bool, dry: bool, **asked: Any) -> None:
+def suppressions(file: Path, data: Path, tenant: str | None, as_json: bool, dry: bool, **asked: Any) -> None:
     """Bring in addresses that are never to be written to: only keyed hashes of them are stored."""
-    bring("suppressions", file, data, as_json, dry, asked)
+    bring("suppressions", file, data, tenant, as_json, dry, asked)
 
 
 @import_.command()
 @click.argument("run")
 @DATA
+@TENANT
 @click.option("--json", "as_json", is_flag=True, help="The whole report as JSON, without progress.")
 @click.confirmation_option(prompt="This erases whom the run brought. Undo it?")
-def undo(run: str, data: Path, as_json: bool) -> None:
+def undo(run: str, data: Path, tenant: str | None, as_json: bool) -> None:
     """Take RUN back: whom it brought and who is still as they came in is erased; who changed since is left.
 
     What it suppressed stays suppressed.
@@ -145,9 +147,11 @@ def undo(run: str, data: Path, as_json: bool) -> None:
         id_ = bytes.fromhex(run)
     except ValueError:
         raise Invalid("a run is named by 32 hexadecimal digits, as its report says") from None
+    from troth.web.control import tenant_in
+
     with opened(data) as system:
         with progress(quiet=as_json) as watching:
-            done = system.undoing.undo(system.config.tenant, id_, watching)
+            done = system.undoing.undo(tenant_in(system, {"tenant": tenant}), id_, watching)
         system.work()
     if as_json:
         click.echo(json.dumps({**vars(done), "left": list(done.left)}))
@@ -161,17 +165,23 @@ def undo(run: str, data: Path, as_json: bool) -> None:
         sys.exit(1)
 
 
-def bring(kind: str, file: Path, data: Path, as_json: bool, dry: bool, asked: dict[str, Any]) -> None:
+def bring(
+    kind: str, file: Path, data: Path, tenant: str | None, as_json: bool, dry: bool, asked: dict[str, Any]
+) -> None:
     """Bring a file in and say what became of it."""
     from troth.collect.importing.carrying import scan
     from troth.collect.importing.runs import Order
+    from troth.web.control import tenant_in
 
     scanned = scan(file)
     asked = {("format" if name == "format_" else name): value for name, value in asked.items()}
     with opened(data) as system:
         if not dry:
             system.work()  # whoever is being erased is gone before
-        order = Order(system.config.tenant, kind, **asked)
+        whose = tenant_in(system, {"tenant": tenant})
+        if whose in system.config.tenants and kind != "suppressions":
+            asked["surface"] = asked.get("surface") or system.config.tenants[whose].surface
+        order = Order(whose, kind, **asked)
         with progress(quiet=as_json) as watching:
             report = system.importing.bring(order, scanned, dry=dry, watching=watching)
         if not dry:

@@ -24,6 +24,10 @@ DATA = click.option(
     help="The data folder.",
 )
 
+TENANT = click.option(
+    "--tenant", metavar="NAME", help="Whose people are meant: a tenant's of troth.toml; else our own."
+)
+
 
 class Refused(TrothError):
     """What the serving process refused, in its own words."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from troth.cli.opened import DATA, ask
+from troth.cli.opened import DATA, TENANT, ask
 from troth.config import Config, read_config
 from troth.errors import StartRefused, TrothError
 
@@ -41,7 +41,7 @@ def serve(data: Path, host: str | None, port: int | None) -> None:
         system.store.listen(lambda request: perform(system, request))
         worker = system.start_worker()
         ending.callback(worker.close)
-        policy, web = system.policy, server(system.shell, config)
+        policy, web = system.policy, server(system.app, config)
         signal.signal(signal.SIGTERM, web.handle_exit)
         gc.freeze()  # what is there now stays: no collection looks at it again
         gc.enable()
@@ -100,19 +100,21 @@ def doctor(data: Path, rebuild_tiles: bool) -> None:
 
 @click.command()
 @DATA
+@TENANT
 @click.option("--name", default="admin", show_default=True, help="The login name.")
-def operator(data: Path, name: str) -> None:
+def operator(data: Path, tenant: str | None, name: str) -> None:
     """The first operator's single-use link. Later operators are invited in the console."""
-    click.echo(ask(data, "operator.invite", name=name)["link"])
+    click.echo(ask(data, "operator.invite", name=name, tenant=tenant)["link"])
 
 
 @click.command()
 @click.argument("name")
 @DATA
+@TENANT
 @click.option("--surface", help="The surface of the policy that this product is.")
-def product(name: str, data: Path, surface: str | None) -> None:
+def product(name: str, data: Path, tenant: str | None, surface: str | None) -> None:
     """Give the product NAME a key to ask before it uses data. The key is shown once."""
-    click.echo(ask(data, "product.create", name=name, surface=surface)["key"])
+    click.echo(ask(data, "product.create", name=name, surface=surface, tenant=tenant)["key"])
 
 
 __all__ = ["StartRefused", "doctor", "operator", "product", "serve"]

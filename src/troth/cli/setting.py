@@ -6,14 +6,28 @@ import asyncio
 import contextlib
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from troth.cli.postbox import Postbox
-from troth.config import Config, Mail
+from troth.config import Config, Mail, Party, Tenant
 from troth.vault.provider import FileProvider
 from troth.web.running import Running, start
 from troth.world import SystemRandomness
+
+TENANTS: Mapping[str, Tenant] = {
+    "harbour": Tenant(
+        hosts=("harbour.managed.localhost",),
+        controller=Party(
+            "Harbour Dental Practice", "privacy@harbour.example.org", "IE", "3 Quay Street, Galway, Ireland"
+        ),
+    ),
+    "mill": Tenant(
+        hosts=("mill.managed.localhost",),
+        controller=Party("Mill Lane School", "office@mill.example.org", "IE", "1 Mill Lane, Cork"),
+    ),
+}
+"""Two businesses that use the example vendor's managed service: each answers for its own people's data."""
 
 
 @contextlib.contextmanager
@@ -41,7 +55,14 @@ def postbox() -> Iterator[Postbox]:
         thread.join()
 
 
-def demonstration_config(folder: Path, port: int, mail_port: int, data_url: str = "", keys_url: str = "") -> Config:
+def demonstration_config(
+    folder: Path,
+    port: int,
+    mail_port: int,
+    data_url: str = "",
+    keys_url: str = "",
+    tenants: Mapping[str, Tenant] | None = None,
+) -> Config:
     """The configuration of a demonstration in ``folder``: loopback only, mail to ``mail_port`` only."""
     return Config(
         data_folder=str(folder),
@@ -52,12 +73,18 @@ def demonstration_config(folder: Path, port: int, mail_port: int, data_url: str 
         base_url="" if port else "http://127.0.0.1",
         demonstration=True,
         mail=Mail(port=mail_port, sender="privacy@example.com"),
+        tenants=dict(tenants or {}),
     )
 
 
 @contextlib.contextmanager
 def demonstration(
-    folder: Path, port: int, policy: Path, bindings: Path | None, urls: tuple[str, str] = ("", "")
+    folder: Path,
+    port: int,
+    policy: Path,
+    bindings: Path | None,
+    urls: tuple[str, str] = ("", ""),
+    tenants: Mapping[str, Tenant] | None = None,
 ) -> Iterator[tuple[Running, Postbox]]:
     """A running system that can send mail to its own postbox only, and says on every page what it is."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -68,7 +95,7 @@ def demonstration(
     if not root.exists():
         FileProvider.create(root, SystemRandomness())
     with postbox() as box:
-        system = start(demonstration_config(folder, port, box.port, *urls))
+        system = start(demonstration_config(folder, port, box.port, *urls, tenants=tenants))
         try:
             yield system, box
         finally:

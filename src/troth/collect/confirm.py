@@ -78,17 +78,17 @@ class Confirmation:
         self.consents = consents
         self.clock = clock
 
-    def _link(self, token: str) -> Link:
-        return self.store.read(lambda connection: links.find(connection, token, "confirm", self.clock.now()))
+    def _link(self, token: str, tenant: str | None) -> Link:
+        return self.store.read(lambda connection: links.find(connection, token, "confirm", self.clock.now(), tenant))
 
-    def look(self, token: str) -> ConfirmPage:
-        """What a GET shows; changes nothing (link scanners come by). ``Unproven`` for a link that is not valid."""
-        link = self._link(token)
+    def look(self, token: str, tenant: str | None = None) -> ConfirmPage:
+        """What a GET shows; changes nothing (link scanners come by). ``Unproven`` for a link that is not valid here."""
+        link = self._link(token, tenant)
         return ConfirmPage(link.tenant, link.ref, link.used_ms is not None)
 
-    def confirm(self, token: str) -> Confirmed:
-        """Confirm; a second time changes nothing and says so."""
-        link = self._link(token)
+    def confirm(self, token: str, tenant: str | None = None) -> Confirmed:
+        """Confirm; a second time changes nothing and says so. ``Unproven`` for a link that is not valid here."""
+        link = self._link(token, tenant)
         if link.used_ms is not None or link.sid is None:
             return Confirmed(link.ref, "", (), already=True)
         policy = self.versions.current()
@@ -99,7 +99,7 @@ class Confirmation:
                     return self._go_live(link, link.sid, policy)
                 return self._join(link, link.sid, owner, policy)
             except (IntegrityError, Conflict, NotFound):  # somebody was first, or is being erased just now: look again
-                link = self._link(token)
+                link = self._link(token, tenant)
                 if link.used_ms is not None or link.sid is None:
                     return Confirmed(link.ref, "", (), already=True)
         raise Unproven("this address is being confirmed elsewhere at the same moment: please try the link again")

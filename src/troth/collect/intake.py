@@ -86,7 +86,7 @@ class Intake:
         the point does not belong to, or a consent that is needed and was not given) and ``Conflict`` (the notice shown
         is not the one in force: show the new one and ask again).
         """
-        policy = self.versions.current()
+        policy = self.versions.current(submission.tenant)
         point = point_of(policy, submission.point)
         self.check_surface(point, submission.surface)
         values, faults = clean(point, submission.values)

@@ -7,11 +7,14 @@ backwards. Clauses: ``changes.effective-date``, ``changes.publish``. Mechanisms:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import insert, select
 
 from troth.errors import Conflict, Invalid, StartRefused, Unavailable
+from troth.notice.controllers import in_name_of
 from troth.policy import compile as compile_policy
-from troth.policy.model import CompiledPolicy, History
+from troth.policy.model import CompiledPolicy, Controller, History
 from troth.store import Store, Write
 from troth.store.ledger import EntryDraft
 from troth.store.tables import policy_versions, tree
@@ -38,9 +41,11 @@ def compiled(source: str, bindings: str | None, filename: str) -> CompiledPolicy
 class Versions:
     """Every version ever published here, and which of them is in force at a time."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, controllers: Mapping[str, Controller] | None = None) -> None:
+        """``controllers`` are the tenants' own (tenant -> controller)."""
         self.store = store
         self.clock = clock
+        self.controllers = controllers or {}
         self.history = History(())
         self._published: dict[str, int] = {}
         self._floor = 0
@@ -149,9 +154,12 @@ class Versions:
         ]
         return max(fitting, key=lambda version: (version.effective_ms, version.version), default=None)
 
-    def current(self) -> CompiledPolicy:
-        """The version in force now; ``Unavailable`` while none is (nothing may be collected then)."""
+    def current(self, tenant: str = "") -> CompiledPolicy:
+        """The version in force now, in the name of this tenant's controller if it has one of its own.
+
+        ``Unavailable`` while none is in force (nothing may be collected then).
+        """
         policy = self.in_force(self.now())
         if policy is None:
             raise Unavailable("no version of the policy is in force yet", clause="changes.effective-date")
-        return policy
+        return in_name_of(policy, self.controllers.get(tenant))

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from troth.policy import figures as figure_lines
 from troth.policy.bindings import bind
 from troth.policy.bodies import FrontMatter
+from troth.policy.choices import with_flag
 from troth.policy.clauses import ReadClause, read_clauses, read_front
 from troth.policy.definitions import AS_GOOD_AS_EVER, UNSTATED, Definitions
 from troth.policy.diagnostics import Diagnostic, Report
@@ -195,6 +196,8 @@ def _meaning(
         cookies=permissions.cookies,
         nevers=tuple(obligations.nevers),
         uses=tuple(dict.fromkeys(use for _, _, use in permissions.uses)),
+        embeds=tuple(permissions.embeds),
+        modes=known.modes,
         examples=read_examples(document, report),
         affiliates=tuple(map(str, front.affiliates)),
         personal=known.personal,
@@ -214,7 +217,7 @@ def _opened(policy: CompiledPolicy, clauses: Sequence[ReadClause]) -> CompiledPo
         for name, point in policy.points.items()
         if point.clause not in closed
     }
-    return replace(
+    opened = replace(
         policy,
         points=points,
         uses=tuple(use for use in policy.uses if use.clause not in closed and use.point in points),
@@ -223,7 +226,9 @@ def _opened(policy: CompiledPolicy, clauses: Sequence[ReadClause]) -> CompiledPo
         recipients={name: r for name, r in policy.recipients.items() if r.clause not in closed},
         rights={name: r for name, r in policy.rights.items() if r.clause not in closed},
         cookies={name: c for name, c in policy.cookies.items() if c.clause not in closed},
+        embeds=tuple(embed for embed in policy.embeds if embed.clause not in closed),
     )
+    return with_flag(opened)
 
 
 def _keeps(known: Definitions, permissions: Permissions, clauses: Sequence[ReadClause]) -> dict[str, Keep]:

@@ -20,12 +20,16 @@ from troth.notice.consents import Consents
 from troth.notice.shown import periods
 from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy, StateRule
+from troth.rights import restriction
+from troth.rights.address import Addresses
+from troth.rights.rectification import corrections_of
 from troth.rights.requests import REQUESTS_OF, Requests
 from troth.store import Lane, Store, Write
 from troth.store.ledger import EntryDraft
 from troth.store.tables import messages, subject_states, subjects
 from troth.store.writer import DataTx
-from troth.use import credentials, person_sessions
+from troth.use import credentials, looks, person_sessions
+from troth.use.activity import activity_of
 from troth.vault import StoredRecord, Vault
 from troth.vault.retention import due
 
@@ -90,13 +94,22 @@ class Copy(msgspec.Struct, frozen=True):
     records: Annotated[tuple[Held, ...], said("everything held, record by record")]
     consents: Annotated[tuple[dict[str, Any], ...], said("consent records as JSON-LD (ISO/IEC TS 27560, DPV)")]
     objections: Annotated[tuple[dict[str, str | None], ...], said("purpose, and channel (null: every channel)")]
+    restriction: Annotated[dict[str, Any] | None, said("ground, since: your data is set aside; null: it is not")]
     states: Annotated[tuple[dict[str, Any], ...], said("state, since, until: what the keeping rests on")]
     messages: Annotated[tuple[dict[str, Any], ...], said("template, purpose, state, queued: what was sent to you")]
     account: Annotated[
         dict[str, Any],
         said(
             "password: since when one is set (null: none; its value is never given out); sessions: begun, seen, "
-            "method, browser and system of each that is open"
+            "method, browser and system of each that is open; waiting: a new address that waits for its proof, with "
+            "asked and until (null: none); activity: event, product, at and until of what products told of its use"
+        ),
+    ]
+    corrections: Annotated[tuple[dict[str, Any], ...], said("at, point, fields: what was corrected, and when")]
+    looks: Annotated[
+        tuple[dict[str, Any], ...],
+        said(
+            "at, role, purpose, reason of each time that one of our staff looked at your data here (reason: null: gone)"
         ),
     ]
     requests: Annotated[tuple[dict[str, Any], ...], said("kind, state, received, due: what you asked for")]
@@ -110,12 +123,21 @@ class Copy(msgspec.Struct, frozen=True):
 class Access:
     """Prepares copies."""
 
-    def __init__(self, store: Store, vault: Vault, versions: Versions, consents: Consents, requests: Requests) -> None:
+    def __init__(
+        self,
+        store: Store,
+        vault: Vault,
+        versions: Versions,
+        consents: Consents,
+        requests: Requests,
+        addresses: Addresses,
+    ) -> None:
         self.store = store
         self.vault = vault
         self.versions = versions
         self.consents = consents
         self.requests = requests
+        self.addresses = addresses
 
     def copy(self, tenant: str, sid: bytes, *, actor: str = "subject", proof: bytes | None = None) -> Copy:
         """The copy; it leaves only after its entry is durable (promise 3). ``NotFound`` if the person is not here.
@@ -132,21 +154,26 @@ class Access:
                 "state": self.vault.state_of(connection, tenant, sid)[0],
                 "records": self.vault.records(connection, tenant, sid),
                 "consents": self.consents.of(connection, tenant, sid),
+                "restriction": restriction.standing(connection, tenant, sid),
                 "states": [dict(row) for row in connection.execute(STATES, key).mappings()],
                 "password": credentials.find(connection, tenant, sid),
                 "sessions": person_sessions.of_person(connection, tenant, sid, self.store.now()),
+                "corrections": corrections_of(connection, tenant, sid),
+                "activity": activity_of(connection, tenant, sid),
                 "messages": [dict(row) for row in connection.execute(MESSAGES, key).mappings()],
+                "looks": list(connection.execute(looks.ALL, key).mappings()),
                 "requests": [dict(row) for row in connection.execute(REQUESTS_OF, key).mappings()],
             }
 
         found = self.store.read(snapshot)
         if found is None:
             raise NotFound("there is no such person here", clause="rights.access")
-        policy = self.versions.current()
+        policy = self.versions.current(tenant)
         held = tuple(self._held(tenant, policy, record, found) for record in found["records"])
         consents = tuple(
             self.consents.open(tenant, sid, consent) | {"troth:state": consent.state} for consent in found["consents"]
         )
+        waiting = self.addresses.kept(tenant, sid)
         opening = self.vault.opening(tenant, sid)
 
         def body(tx: DataTx) -> tuple[str, int]:
@@ -184,6 +211,11 @@ class Access:
                 {"purpose": stop.purpose, "channel": stop.channel}
                 for stop in sorted(found["state"].stops, key=lambda s: (s.purpose, s.channel or ""))
             ),
+            restriction=(
+                {"ground": found["restriction"].ground, "since": found["restriction"].since_ms}
+                if found["restriction"]
+                else None
+            ),
             states=tuple(
                 {"state": s["state"], "since": s["since_ms"], "until": s["until_ms"]} for s in found["states"]
             ),
@@ -194,7 +226,14 @@ class Access:
             account={
                 "password": found["password"].since_ms if found["password"] else None,
                 "sessions": [self._session(session) for session in found["sessions"]],
+                "waiting": waiting,
+                "activity": found["activity"],
             },
+            corrections=tuple(found["corrections"]),
+            looks=tuple(
+                {"at": look.at_ms, "role": look.role, "purpose": look.purpose, "reason": look.reason}
+                for look in looks.opened(self.vault, found["looks"])
+            ),
             requests=tuple(
                 {"kind": r["kind"], "state": r["state"], "received": r["received_ms"], "due": r["due_ms"]}
                 for r in found["requests"]
@@ -260,6 +299,9 @@ def as_csv(copy: Copy) -> bytes:
         "messages": [["template", "purpose", "state", "queued"]],
         "objections": [["purpose", "channel"]],
         "account": [["what", "since", "seen", "method", "browser", "system"]],
+        "corrections": [["point", "fields", "at"]],
+        "activity": [["event", "product", "at", "until"]],
+        "looks": [["at", "role", "purpose", "reason"]],
     }
     for held in copy.records:
         for name, value in sorted(held.values.items()):
@@ -275,6 +317,8 @@ def as_csv(copy: Copy) -> bytes:
         )
     for message in copy.messages:
         tables["messages"].append([str(message[k]) for k in ("template", "purpose", "state", "queued")])
+    if copy.restriction is not None:
+        tables["restriction"] = [["ground", "since"], [str(copy.restriction[k]) for k in ("ground", "since")]]
     for objection in copy.objections:
         tables["objections"].append([objection["purpose"] or "", objection["channel"] or "every channel"])
     if copy.account["password"] is not None:
@@ -282,6 +326,15 @@ def as_csv(copy: Copy) -> bytes:
     for session in copy.account["sessions"]:
         told = [str(session[k] or "") for k in ("begun", "seen", "method", "browser", "system")]
         tables["account"].append(["session", *told])
+    if copy.account["waiting"] is not None:
+        waiting = copy.account["waiting"]
+        tables["account"].append([f"waiting: {waiting['address']}", str(waiting["asked"]), "", "", "", ""])
+    for correction in copy.corrections:
+        tables["corrections"].append([correction["point"], ", ".join(correction["fields"]), str(correction["at"])])
+    for told in copy.account["activity"]:
+        tables["activity"].append([str(told[k] or "") for k in ("event", "product", "at", "until")])
+    for look in copy.looks:
+        tables["looks"].append([str(look[k] or "") for k in ("at", "role", "purpose", "reason")])
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, rows in tables.items():

@@ -23,7 +23,7 @@ from troth.store.tables import rights_requests
 from troth.store.writer import DataTx
 from troth.use import person_sessions
 from troth.use.devices import Device
-from troth.use.person_sessions import Method, Session
+from troth.use.person_sessions import CLASS, Method, Session
 from troth.use.sessions import SEEN_EVERY_MS, cookie_hash
 from troth.vault import Vault
 from troth.world import Clock, Randomness
@@ -87,22 +87,25 @@ class Requests:
         self.clock = clock
         self.chance = chance
 
-    def ask_write(self, tenant: str, address: str, language: str) -> Write[Asked]:
-        """The write behind "send me my link": an entry and a job; nothing is looked up."""
+    def ask_write(self, tenant: str, address: str, language: str, actor: str = "visitor") -> Write[Asked]:
+        """The write behind "send me my link": an entry and a job; nothing is looked up.
+
+        ``actor`` is the operator who asks for somebody who asked them.
+        """
         payload = self.vault.transit_seal(msgspec.json.encode({"address": address, "language": language}))
 
         def body(tx: DataTx) -> Asked:
             entry = tx.append(
-                EntryDraft(kind="rights.asked", clause="rights.proof", mechanism="right.proof", actor="visitor")
+                EntryDraft(kind="rights.asked", clause="rights.proof", mechanism="right.proof", actor=actor)
             )
             tx.enqueue(LINK_JOB, tenant, payload=payload)
             return Asked(entry.eid.hex(), tx.now)
 
         return Write(body=body, lane=Lane.RIGHTS)
 
-    async def ask(self, tenant: str, address: str, language: str = "en") -> Asked:
+    async def ask(self, tenant: str, address: str, language: str = "en", actor: str = "visitor") -> Asked:
         """Ask for a link to the centre. The answer is the same for every address."""
-        return await self.store.awrite(self.ask_write(tenant, address, language))
+        return await self.store.awrite(self.ask_write(tenant, address, language, actor))
 
     def send_link(self, job: Job) -> None:
         """The job: if the address is on file, send the link there; if not, do nothing at all."""
@@ -131,17 +134,17 @@ class Requests:
 
         self.store.write(Write(body=body, lane=Lane.JOB))
 
-    def look(self, token: str) -> bool:
-        """True if the link may still be opened; ``Unproven`` if it is not valid. Changes nothing."""
-        link = self.store.read(lambda connection: links.find(connection, token, "centre", self.clock.now()))
+    def look(self, token: str, tenant: str | None = None) -> bool:
+        """True if the link may still be opened; ``Unproven`` if it is not valid (here). Changes nothing."""
+        link = self.store.read(lambda connection: links.find(connection, token, "centre", self.clock.now(), tenant))
         return link.used_ms is None and link.sid is not None
 
-    def open(self, token: str, cookie: str, device: Device | None = None) -> Session:
+    def open(self, token: str, cookie: str, device: Device | None = None, tenant: str | None = None) -> Session:
         """Use the link, once: the session behind it, known by ``cookie`` (a fresh random value) from here on.
 
-        ``Unproven`` if the link was used before.
+        ``Unproven`` if the link was used before, or is not this tenant's where one is given.
         """
-        link = self.store.read(lambda connection: links.find(connection, token, "centre", self.clock.now()))
+        link = self.store.read(lambda connection: links.find(connection, token, "centre", self.clock.now(), tenant))
         if link.sid is None:
             raise Unproven(NOT_VALID, clause="rights.proof")
         sid = link.sid
@@ -149,7 +152,7 @@ class Requests:
             opening = self.vault.opening(link.tenant, sid)
         except NotFound:
             raise Unproven(NOT_VALID, clause="rights.proof") from None
-        csrf = self.chance.bytes(32)
+        csrf, policy = self.chance.bytes(32), self.versions.current()
         sealed = person_sessions.seal_device(self.vault, link.tenant, sid, cookie, device)
 
         def body(tx: DataTx) -> Session:
@@ -157,20 +160,26 @@ class Requests:
                 raise Unproven("this link was used before: please ask for a new one", clause="rights.proof")
             if not self.vault.exists(tx.connection, link.tenant, sid):
                 raise Unproven(NOT_VALID, clause="rights.proof")
+            if any(record.class_ == CLASS for record in self.vault.records(tx.connection, link.tenant, sid)):
+                self.vault.change_state(tx, link.tenant, sid, lambda state: state)  # who found them unused looks again
+                self.vault.happen(tx, link.tenant, sid, "account.used", policy)  # who has no password comes in so
             return begin(tx, link.tenant, sid, opening, cookie, csrf, device=sealed)
 
         return self.store.write(Write(body=body, lane=Lane.RIGHTS))
 
-    def session(self, cookie: str) -> Session:
+    def session(self, cookie: str, tenant: str | None = None) -> Session:
         """The session behind a cookie; ``Unproven`` if there is none, it ended, or the person is gone.
 
-        Notes once a minute that it is in use.
+        ``tenant`` is given wherever the cookie comes from outside: another tenant's session opens nothing. Notes
+        once a minute that it is in use.
         """
         now, digest = self.clock.now(), cookie_hash(cookie)
 
         def fn(connection: Connection) -> Session | None:
             session = person_sessions.find(connection, digest, now)
-            if session is None or not self.vault.exists(connection, session.tenant, session.sid):
+            if session is None or tenant not in (None, session.tenant):
+                return None
+            if not self.vault.exists(connection, session.tenant, session.sid):
                 return None
             return session
 

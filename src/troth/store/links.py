@@ -88,13 +88,15 @@ def make(
     )
 
 
-def find(connection: Connection, token: str, kind: str, now_ms: int) -> Link:
+def find(connection: Connection, token: str, kind: str, now_ms: int, tenant: str | None = None) -> Link:
     """The link behind a token of this kind; ``Unproven`` if it is unknown, of another kind, or expired.
 
-    A used link is returned with ``used_ms`` set: whether a second use is an error is the caller's to say.
+    ``tenant`` is given wherever the token comes from outside: another tenant's link is as good as none. A used
+    link is returned with ``used_ms`` set: whether a second use is an error is the caller's to say.
     """
     row = connection.execute(SELECT, {"token_hash": token_hash(token)}).mappings().first()
-    if row is None or row["kind"] != kind or (row["expires_ms"] is not None and row["expires_ms"] <= now_ms):
+    here = row is not None and row["kind"] == kind and tenant in (None, row["tenant"])
+    if row is None or not here or (row["expires_ms"] is not None and row["expires_ms"] <= now_ms):
         raise Unproven("this link is not valid, or no longer: please ask for a new one", clause="rights.proof")
     return Link(row["hash"], row["kind"], row["tenant"], row["sid"], row["ref"], row["expires_ms"], row["used_ms"])
 

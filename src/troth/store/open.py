@@ -135,6 +135,14 @@ class Store:
             self._truncation = None  # who asks from here on has the next one
         return self.keys.checkpoint("TRUNCATE")
 
+    def truncate_data(self) -> bool:
+        """As ``truncate_keys``, for D: a value that was replaced is gone from its files too."""
+
+        def work() -> bool:
+            return self.data.checkpoint("TRUNCATE")
+
+        return work() if self.writer.here() else self.writer.control(work).result()
+
     # --- reading ---
 
     def read(self, fn: Callable[[Connection], T]) -> T:

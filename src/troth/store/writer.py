@@ -44,7 +44,7 @@ class Writer:
     def __init__(self, executor: Executor) -> None:
         self.executor = executor
         self.committed: list[Callable[[], None]] = []  # called on the writer's thread after each commit
-        self.jobs_added = threading.Event()
+        self.waking: list[threading.Event] = []  # set when something durable was queued: jobs, messages
         self._lanes: dict[Lane, deque[Item]] = {lane: deque() for lane in Lane}
         self._controls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._condition = threading.Condition()
@@ -226,7 +226,8 @@ class Writer:
                 except Exception as problem:
                     log.error("a call after a commit failed: %s", type(problem).__name__)
         if self.executor.enqueued:
-            self.jobs_added.set()
+            for event in self.waking:
+                event.set()
         loops: dict[asyncio.AbstractEventLoop, list[Item]] = {}
         for item in items:
             if item.loop is not None:

@@ -131,6 +131,8 @@ class Accounts:
         tenant, sid = session.tenant, session.sid
         if not self._has_account(tx.connection, tenant, sid):
             raise Conflict(NO_ACCOUNT, clause=CLAUSE)
+        if self.vault.closed_since(tx.connection, tenant, sid) is not None:
+            raise Conflict("this account is closed: come back to it first", clause="purpose.account")
         if person_sessions.find(tx.connection, session.hash, tx.now) is None:
             raise Conflict("this session has ended", clause=CLAUSE)
         now = credentials.find(tx.connection, tenant, sid)

@@ -27,10 +27,11 @@ SECOND = "operator.second"
 LASTS_MS = 7 * DAY_MS
 
 INSERT = insert(approvals)
-BY_ID = select(approvals).where(approvals.c.id == bindparam("of_id"))
+HERE = approvals.c.tenant == bindparam("of_tenant")
+BY_ID = select(approvals).where(approvals.c.id == bindparam("of_id"), HERE)
 OPEN = (
     select(approvals)
-    .where(approvals.c.state.in_(("asked", "approved")), approvals.c.expires_ms > bindparam("at"))
+    .where(HERE, approvals.c.state.in_(("asked", "approved")), approvals.c.expires_ms > bindparam("at"))
     .order_by(approvals.c.asked_ms)
 )
 OVER = select(approvals).where(approvals.c.state.in_(("asked", "approved")), approvals.c.expires_ms <= bindparam("at"))
@@ -76,11 +77,15 @@ class Approval:
 
 
 class Approvals:
-    """The mechanism. Methods block: call them from a thread; ``use`` belongs into the act's own transaction."""
+    """The mechanism, for one tenant's staff.
 
-    def __init__(self, store: Store, acts: Mapping[str, Act]) -> None:
+    Methods block: call them from a thread; ``use`` belongs into the act's own transaction.
+    """
+
+    def __init__(self, store: Store, acts: Mapping[str, Act], *, tenant: str = "main") -> None:
         self.store = store
         self.acts = acts
+        self.tenant = tenant
 
     def ask(self, act: str, ref: str, by: Operator) -> Approval:
         """Ask for approval of ``act`` on ``ref`` (an id, never a personal value). ``Undeclared`` for another act."""
@@ -97,6 +102,7 @@ class Approvals:
                 INSERT,
                 {
                     "id": made.id,
+                    "tenant": self.tenant,
                     "act": act,
                     "ref": ref,
                     "asked_by": by.id,
@@ -145,7 +151,7 @@ class Approvals:
         ``Denied`` with the gap ``operators:<n>`` where it is for something else, not approved yet, over or used.
         """
         declared = self.acts.get(act)
-        row = tx.connection.execute(BY_ID, {"of_id": approval}).one_or_none()
+        row = tx.connection.execute(BY_ID, {"of_id": approval, "of_tenant": self.tenant}).one_or_none()
         found = None if row is None else read(row)
         fits = (
             declared is not None
@@ -166,12 +172,12 @@ class Approvals:
 
     def open(self) -> list[Approval]:
         """Those that wait for somebody or for their use, oldest first."""
-        now = self.store.clock.now()
-        return self.store.read(lambda connection: [read(row) for row in connection.execute(OPEN, {"at": now})])
+        of = {"at": self.store.clock.now(), "of_tenant": self.tenant}
+        return self.store.read(lambda connection: [read(row) for row in connection.execute(OPEN, of)])
 
     def get(self, approval: bytes) -> Approval:
         """One approval; ``NotFound``."""
-        return self.store.read(lambda connection: by_id(connection, approval))
+        return self.store.read(lambda connection: by_id(connection, approval, self.tenant))
 
     def sweep(self) -> int:
         """Mark those whose time is over as expired, with an entry each; how many. A job calls this."""
@@ -187,7 +193,7 @@ class Approvals:
     # --- steps ---
 
     def _open(self, tx: DataTx, approval: bytes) -> Approval:
-        found = by_id(tx.connection, approval)
+        found = by_id(tx.connection, approval, self.tenant)
         if found.state != "asked" or found.expires_ms <= tx.now:
             raise Conflict("this is decided or over already", clause=self._clause(found.act))
         return found
@@ -222,9 +228,9 @@ class Approvals:
         tx.append(EntryDraft(kind, self._clause(approval.act), SECOND, actor, facts=about))
 
 
-def by_id(connection: Connection, approval: bytes) -> Approval:
-    """One approval; ``NotFound``."""
-    row = connection.execute(BY_ID, {"of_id": approval}).one_or_none()
+def by_id(connection: Connection, approval: bytes, tenant: str) -> Approval:
+    """One of a tenant's approvals; ``NotFound``."""
+    row = connection.execute(BY_ID, {"of_id": approval, "of_tenant": tenant}).one_or_none()
     if row is None:
         raise NotFound("there is no such approval")
     return read(row)

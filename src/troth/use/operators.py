@@ -30,15 +30,18 @@ INVITATION_MS = 72 * 3_600_000
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?")
 
 INSERT = insert(operators)
-BY_ID = select(operators).where(operators.c.id == bindparam("of_id"))
-ALL = select(operators).order_by(operators.c.name)
-INVITED_BY_NAME = select(operators.c.id).where(operators.c.name == bindparam("of_name"), operators.c.state == "invited")
+HERE = operators.c.tenant == bindparam("of_tenant")
+BY_ID = select(operators).where(operators.c.id == bindparam("of_id"), HERE)
+ALL = select(operators).where(HERE).order_by(operators.c.name)
+INVITED_BY_NAME = select(operators.c.id).where(
+    HERE, operators.c.name == bindparam("of_name"), operators.c.state == "invited"
+)
 ACTIVE_ADMINISTRATORS = (
     select(func.count())
     .select_from(operators)
-    .where(operators.c.role == "administrator", operators.c.state == "active")
+    .where(HERE, operators.c.role == "administrator", operators.c.state == "active")
 )
-ANYBODY = select(func.count()).select_from(operators).where(operators.c.state == "active")
+ANYBODY = select(func.count()).select_from(operators).where(HERE, operators.c.state == "active")
 END = (
     update(operators)
     .where(operators.c.id == bindparam("of_id"))
@@ -69,7 +72,7 @@ class Operator:
 
 
 class Operators:
-    """Who staff are: inviting and ending. Methods block: call them from a thread."""
+    """Who a tenant's staff are: inviting and ending. Methods block: call them from a thread."""
 
     def __init__(self, store: Store, *, tenant: str = "main") -> None:
         self.store = store
@@ -79,12 +82,13 @@ class Operators:
 
     def all(self) -> list[Operator]:
         """Everybody, those who ended last."""
-        found = self.store.read(lambda connection: [shown(row) for row in connection.execute(ALL)])
+        of = {"of_tenant": self.tenant}
+        found = self.store.read(lambda connection: [shown(row) for row in connection.execute(ALL, of)])
         return sorted(found, key=lambda operator: operator.state == "ended")
 
     def get(self, operator: bytes) -> Operator:
         """One of them; ``NotFound``."""
-        return shown(self.store.read(lambda connection: by_id(connection, operator)))
+        return shown(self.store.read(lambda connection: by_id(connection, operator, self.tenant)))
 
     # --- coming in ---
 
@@ -113,13 +117,13 @@ class Operators:
         def body(tx: DataTx) -> None:
             invited = operator
             if by is None:
-                if tx.connection.execute(ANYBODY).scalar_one():
+                of = {"of_tenant": self.tenant, "of_name": name}
+                if tx.connection.execute(ANYBODY, of).scalar_one():
                     raise Conflict("there are operators already: an administrator invites more in the console")
-                invited = tx.connection.execute(INVITED_BY_NAME, {"of_name": name}).scalar_one_or_none() or operator
+                invited = tx.connection.execute(INVITED_BY_NAME, of).scalar_one_or_none() or operator
             if invited is operator:
-                tx.execute(
-                    INSERT, {"id": operator, "name": name, "role": role, "state": "invited", "created_ms": tx.now}
-                )
+                row = {"id": operator, "tenant": self.tenant, "name": name, "role": role}
+                tx.execute(INSERT, {**row, "state": "invited", "created_ms": tx.now})
             self._link(tx, token, invited)
             entry(tx, "operator.invited", by, {"operator": invited.hex(), "role": role})
 
@@ -134,7 +138,7 @@ class Operators:
         token = links.new_token(self.store.randomness)
 
         def body(tx: DataTx) -> None:
-            row = by_id(tx.connection, operator)
+            row = by_id(tx.connection, operator, self.tenant)
             keep_an_administrator(tx.connection, row)
             tx.execute(AGAIN, {"of_id": operator})
             forget(tx, operator)
@@ -152,8 +156,8 @@ class Operators:
         """Whose invitation this is; ``Unproven`` where it is unknown, used or expired."""
 
         def find(connection: Connection) -> Operator:
-            link = links.find(connection, token, INVITATION, self.store.clock.now())
-            row = by_id(connection, bytes.fromhex(link.ref))
+            link = links.find(connection, token, INVITATION, self.store.clock.now(), self.tenant)
+            row = by_id(connection, bytes.fromhex(link.ref), self.tenant)
             if link.used_ms is not None or row.state != "invited":
                 raise Unproven("this invitation was used before: an administrator can send another", clause=PASSWORD)
             return shown(row)
@@ -166,7 +170,7 @@ class Operators:
         """Let somebody in no more; their sessions end at once. ``Conflict`` for the last administrator."""
 
         def body(tx: DataTx) -> None:
-            row = by_id(tx.connection, operator)
+            row = by_id(tx.connection, operator, self.tenant)
             if row.state == "ended":
                 raise Conflict("this operator has left already")
             keep_an_administrator(tx.connection, row)
@@ -182,9 +186,9 @@ def shown(row: Row[Any]) -> Operator:
     return Operator(row.id, row.name, row.role, row.state, row.created_ms)
 
 
-def by_id(connection: Connection, operator: bytes) -> Row[Any]:
-    """The row of an operator; ``NotFound``."""
-    row = connection.execute(BY_ID, {"of_id": operator}).one_or_none()
+def by_id(connection: Connection, operator: bytes, tenant: str) -> Row[Any]:
+    """The row of one of a tenant's operators; ``NotFound``."""
+    row = connection.execute(BY_ID, {"of_id": operator, "of_tenant": tenant}).one_or_none()
     if row is None:
         raise NotFound("there is no such operator")
     return row
@@ -194,7 +198,7 @@ def keep_an_administrator(connection: Connection, row: Row[Any]) -> None:
     """``Conflict`` where this is the last active administrator: nobody could invite anybody any more."""
     if row.role != "administrator" or row.state != "active":
         return
-    if connection.execute(ACTIVE_ADMINISTRATORS).scalar_one() <= 1:
+    if connection.execute(ACTIVE_ADMINISTRATORS, {"of_tenant": row.tenant}).scalar_one() <= 1:
         raise Conflict("this is the last administrator: invite another first", clause=STORAGE)
 
 

@@ -180,12 +180,12 @@ class Products:
         rows = self.store.read(lambda connection: connection.execute(ALL, {"of_tenant": tenant}).mappings().all())
         return [(_product(row), row["ended_ms"]) for row in rows]
 
-    def prove(self, key: str) -> Product:
-        """The product behind a key; ``Unproven`` for any other text."""
+    def prove(self, key: str, tenant: str | None = None) -> Product:
+        """The product behind a key; ``Unproven`` for any other text, and for another tenant's key."""
         row = self.store.read(
             lambda connection: connection.execute(BY_KEY, {"of_hash": key_hash(key)}).mappings().first()
         )
-        if row is None:
+        if row is None or tenant not in (None, row["tenant"]):
             raise Unproven("this product key is not known, or no longer: ask an administrator for a new one")
         return _product(row)
 
@@ -196,7 +196,7 @@ class Products:
 
         ``Invalid`` where the reference does not fit, ``Denied`` where the product's surface does not collect here.
         """
-        policy = self.versions.current()
+        policy = self.versions.current(product.tenant)
         point = point_of(policy, POINT)
         values, faults = clean(point, {KIND: reference})
         if faults or KIND not in values or not _IS_REFERENCE.fullmatch(reference):

@@ -21,15 +21,35 @@ SCOPES: Final[dict[str, frozenset[str]]] = {
             "approvals.ask",
             "approvals.give",
             "operators.read",
+            "imports.read",
+            "imports.undo",
+            "points.read",
         }
     ),
     # the system and its staff, never the data
     "administrator": frozenset(
-        {"system.run", "operators.read", "operators.manage", "products.manage", "approvals.ask", "approvals.give"}
+        {
+            "system.run",
+            "operators.read",
+            "operators.manage",
+            "products.manage",
+            "approvals.ask",
+            "approvals.give",
+            "imports.read",
+            "points.read",
+        }
     ),
     # looks at everything that is evidence, changes nothing
-    "auditor": frozenset({"evidence.read", "operators.read", "approvals.read"}),
+    "auditor": frozenset({"evidence.read", "operators.read", "approvals.read", "points.read"}),
 }
+
+PURPOSES: Final[dict[str, tuple[str, ...]]] = {"support": ("account", "support"), "officer": ("rights", "account")}
+"""What a role may look at a person's data for; whether the policy lets it is the gate's to say."""
+
+
+def purposes_of(role: str) -> tuple[str, ...]:
+    """The purposes that a role may look for; none for a role that has nothing to do with people's data."""
+    return PURPOSES.get(role, ())
 
 
 def may(role: str, scope: str) -> bool:

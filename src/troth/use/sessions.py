@@ -22,6 +22,8 @@ SELECT = (
     .where(
         sessions.c.hash == bindparam("of_hash"),
         sessions.c.kind == "operator",
+        sessions.c.tenant == bindparam("of_tenant"),
+        operators.c.tenant == bindparam("of_tenant"),
         sessions.c.expires_ms > bindparam("at"),
         sessions.c.seen_ms > bindparam("idle_since"),
         operators.c.state == "active",
@@ -76,11 +78,13 @@ def start(tx: DataTx, cookie: str, operator: bytes, tenant: str, randomness: Ran
     )
 
 
-def find(connection: Connection, cookie: str, now_ms: int) -> Session | None:
-    """The session behind a cookie: None where it ended, was left idle, or its operator may no longer come in."""
-    row = connection.execute(
-        SELECT, {"of_hash": cookie_hash(cookie), "at": now_ms, "idle_since": now_ms - IDLE_MS}
-    ).one_or_none()
+def find(connection: Connection, cookie: str, now_ms: int, tenant: str) -> Session | None:
+    """The session behind a cookie of this tenant's staff.
+
+    None where it ended, was left idle, or its operator may no longer come in.
+    """
+    of = {"of_hash": cookie_hash(cookie), "of_tenant": tenant}
+    row = connection.execute(SELECT, {**of, "at": now_ms, "idle_since": now_ms - IDLE_MS}).one_or_none()
     return None if row is None else Session(row.hash, row.id, row.name, row.role, row.csrf, row.seen_ms)
 
 

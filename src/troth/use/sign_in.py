@@ -22,7 +22,11 @@ from troth.use.operators import INVITATION, PASSWORD, SIGN_IN, Operator, Operato
 from troth.use.passkeys import NewPasskey, Passkeys, SecretBox, refused
 from troth.use.passwords import Passwords
 
-BY_NAME = select(operators).where(operators.c.name == bindparam("of_name"), operators.c.state == "active")
+BY_NAME = select(operators).where(
+    operators.c.tenant == bindparam("of_tenant"),
+    operators.c.name == bindparam("of_name"),
+    operators.c.state == "active",
+)
 JOIN_BY_PASSWORD = (
     update(operators)
     .where(operators.c.id == bindparam("of_id"), operators.c.state == "invited")
@@ -42,7 +46,11 @@ USE_STEP = (
 )
 SET_PASSWORD = update(operators).where(operators.c.id == bindparam("of_id")).values(password=bindparam("hashed"))
 ADD_PASSKEY = insert(passkeys)
-PASSKEY = select(passkeys).where(passkeys.c.credential == bindparam("of_credential"))
+PASSKEY = (
+    select(passkeys)
+    .join(operators, operators.c.id == passkeys.c.operator)
+    .where(passkeys.c.credential == bindparam("of_credential"), operators.c.tenant == bindparam("of_tenant"))
+)
 COUNTED = update(passkeys).where(passkeys.c.credential == bindparam("of_credential")).values(sign_count=bindparam("n"))
 HOW_MANY_PASSKEYS = select(func.count()).select_from(passkeys).where(passkeys.c.operator == bindparam("of_operator"))
 
@@ -111,7 +119,8 @@ class SignIn:
 
     def sign_in_by_password(self, name: str, password: str, code: str, cookie: str) -> Operator:
         """Sign in; ``Unproven`` in the same words and time for a wrong name, password or code. A code works once."""
-        row = self.store.read(lambda connection: connection.execute(BY_NAME, {"of_name": name}).one_or_none())
+        of = {"of_tenant": self.staff.tenant, "of_name": name}
+        row = self.store.read(lambda connection: connection.execute(BY_NAME, of).one_or_none())
         fits = self.passwords.fits(row.password if row is not None else None, password)
         secret = bytes(totp.SECRET_BYTES)
         last: int | None = None
@@ -135,10 +144,11 @@ class SignIn:
         credential = self.passkeys.credential_of(answer)
 
         def find(connection: Connection) -> tuple[Row[Any], Operator] | None:
-            stored = connection.execute(PASSKEY, {"of_credential": credential}).one_or_none()
+            of = {"of_credential": credential, "of_tenant": self.staff.tenant}
+            stored = connection.execute(PASSKEY, of).one_or_none()
             if stored is None:
                 return None
-            return stored, shown(by_id(connection, stored.operator))
+            return stored, shown(by_id(connection, stored.operator, self.staff.tenant))
 
         found = self.store.read(find)
         if found is None or found[1].state != "active":
@@ -160,7 +170,7 @@ class SignIn:
     def session(self, cookie: str) -> sessions.Session | None:
         """The session behind a cookie, or None; notes once a minute that it is in use."""
         now = self.store.clock.now()
-        found = self.store.read(lambda connection: sessions.find(connection, cookie, now))
+        found = self.store.read(lambda connection: sessions.find(connection, cookie, now, self.staff.tenant))
         if found is not None and now - found.seen_ms >= sessions.SEEN_EVERY_MS:
             digest = found.hash
             self.store.write(Write(lambda tx: sessions.seen(tx, digest)))
@@ -183,7 +193,7 @@ class SignIn:
 
     def has_password(self, operator: bytes) -> bool:
         """True where an operator signs in by password as well."""
-        return self.store.read(lambda connection: by_id(connection, operator).password is not None)
+        return self.store.read(lambda connection: by_id(connection, operator, self.staff.tenant).password is not None)
 
     def session_count(self, operator: bytes) -> int:
         """How many sessions an operator has open."""
@@ -192,7 +202,7 @@ class SignIn:
 
     def change_password(self, operator: Operator, old: str, new: str, digest: bytes) -> None:
         """Change one's own password, knowing the old one; every other session of theirs ends."""
-        row = self.store.read(lambda connection: by_id(connection, operator.id))
+        row = self.store.read(lambda connection: by_id(connection, operator.id, self.staff.tenant))
         if not self.passwords.fits(row.password, old):
             raise Invalid("the password is not right", clause=PASSWORD, gaps=("old: wrong-password",))
         hashed = self.passwords.hash(new, operator.name)
@@ -228,7 +238,7 @@ class SignIn:
     # --- steps that several acts share ---
 
     def _take(self, tx: DataTx, token: str) -> None:
-        link = links.find(tx.connection, token, INVITATION, tx.now)
+        link = links.find(tx.connection, token, INVITATION, tx.now, self.staff.tenant)
         if not links.use(tx, link):
             raise Unproven("this invitation was used before: an administrator can send another", clause=PASSWORD)
 

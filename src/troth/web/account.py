@@ -16,14 +16,16 @@ from starlette.responses import Response
 
 from troth.errors import Invalid, Unproven
 from troth.use.accounts import offered
+from troth.use.closing import closable
 from troth.use.devices import Device, device_of
+from troth.use.looks import Look
 from troth.use.person_sessions import PASSWORD_LIFE_MS, Session
 from troth.web import cookies
 from troth.web.bodies import read_form
-from troth.web.pages import page, see_other, text
-from troth.web.person import COOKIE, LONG_COOKIE, session_of
+from troth.web.pages import Words, page, see_other, text
+from troth.web.person import COOKIE, LONG_COOKIE, session_of, tenant_of
 from troth.web.routes import Group, Limit, Route
-from troth.web.views import FieldError, SessionView
+from troth.web.views import FieldError, LookView, SessionView
 
 if TYPE_CHECKING:
     from troth.web.running import Running
@@ -67,7 +69,7 @@ async def sign_in(request: Request, system: Running) -> Response:
     try:
         await run_in_threadpool(
             lambda: system.accounts.sign_in(
-                system.config.tenant, address, password, cookie, device=device_in(request), was=was
+                tenant_of(request), address, password, cookie, device=device_in(request), was=was
             )
         )
     except Unproven:
@@ -86,6 +88,8 @@ async def account(
     """The page, with what went wrong or what was done."""
     session = session_of(request)
     since, has_account, found = await run_in_threadpool(look, system, session)
+    outlook = await run_in_threadpool(system.closing.outlook, session.tenant, session.sid)
+    looked = await run_in_threadpool(system.looks.of_person, session.tenant, session.sid)
     views = [
         SessionView(
             place=each.place,
@@ -105,11 +109,24 @@ async def account(
         errors=errors,
         done=done,
         since_ms=since,
-        can_set=has_account and (session.method == "link" or since is not None),
+        outlook=outlook,
+        closable=closable(system.policy) and outlook.account,
+        can_set=has_account and outlook.closed_ms is None and (session.method == "link" or since is not None),
         has_account=has_account,
         ask_old=session.method != "link",
         sessions=views,
+        looks=looks_of(request, looked),
     )
+
+
+def looks_of(request: Request, found: Sequence[Look]) -> list[LookView]:
+    """Who of staff looked, newest first."""
+    visit = request.state.visit
+    words = Words(visit.pages.catalogue, visit.language)
+    return [
+        LookView(look.at_ms, look.role, words.named("purpose", look.purpose), look.reason or "")
+        for look in reversed(found)
+    ]
 
 
 def look(system: Running, session: Session) -> tuple[int | None, bool, list[tuple[Session, Device | None]]]:

@@ -16,11 +16,12 @@ from starlette.responses import Response
 
 from troth.collect.forms import clean, is_email, json_schema, point_of
 from troth.collect.intake import Accepted, Submission, only_by_consent
-from troth.errors import Invalid, NotFound, Undeclared
+from troth.errors import Denied, Invalid, NotFound, Undeclared
 from troth.notice.shown import notice_for
 from troth.policy.model import CompiledPolicy, Point
 from troth.store import Idempotency
 from troth.web.bodies import faults_of, json_answer, read_json, read_raw_json
+from troth.web.person import tenant_of
 from troth.web.routes import Group, Limit, Route, Schema
 
 if TYPE_CHECKING:
@@ -154,8 +155,9 @@ async def submit(request: Request, system: Running) -> Response:
     faults = faults_of(body, point_schema(point))
     if faults:
         raise Invalid("the body does not have the declared shape", gaps=faults)
+    check_place(request, body["surface"])
     submission = Submission(
-        tenant=system.config.tenant,
+        tenant=tenant_of(request),
         surface=body["surface"],
         point=point.id,
         values=submission_values,
@@ -169,6 +171,17 @@ async def submit(request: Request, system: Running) -> Response:
     return json_answer(accepted, 201)
 
 
+def check_place(request: Request, surface: str) -> None:
+    """``Denied`` where a tenant's host is sent what belongs to a surface that is not the tenant's."""
+    here = request.state.visit.place.surface
+    if here and surface != here:
+        raise Denied(
+            "this host takes submissions of its own surface and of no other",
+            clause="scope.services",
+            gaps=(f"surface:{surface}",),
+        )
+
+
 def idempotency(request: Request, body: Any) -> Idempotency | None:
     """The caller's key and the request's hash, or None where no key was sent."""
     given = request.headers.getlist("idempotency-key")
@@ -180,7 +193,11 @@ def idempotency(request: Request, body: Any) -> Idempotency | None:
             gaps=("Idempotency-Key: 8 to 200 visible ASCII characters, once",),
         )
     content = msgspec.json.encode(body, order="sorted")
-    return Idempotency("submissions", hashlib.sha256(given[0].encode()).digest(), hashlib.sha256(content).digest())
+    return Idempotency(
+        f"submissions/{tenant_of(request)}",
+        hashlib.sha256(given[0].encode()).digest(),
+        hashlib.sha256(content).digest(),
+    )
 
 
 async def ask_link(request: Request, system: Running) -> Response:
@@ -190,7 +207,7 @@ async def ask_link(request: Request, system: Running) -> Response:
         raise Invalid("this is no e-mail address", gaps=("/email: email",))
     if not IS_LANGUAGE.fullmatch(asked.language):
         raise Invalid("this names no language", gaps=("/language: pattern",))
-    answer = await system.requests.ask(system.config.tenant, asked.email, asked.language)
+    answer = await system.requests.ask(tenant_of(request), asked.email, asked.language)
     return json_answer(LinkAsked(answer.entry, answer.at), 202)
 
 

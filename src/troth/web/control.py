@@ -13,6 +13,7 @@ import msgspec
 
 from troth.errors import Conflict, Invalid, NotFound
 from troth.rights.access import as_json
+from troth.rights.register import Case
 from troth.use.handover_keys import public_bytes
 
 if TYPE_CHECKING:
@@ -23,31 +24,117 @@ Answer = dict[str, Any]
 Act = Callable[["Running", Arguments], Answer]
 
 
-def person(system: Running, asked: Arguments) -> bytes:
-    """The person an operator names by their address; ``NotFound`` if nobody has it."""
-    sid = system.vault.find(system.config.tenant, "email", str(asked.get("email", "")))
+def tenant_in(system: Running, asked: Arguments) -> str:
+    """Whose people are meant: those of the tenant that is named, or our own; ``NotFound`` for one that is not here."""
+    named = asked.get("tenant") or system.config.tenant
+    if named != system.config.tenant and named not in system.config.tenants:
+        there = ", ".join(sorted(system.config.tenants)) or "none"
+        raise NotFound(f"no such tenant is configured; there is {there}")
+    return str(named)
+
+
+def person(system: Running, asked: Arguments) -> tuple[str, bytes]:
+    """The person an operator names by their address, with their tenant; ``NotFound`` if nobody there has it."""
+    tenant = tenant_in(system, asked)
+    sid = system.vault.find(tenant, "email", str(asked.get("email", "")))
     if sid is None:
         raise NotFound("nobody is held under this address", clause="rights.access")
-    return sid
+    return tenant, sid
 
 
 def access(system: Running, asked: Arguments) -> Answer:
     """The copy of a person who asked by another road (a letter, the telephone)."""
-    copy = system.access.copy(system.config.tenant, person(system, asked), actor="system")
+    copy = system.access.copy(*person(system, asked), actor="system")
     return {"copy": as_json(copy).decode()}
 
 
 def objecting(system: Running, asked: Arguments) -> Answer:
     """Record an objection that came by another road."""
-    done = system.objections.object(
-        system.config.tenant, person(system, asked), str(asked.get("purpose", "")), via="operator", actor="system"
-    )
+    purpose = str(asked.get("purpose", ""))
+    done = system.objections.object(*person(system, asked), purpose, via="operator", actor="system")
     return {"entry": done.entry, "purpose": done.purpose}
+
+
+def restrict(system: Running, asked: Arguments) -> Answer:
+    """Set aside the data of a person who asked by another road."""
+    done = system.restrictions.restrict(*person(system, asked), str(asked.get("ground", "")), actor="system")
+    return {"entry": done.entry.hex(), "since": done.since_ms}
+
+
+def unrestrict(system: Running, asked: Arguments) -> Answer:
+    """Tell a person that their data will be used again; it ends by itself when they were told long enough ago."""
+    done = system.restrictions.announce(*person(system, asked), actor="system")
+    right = system.policy.rights["restriction"]
+    return {"entry": done.entry.hex(), "told": right.told.text if right.told else ""}
+
+
+def request_list(system: Running, asked: Arguments) -> Answer:
+    """The open requests, the nearest deadline first."""
+    waiting = system.procedures.waiting(tenant_in(system, asked))
+    return {"requests": [shown(one) for one in waiting], "now": system.clock.now()}
+
+
+def request_record(system: Running, asked: Arguments) -> Answer:
+    """Record a request that came by another road."""
+    step = system.procedures.record(
+        tenant_in(system, asked),
+        asked["kind"],
+        int(asked["received"]),
+        road=str(asked["road"]),
+        actor="system",
+        sid=person(system, asked)[1] if asked.get("email") else None,
+        on_behalf=asked.get("on_behalf"),
+    )
+    return shown(step.case) | {"letter": step.lettered}
+
+
+def request_step(system: Running, asked: Arguments) -> Answer:
+    """Take one step of a request: prove, extend, refuse, fulfil."""
+    own, tenant, rid = system.procedures, tenant_in(system, asked), numbered(asked)
+    reason, printed = str(asked.get("reason", "")), bool(asked.get("printed"))
+    match asked.get("step"):
+        case "prove":
+            step = own.prove(tenant, rid, person(system, asked)[1], str(asked.get("how", "")), actor="system")
+        case "extend":
+            step = own.extend(tenant, rid, reason, actor="system", printed=printed)
+        case "refuse":
+            step = own.refuse(tenant, rid, reason, actor="system", printed=printed)
+        case "fulfil":
+            ground, purpose = str(asked.get("ground", "")), str(asked.get("purpose", ""))
+            step = own.fulfil(tenant, rid, actor="system", ground=ground, purpose=purpose)
+        case _:
+            raise Invalid("a request is proven, extended, refused or fulfilled")
+    return shown(step.case) | {"letter": step.lettered, "result": step.result}
+
+
+def numbered(asked: Arguments) -> bytes:
+    """The request that is meant, by its number in the register."""
+    try:
+        rid = bytes.fromhex(str(asked.get("request", "")))
+    except ValueError:
+        rid = b""
+    if len(rid) != 16:
+        raise NotFound("a request is named by the 32 digits of its number: troth request list")
+    return rid
+
+
+def shown(one: Case) -> Answer:
+    """A request as plain JSON: ids, times and words of closed lists."""
+    return {
+        "request": one.id.hex(),
+        "kind": one.kind,
+        "state": one.state,
+        "road": one.road,
+        "received": one.received_ms,
+        "due": one.due_ms,
+        "known": one.sid is not None,
+        "reason": one.reason,
+    }
 
 
 def erase(system: Running, asked: Arguments) -> Answer:
     """Erase a person who asked by another road; the certificate goes to the address on file."""
-    certificate = system.erasures.erase(system.config.tenant, person(system, asked), actor="system")
+    certificate = system.erasures.erase(*person(system, asked), actor="system")
     found: Answer = msgspec.to_builtins(certificate)
     return found
 
@@ -61,20 +148,24 @@ def board(system: Running, asked: Arguments) -> Answer:
 
 def invite(system: Running, asked: Arguments) -> Answer:
     """The first operator's link; later ones are invited in the console, by somebody who can be named."""
-    token = system.operators.first(str(asked.get("name", "admin")))
-    return {"link": f"{system.config.url}/console/invitation/{token}"}
+    tenant = tenant_in(system, asked)
+    token = system.desk(tenant).operators.first(str(asked.get("name", "admin")))
+    return {"link": f"{system.config.url_of(tenant)}/console/invitation/{token}"}
 
 
 def product(system: Running, asked: Arguments) -> Answer:
     """A key for a product, told once."""
-    made, key = system.products.create(system.config.tenant, str(asked.get("name", "")), surface=asked.get("surface"))
+    tenant = tenant_in(system, asked)
+    of = system.config.tenants.get(tenant)
+    surface = asked.get("surface") or (of.surface if of else None)
+    made, key = system.products.create(tenant, str(asked.get("name", "")), surface=surface)
     return {"product": made.id.hex(), "key": key, "surface": made.surface}
 
 
 def named(system: Running, asked: Arguments) -> bytes:
     """The one active product of this name or id; ``NotFound`` or ``Conflict`` where there is not exactly one."""
     name = str(asked.get("name", "")).strip()
-    active = [made for made, ended_ms in system.products.all(system.config.tenant) if ended_ms is None]
+    active = [made for made, ended_ms in system.products.all(tenant_in(system, asked)) if ended_ms is None]
     found = [made.id for made in active if name in (made.name, made.id.hex())]
     if not found:
         raise NotFound("there is no product of this name; troth product NAME makes one")
@@ -111,6 +202,11 @@ def state(system: Running, asked: Arguments) -> Answer:
 ACTS: dict[str, Act] = {
     "subject.access": access,
     "subject.object": objecting,
+    "request.list": request_list,
+    "request.record": request_record,
+    "request.step": request_step,
+    "subject.restrict": restrict,
+    "subject.unrestrict": unrestrict,
     "subject.erase": erase,
     "board": board,
     "operator.invite": invite,

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from troth.web import cookies
 from troth.web.bodies import read_form
 from troth.web.pages import page, see_other
-from troth.web.person import COOKIE, end_of
+from troth.web.person import COOKIE, end_of, tenant_of
 from troth.web.privacy import ASKING
 from troth.web.routes import Group, Route
 
@@ -43,7 +43,7 @@ async def lost(request: Request, system: Running) -> Response:
 
 async def offer(request: Request, system: Running, token: str) -> Response:
     """The button, if the hand-over would be taken now. Changes nothing."""
-    await run_in_threadpool(system.handovers.look, token)
+    await run_in_threadpool(system.handovers.look, token, tenant_of(request))
     return page(
         request,
         "confirm.html",
@@ -59,7 +59,7 @@ async def enter(request: Request, system: Running) -> Response:
     """Take the hand-over, once, and open the centre for half an hour."""
     token = (await read_form(request)).one(FIELD)
     cookie = cookies.mint(request, system.randomness)
-    session = await run_in_threadpool(system.handovers.open, token, cookie)
+    session = await run_in_threadpool(system.handovers.open, token, cookie, tenant_of(request))
     response = see_other(request, "/privacy/data")
     await end_of(request, system, response, but=session.sid)
     cookies.put(response, system.policy, COOKIE, cookie, tls=request.state.visit.tls)

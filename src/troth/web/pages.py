@@ -35,6 +35,7 @@ import base64
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -44,6 +45,9 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
+from troth.config import Place
+from troth.notice.controllers import controller, in_name_of
+from troth.policy.model import CompiledPolicy
 from troth.policy.writing import direction
 from troth.web.catalogue import Catalogue
 from troth.web.routes import Caller
@@ -68,6 +72,7 @@ class Site:
     language: str
     demonstration: bool
     checkpoint: str
+    processor: str = ""  # who runs the system for a tenant, where the page speaks for one
 
 
 class Visit:
@@ -81,6 +86,17 @@ class Visit:
         self.caller: Caller | None = None
         self.nonce = ""
         self._language = ""
+
+    @cached_property
+    def place(self) -> Place:
+        """In whose name this is answered: of the host that the request came to."""
+        return self.system.config.place(self.request.headers.get("host", ""))
+
+    @property
+    def policy(self) -> CompiledPolicy:
+        """The version in force, in the name of whoever answers here."""
+        who = self.place.controller
+        return in_name_of(self.system.policy, None if who is None else controller(who))
 
     @property
     def asked(self) -> str:
@@ -125,7 +141,7 @@ class Visit:
 
     def site(self) -> Site:
         """The furniture's facts."""
-        policy, config = self.system.policy, self.system.config
+        policy, config = self.policy, self.system.config
         return Site(
             name=policy.controller.name,
             contact=policy.controller.contact,
@@ -135,6 +151,7 @@ class Visit:
             language=policy.language,
             demonstration=config.demonstration,
             checkpoint=self.system.checkpoint,
+            processor=self.system.policy.controller.name if self.place.controller else "",
         )
 
 

@@ -44,10 +44,16 @@ async def find(request: Request, system: Running) -> Session | None:
         if cookie is None:
             continue
         try:
-            return await run_in_threadpool(system.requests.session, cookie)
+            return await run_in_threadpool(system.requests.session, cookie, tenant_of(request))
         except Unproven:
             continue
     return None
+
+
+def tenant_of(request: Request) -> str:
+    """Whose people come to the host that this request came to."""
+    tenant: str = request.state.visit.place.tenant
+    return tenant
 
 
 def session_of(request: Request) -> Session:
@@ -56,6 +62,11 @@ def session_of(request: Request) -> Session:
     if session is None:
         raise Unproven("please ask for a link to your address first", clause="rights.proof")
     return session
+
+
+def proof_of(session: Session) -> bytes | None:
+    """The sign-in that an act rests on; a link's proof is never long ago, and is not named."""
+    return session.proof if session.method == "password" else None
 
 
 async def end_of(request: Request, system: Running, response: Response, *, but: bytes | None = None) -> None:
@@ -67,7 +78,7 @@ async def end_of(request: Request, system: Running, response: Response, *, but: 
             continue
         if name == LONG_COOKIE and but is not None:
             try:
-                if (await run_in_threadpool(system.requests.session, cookie)).sid == but:
+                if (await run_in_threadpool(system.requests.session, cookie, tenant_of(request))).sid == but:
                     continue
             except Unproven:
                 pass

@@ -20,22 +20,26 @@ from troth.notice.brought import MEMBER
 from troth.rights.access import OWN, Copy, as_csv, as_json
 from troth.rights.objection import Via, stoppable
 from troth.use.person_sessions import Session
+from troth.vault.states import CLOSED
 from troth.web import cookies
 from troth.web.account import device_in, has_accounts
 from troth.web.bodies import read_form
 from troth.web.pages import page, see_other, text
-from troth.web.person import COOKIE, LONG_COOKIE, end_of, person, session_of
+from troth.web.person import COOKIE, LONG_COOKIE, end_of, person, proof_of, session_of, tenant_of
 from troth.web.public import words_of
 from troth.web.routes import Caller, Group, Limit, Route
 from troth.web.views import (
     Card,
     Choice,
     ConsentLine,
+    CorrectedView,
     FieldError,
     HeldField,
     HeldRecord,
+    LookView,
     PersonView,
     ReceiptView,
+    UsedView,
 )
 
 if TYPE_CHECKING:
@@ -61,7 +65,7 @@ async def ask(request: Request, system: Running) -> Response:
     if not is_email(address):
         fault = FieldError("email", text(request, "fault.email"))
         return page(request, "privacy/request.html", status=422, action="/privacy", errors=[fault], value=address)
-    await system.requests.ask(system.config.tenant, address, request.state.visit.language)
+    await system.requests.ask(tenant_of(request), address, request.state.visit.language)
     return see_other(request, "/privacy/sent")
 
 
@@ -73,7 +77,7 @@ async def asked(request: Request, system: Running) -> Response:
 async def look(request: Request, system: Running) -> Response:
     """The page behind the link; its button opens the centre."""
     token = request.path_params["token"]
-    fresh = await run_in_threadpool(system.requests.look, token)
+    fresh = await run_in_threadpool(system.requests.look, token, tenant_of(request))
     if not fresh:
         raise Unproven("this link was used before: please ask for a new one", clause="rights.proof")
     return page(
@@ -90,7 +94,8 @@ async def look(request: Request, system: Running) -> Response:
 async def enter(request: Request, system: Running) -> Response:
     """Use the link, once, and open the centre for half an hour."""
     cookie = cookies.mint(request, system.randomness)
-    session = await run_in_threadpool(system.requests.open, request.path_params["token"], cookie, device_in(request))
+    token, tenant = request.path_params["token"], tenant_of(request)
+    session = await run_in_threadpool(system.requests.open, token, cookie, device_in(request), tenant)
     response = see_other(request, "/privacy/data")
     await end_of(request, system, response, but=session.sid)
     cookies.put(response, system.policy, COOKIE, cookie, tls=request.state.visit.tls)
@@ -113,11 +118,6 @@ async def data(request: Request, system: Running) -> Response:
 def copy_of(system: Running, session: Session) -> Copy:
     """The copy, whose entry names the sign-in it rests on."""
     return system.access.copy(session.tenant, session.sid, proof=proof_of(session))
-
-
-def proof_of(session: Session) -> bytes | None:
-    """The sign-in that an act rests on; a link's proof is never long ago, and is not named."""
-    return session.proof if session.method == "password" else None
 
 
 def sid_of(request: Request) -> bytes:
@@ -158,7 +158,34 @@ def person_view(request: Request, system: Running, copy: Copy) -> PersonView:
         for ending in ("html", "json", "zip")
     )
     stops = tuple(words.named("purpose", str(stop["purpose"])) for stop in copy.objections)
-    return PersonView(records, consents, stops, downloads, password_since_ms=copy.account["password"])
+    corrected = tuple(
+        CorrectedView(
+            words.listed([words.label(name) for name in each["fields"]]),
+            words.named("point", f"{each['point']}.title"),
+            each["at"],
+        )
+        for each in copy.corrections
+    )
+    looks = tuple(
+        LookView(look["at"], look["role"], words.named("purpose", look["purpose"]), look["reason"] or "")
+        for look in copy.looks
+    )
+    waiting = copy.account["waiting"]
+    return PersonView(
+        records,
+        consents,
+        stops,
+        downloads,
+        password_since_ms=copy.account["password"],
+        closed_ms=next((s["since"] for s in copy.states if s["state"] == CLOSED and s["until"] is None), None),
+        waiting=waiting["address"] if waiting else "",
+        corrections=corrected,
+        activity=tuple(
+            UsedView(used["product"], words.named("event", used["event"]), used["at"], used["until"])
+            for used in copy.account["activity"]
+        ),
+        looks=looks,
+    )
 
 
 def since_of(record: dict[str, Any]) -> int:
@@ -199,9 +226,9 @@ async def objecting(
 ) -> Response:
     """The page of purposes, with faults if the form came back empty."""
     words = words_of(request)
-    sid = sid_of(request)
+    tenant, sid = tenant_of(request), sid_of(request)
     state = await run_in_threadpool(
-        system.store.read, lambda connection: system.vault.state_of(connection, system.config.tenant, sid)[0]
+        system.store.read, lambda connection: system.vault.state_of(connection, tenant, sid)[0]
     )
     stops = {stop.purpose for stop in state.stops}
     choices = [
@@ -219,20 +246,21 @@ async def do_object(request: Request, system: Running) -> Response:
     if not chosen:
         return await objecting(request, system, (FieldError("purpose", text(request, "fault.choose")),), 422)
     for purpose in chosen:
-        await run_in_threadpool(stop, system, sid_of(request), purpose, request.state.visit.language)
+        await run_in_threadpool(stop, system, session_of(request), purpose, request.state.visit.language)
     return page(
         request, "done.html", title_key="privacy.objected", text_key="privacy.objected-text", links=back(request)
     )
 
 
-def stop(system: Running, sid: bytes, purpose: str, language: str) -> None:
+def stop(system: Running, session: Session, purpose: str, language: str) -> None:
     """One objection or withdrawal of a signed-in person."""
-    system.objections.object(system.config.tenant, sid, purpose, language=language)
+    system.objections.object(session.tenant, session.sid, purpose, language=language)
 
 
 async def withdraw(request: Request, system: Running) -> Response:
     """Withdraw a consent: one button, as many steps as giving it took."""
-    await run_in_threadpool(stop, system, sid_of(request), request.path_params["purpose"], request.state.visit.language)
+    purpose, language = request.path_params["purpose"], request.state.visit.language
+    await run_in_threadpool(stop, system, session_of(request), purpose, language)
     return see_other(request, "/privacy/data")
 
 
@@ -270,9 +298,36 @@ async def erase(request: Request, system: Running) -> Response:
     return response
 
 
+async def certificate(request: Request, system: Running) -> Response:
+    """What was seen of an erasure so far, for whoever has its number: it says nothing of whom."""
+    found = await run_in_threadpool(system.erasures.certificate, hex_of(request.path_params["order"]))
+    times = [
+        ("privacy.certificate-ordered", found.ordered_ms),
+        ("privacy.certificate-unreadable", found.unreadable_ms),
+        ("privacy.certificate-gone", found.gone_ms),
+        ("privacy.certificate-destroyed", found.destroyed_ms),
+    ]
+    return page(
+        request,
+        "privacy/certificate.html",
+        times=times,
+        rows=sum(found.rows.values()),
+        destruction=found.destruction,
+        not_covered=found.not_covered,
+    )
+
+
+def hex_of(text: str) -> bytes:
+    """The 16 bytes of a number in an address; nothing where it is none."""
+    try:
+        return bytes.fromhex(text) if len(text) == 32 else b""
+    except ValueError:
+        return b""
+
+
 async def receipts(request: Request, system: Running) -> Response:
     """The receipts of this person's entries."""
-    found = await run_in_threadpool(system.receipts.of_person, system.config.tenant, sid_of(request))
+    found = await run_in_threadpool(system.receipts.of_person, tenant_of(request), sid_of(request))
     views = [
         ReceiptView(
             words_of(request).named("entry", line.kind), line.at_ms, line.clause, f"/receipts/{line.entry}", line.entry
@@ -287,12 +342,12 @@ async def receipt(request: Request, system: Running) -> Response:
     entry, visit = request.path_params["entry"], request.state.visit
     html = await run_in_threadpool(
         system.receipts.page,
-        system.config.tenant,
+        tenant_of(request),
         sid_of(request),
         entry,
-        text(request, "receipt.sentence", name=system.policy.controller.name),
+        text(request, "receipt.sentence", name=visit.policy.controller.name),
         read_words(visit.language),
-        system.config.url,
+        visit.place.url,
     )
     headers = {"content-disposition": f'attachment; filename="receipt-{entry[:12]}.html"'}
     return Response(html, media_type="text/html", headers=headers)
@@ -301,7 +356,7 @@ async def receipt(request: Request, system: Running) -> Response:
 async def consent_receipt(request: Request, system: Running) -> Response:
     """The receipt of a consent as JSON-LD (ISO/IEC TS 27560)."""
     found = await run_in_threadpool(
-        system.receipts.consent, system.config.tenant, sid_of(request), request.path_params["record"]
+        system.receipts.consent, tenant_of(request), sid_of(request), request.path_params["record"]
     )
     return Response(found, media_type="application/ld+json")
 
@@ -328,7 +383,7 @@ async def unsubscribe(request: Request, system: Running) -> Response:
     """One click (RFC 8058) or the button: no cookie, no login, no redirect; the same answer a second time."""
     form = await read_form(request)
     via: Via = "one-click" if form.one("List-Unsubscribe") == "One-Click" else "unsubscribe"
-    await run_in_threadpool(system.objections.unsubscribe, request.path_params["token"], via)
+    await run_in_threadpool(system.objections.unsubscribe, request.path_params["token"], via, tenant_of(request))
     return page(request, "done.html", title_key="unsubscribe.done", text_key="unsubscribe.done-text")
 
 
@@ -348,6 +403,9 @@ GROUP: Group[Running] = Group(
         Route("POST", "/privacy/withdraw/{purpose}", withdraw, "consent.withdraw", "person", summary="Withdraw"),
         Route("GET", "/privacy/erase", erase_page, "rights.erase", "person:fresh", summary="What erasing means"),
         Route("POST", "/privacy/erase", erase, "rights.erase", "person:fresh", summary="Erase me"),
+        Route(
+            "GET", "/privacy/certificate/{order}", certificate, "rights.erase", summary="What was seen of an erasure"
+        ),
         Route("GET", "/privacy/receipts", receipts, "scope.compliance", "person", summary="My receipts"),
         Route("GET", "/receipts/{entry}", receipt, "scope.compliance", "person", summary="A receipt"),
         Route(

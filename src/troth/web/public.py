@@ -22,6 +22,7 @@ from troth.web.account import HOME, SIGN_IN, has_accounts
 from troth.web.bodies import read_form
 from troth.web.forms import CONSENT_FIELD, NOTICE_FIELD, VERSION_FIELD, field_errors, form_view
 from troth.web.pages import Words, page, see_other, text
+from troth.web.person import tenant_of
 from troth.web.routes import Group, Limit, Route
 from troth.web.views import Card, FieldError
 
@@ -44,7 +45,7 @@ async def home(request: Request, system: Running) -> Response:
     points = [
         Card(visit.href(f"/forms/{point.id}"), form.title, form.intro)
         for point in open_points(system, request)
-        for form in [form_view(system.policy, point, words_of(request), action="")]
+        for form in [form_view(visit.policy, point, words_of(request), action="")]
     ]
     ways = [
         Card(visit.href(path), text(request, f"home.{name}"), text(request, f"home.{name}-text"))
@@ -60,7 +61,7 @@ async def home(request: Request, system: Running) -> Response:
 def open_points(system: Running, request: Request) -> list[Point]:
     """The points that people fill in as forms on this surface: those that ask for an address."""
     try:
-        surface = surface_of(system.policy, request.headers.get("host", ""))
+        surface = surface_of(system.policy, request.headers.get("host", ""), request.state.visit.place)
     except TrothError:
         return []
     points = system.policy.points.values()
@@ -70,7 +71,7 @@ def open_points(system: Running, request: Request) -> list[Point]:
 async def show_form(request: Request, system: Running) -> Response:
     """A form, made from the policy's declaration; nothing is written by looking at it."""
     point = point_of(system.policy, request.path_params["point"])
-    surface = surface_of(system.policy, request.headers.get("host", ""))
+    surface = surface_of(system.policy, request.headers.get("host", ""), request.state.visit.place)
     system.intake.check_surface(point, surface)
     return form_page(request, system, point)
 
@@ -85,19 +86,19 @@ def form_page(
 ) -> Response:
     """The form as first shown, or again with what the person sent and the faults beside it."""
     action = f"/forms/{point.id}"
-    form = form_view(system.policy, point, words_of(request), action=action, values=values, errors=errors)
+    form = form_view(request.state.visit.policy, point, words_of(request), action=action, values=values, errors=errors)
     return page(request, "form.html", status=status, form=form)
 
 
 async def take_form(request: Request, system: Running) -> Response:
     """Take a form in; faults come back beside their fields, a good one leads on by 303."""
     point = point_of(system.policy, request.path_params["point"])
-    surface = surface_of(system.policy, request.headers.get("host", ""))
+    surface = surface_of(system.policy, request.headers.get("host", ""), request.state.visit.place)
     form = await read_form(request)
     sent = {name: form.one(name) for name in form if name not in OWN_FIELDS}
     ticked = form.ticked(CONSENT_FIELD) and point.consent is not None
     submission = Submission(
-        tenant=system.config.tenant,
+        tenant=tenant_of(request),
         surface=surface,
         point=point.id,
         values=dict(sent),
@@ -128,7 +129,7 @@ async def sent_page(request: Request, system: Running) -> Response:
 async def look_confirm(request: Request, system: Running) -> Response:
     """The page behind a link in a mail. Only its button confirms: link scanners press none."""
     token = request.path_params["token"]
-    found = await run_in_threadpool(system.confirmation.look, token)
+    found = await run_in_threadpool(system.confirmation.look, token, tenant_of(request))
     if found.done:
         return page(
             request, "done.html", title_key="confirm.already", text_key="confirm.already-text", values={}, links=[]
@@ -150,7 +151,8 @@ async def look_confirm(request: Request, system: Running) -> Response:
 
 async def do_confirm(request: Request, system: Running) -> Response:
     """Confirm. A second time changes nothing, and says so."""
-    confirmed = await run_in_threadpool(system.confirmation.confirm, request.path_params["token"])
+    token = request.path_params["token"]
+    confirmed = await run_in_threadpool(system.confirmation.confirm, token, tenant_of(request))
     links = [Card(request.state.visit.href("/privacy"), text(request, "home.privacy"), "")]
     if confirmed.point == "registration" and has_accounts(system):  # the centre asks for proof first
         links.append(

@@ -103,6 +103,28 @@ class FormView:
 
 
 @dataclass(frozen=True)
+class CorrectView:
+    """What was told at one place, ready to be corrected."""
+
+    action: str
+    title: str
+    fields: Sequence[FieldView]
+    found_by: Sequence[HeldField]
+    records: int
+    hidden: Mapping[str, str]
+    errors: Sequence[FieldError] = ()
+
+
+@dataclass(frozen=True)
+class FollowsView:
+    """What closing an account means for what was told at one place. ``only`` None: its uses stay as they are."""
+
+    title: str
+    only: str | None
+    erased_ms: int | None
+
+
+@dataclass(frozen=True)
 class Choice:
     """A checkbox: its value, its words, and whether it already holds."""
 
@@ -146,6 +168,16 @@ class ConsentLine:
 
 
 @dataclass(frozen=True)
+class LookView:
+    """One time that somebody of staff looked at the person's data; ``reason`` is "" where it is not kept any more."""
+
+    at_ms: int
+    role: str
+    purpose: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class PersonView:
     """A person's own centre."""
 
@@ -155,6 +187,30 @@ class PersonView:
     downloads: Sequence[Card] = ()
     leave: str = "/privacy/leave"
     password_since_ms: int | None = None
+    closed_ms: int | None = None
+    waiting: str = ""  # a new address that waits for its proof
+    corrections: Sequence[CorrectedView] = ()
+    activity: Sequence[UsedView] = ()
+    looks: Sequence[LookView] = ()
+
+
+@dataclass(frozen=True)
+class CorrectedView:
+    """A correction: which fields, where, when."""
+
+    what: str
+    where: str
+    at_ms: int
+
+
+@dataclass(frozen=True)
+class UsedView:
+    """What a product told of the account's use; ``until_ms`` where it goes on."""
+
+    product: str
+    event: str
+    at_ms: int
+    until_ms: int | None
 
 
 @dataclass(frozen=True)

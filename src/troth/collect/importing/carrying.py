@@ -81,7 +81,7 @@ class Importing:
         Raises ``Invalid`` (a file or header that cannot be read), ``NotFound`` (no such point) and ``Denied`` (a
         surface that the point does not belong to), all before anything is written. A dry run writes nothing at all.
         """
-        policy = self.versions.current()
+        policy = self.versions.current(order.tenant)
         point = point_of(policy, order.point)
         surface = order.surface or point.surfaces[0]
         if surface not in point.surfaces:

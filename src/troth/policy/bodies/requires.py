@@ -30,6 +30,7 @@ class StateBody(Body, frozen=True, kw_only=True):
     from_: Annotated[tuple[Name, ...], "events that begin it"]
     to: Annotated[tuple[Name, ...], "events that end it"] = ()
     idle: Annotated[Duration | None, "it also ends after this long without any use"] = None
+    warn: Annotated[Duration | None, "so many days before that end the person is told by mail"] = None
 
 
 class HoldBody(Body, frozen=True, kw_only=True):
@@ -107,6 +108,7 @@ class RightBody(Body, frozen=True, kw_only=True):
     approvals: Annotated[int, Between(0, 9), "how many operators must approve"] = 0
     undo: Annotated[Duration | None, "how long it can be called back"] = None
     session: Annotated[Duration | None, "how long the proof holds once it is given"] = None
+    told: Annotated[Duration | None, "for a restriction: how long before its end the person is told"] = None
 
 
 TellWhat: TypeAlias = Literal[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKeyConstraint, Index, Integer, LargeBinary, Table, Text
+from sqlalchemy import Column, ForeignKeyConstraint, Index, Integer, LargeBinary, Table, Text, UniqueConstraint
 
 from troth.store.tables.shapes import Id, Ms, composite, data
 
@@ -10,13 +10,15 @@ operators = Table(
     "operators",
     data,
     Column("id", Id, primary_key=True),
-    Column("name", Text, nullable=False, unique=True),  # a login name of staff, chosen at invitation
+    Column("name", Text, nullable=False),  # a login name of staff, chosen at invitation
     Column("role", Text, nullable=False),  # support | officer | administrator | auditor
     Column("state", Text, nullable=False),  # invited | active | ended
     Column("password", Text),  # argon2id
     Column("totp", LargeBinary),  # sealed under the root's operator key
     Column("totp_step", Ms),  # the last time step used: a code works once
     Column("created_ms", Ms, nullable=False),
+    Column("tenant", Text, nullable=False),  # whose staff they are: they reach nobody else's people
+    UniqueConstraint("tenant", "name"),  # a name that is taken elsewhere is no sign of anybody
 )
 
 passkeys = Table(
@@ -72,4 +74,5 @@ approvals = Table(
     Column("given_by", Text, nullable=False, server_default="[]"),  # JSON list of operator ids (hex)
     Column("state", Text, nullable=False),  # asked | approved | refused | expired | used
     Column("expires_ms", Ms, nullable=False),
+    Column("tenant", Text, nullable=False),
 )

@@ -25,8 +25,11 @@ ROOT = Way("rewrapped", "its keys hang from the root key, which stays where it i
 
 WAYS: dict[str, Way] = {
     # D
+    "activity": CARRIED,
+    "address_changes": CARRIED,
     "approvals": CARRIED,
     "consent_records": CARRIED,
+    "corrections": CARRIED,
     "credentials": CARRIED,
     "erasures": CARRIED,
     "idempotency": CARRIED,
@@ -34,6 +37,7 @@ WAYS: dict[str, Way] = {
     "jobs": CARRIED,
     "ledger": CARRIED,
     "links": CARRIED,
+    "looks": CARRIED,
     "messages": CARRIED,
     "operators": CARRIED,
     "passkeys": CARRIED,
@@ -42,6 +46,7 @@ WAYS: dict[str, Way] = {
     "products": CARRIED,
     "read_blocks": CARRIED,
     "recipients": CARRIED,
+    "restrictions": CARRIED,
     "rights_requests": CARRIED,
     "runs": CARRIED,
     "sessions": Way("dropped", "whoever was signed in signs in again"),
@@ -50,6 +55,9 @@ WAYS: dict[str, Way] = {
     "subjects": CARRIED,
     "terms": CARRIED,
     "tree": CARRIED,
+    "visit_cells": CARRIED,
+    "visit_counts": CARRIED,
+    "visit_seen": CARRIED,
     # K
     "buckets": CARRIED,  # their keys hang from an epoch's, and so do all below them
     "data_keys": CARRIED,

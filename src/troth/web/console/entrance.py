@@ -18,7 +18,7 @@ from troth.use.operators import Operator
 from troth.use.sessions import LIFE_MS
 from troth.web import cookies
 from troth.web.bodies import read_form
-from troth.web.console.guard import COOKIE, ConsoleSystem, caller_of, operator_of
+from troth.web.console.guard import COOKIE, ConsoleSystem, caller_of, desk_of, operator_of
 from troth.web.pages import page, see_other, text
 from troth.web.routes import Limit, Route
 from troth.web.views import FieldError
@@ -38,7 +38,7 @@ async def entrance(
     request: Request, system: ConsoleSystem, errors: Sequence[FieldError] = (), status: int = 200, name: str = ""
 ) -> Response:
     """The sign-in page, with what went wrong."""
-    question = await run_in_threadpool(system.sign_in.passkeys.ask_to_sign_in)
+    question = await run_in_threadpool(desk_of(request, system).sign_in.passkeys.ask_to_sign_in)
     return page(request, "console/sign-in.html", status=status, question=question, errors=errors, name=name)
 
 
@@ -50,7 +50,7 @@ async def sign_in_by_password(request: Request, system: ConsoleSystem) -> Respon
     return await let_in(
         request,
         system,
-        lambda cookie: system.sign_in.sign_in_by_password(name, password, code, cookie),
+        lambda cookie: desk_of(request, system).sign_in.sign_in_by_password(name, password, code, cookie),
         name=name,
         refusal="console.refused",
     )
@@ -63,7 +63,7 @@ async def sign_in_by_passkey(request: Request, system: ConsoleSystem) -> Respons
     return await let_in(
         request,
         system,
-        lambda cookie: system.sign_in.sign_in_by_passkey(sealed, answer, cookie),
+        lambda cookie: desk_of(request, system).sign_in.sign_in_by_passkey(sealed, answer, cookie),
         refusal="console.passkey-refused",
     )
 
@@ -86,7 +86,7 @@ async def let_in(
 async def sign_out(request: Request, system: ConsoleSystem) -> Response:
     """End this session."""
     operator = await operator_of(request, system)
-    await run_in_threadpool(system.sign_in.sign_out, operator, caller_of(request).session)
+    await run_in_threadpool(desk_of(request, system).sign_in.sign_out, operator, caller_of(request).session)
     response = see_other(request, "/console/sign-in")
     cookies.drop(response, COOKIE, tls=request.state.visit.tls)
     return response
@@ -102,12 +102,14 @@ async def invitation(
 ) -> Response:
     """The two ways to accept. A secret that was shown already stays the same when a field did not fit."""
     token = request.path_params["token"]
-    operator = await run_in_threadpool(system.operators.invited, token)
-    question = await run_in_threadpool(system.sign_in.passkeys.ask_to_register, operator.id, operator.name)
+    operator = await run_in_threadpool(desk_of(request, system).operators.invited, token)
+    question = await run_in_threadpool(
+        desk_of(request, system).sign_in.passkeys.ask_to_register, operator.id, operator.name
+    )
     if sealed:
-        secret = system.sign_in.secret_of(operator, sealed)
+        secret = desk_of(request, system).sign_in.secret_of(operator, sealed)
     else:
-        secret, sealed = system.sign_in.new_secret(operator)
+        secret, sealed = desk_of(request, system).sign_in.new_secret(operator)
     return page(
         request,
         "console/invitation.html",
@@ -116,7 +118,7 @@ async def invitation(
         token=token,
         question=question,
         secret=totp.spoken(secret),
-        address=totp.address(secret, system.policy.controller.name, operator.name),
+        address=totp.address(secret, request.state.visit.policy.controller.name, operator.name),
         sealed=sealed,
         errors=errors,
     )
@@ -128,7 +130,10 @@ async def accept_by_password(request: Request, system: ConsoleSystem) -> Respons
     token, sealed, code = request.path_params["token"], form.one("sealed"), form.one("code")
     password = "".join(form.get("password", []))
     return await accept(
-        request, system, lambda c: system.sign_in.join_by_password(token, password, sealed, code, c), sealed
+        request,
+        system,
+        lambda c: desk_of(request, system).sign_in.join_by_password(token, password, sealed, code, c),
+        sealed,
     )
 
 
@@ -136,7 +141,9 @@ async def accept_by_passkey(request: Request, system: ConsoleSystem) -> Response
     """Accept with a passkey."""
     form = await read_form(request)
     token, sealed, answer = request.path_params["token"], form.one("ceremony"), form.one("answer")
-    return await accept(request, system, lambda cookie: system.sign_in.join_by_passkey(token, sealed, answer, cookie))
+    return await accept(
+        request, system, lambda cookie: desk_of(request, system).sign_in.join_by_passkey(token, sealed, answer, cookie)
+    )
 
 
 async def accept(

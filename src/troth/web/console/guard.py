@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from starlette.concurrency import run_in_threadpool
@@ -23,29 +24,32 @@ COOKIE = "troth_console"
 SIGN_IN_PATH = "/console/sign-in"
 
 
+@dataclass(frozen=True)
+class Desk:
+    """What one tenant's staff work with: who they are, how they come in, what they approve. Nothing of another's."""
+
+    operators: Operators
+    sign_in: SignIn
+    approvals: Approvals
+
+
 class ConsoleSystem(System, Protocol):
     """A running system with staff."""
 
-    @property
-    def operators(self) -> Operators:
-        """Who staff are."""
+    def desk(self, tenant: str) -> Desk:
+        """The desk of this tenant's staff."""
         ...
 
-    @property
-    def sign_in(self) -> SignIn:
-        """How they come in."""
-        ...
 
-    @property
-    def approvals(self) -> Approvals:
-        """What they approve."""
-        ...
+def desk_of(request: Request, system: ConsoleSystem) -> Desk:
+    """The desk of those whose host this request came to."""
+    return system.desk(request.state.visit.place.tenant)
 
 
 async def operator_guard(request: Request, system: ConsoleSystem, detail: str) -> Caller | Response:
     """The operator behind the cookie, if their role covers ``detail``; people are led to the sign-in."""
     cookie = cookies.read(request, COOKIE, tls=request.state.visit.tls)
-    session = await run_in_threadpool(system.sign_in.session, cookie) if cookie else None
+    session = await run_in_threadpool(desk_of(request, system).sign_in.session, cookie) if cookie else None
     if session is None:
         if wants_page(request, None):
             return see_other(request, SIGN_IN_PATH)
@@ -76,4 +80,4 @@ def caller_of(request: Request) -> Caller:
 
 async def operator_of(request: Request, system: ConsoleSystem) -> Operator:
     """The signed-in operator as the layers below know them."""
-    return await run_in_threadpool(system.operators.get, caller_of(request).id)
+    return await run_in_threadpool(desk_of(request, system).operators.get, caller_of(request).id)

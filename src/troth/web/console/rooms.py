@@ -16,7 +16,7 @@ from troth.use.roles import ROLES, may
 from troth.web.bodies import read_form
 from troth.web.console.entrance import ROUTES as ENTRANCE
 from troth.web.console.entrance import faults
-from troth.web.console.guard import ConsoleSystem, caller_of, operator_guard, operator_of
+from troth.web.console.guard import ConsoleSystem, caller_of, desk_of, operator_guard, operator_of
 from troth.web.console.views import ApprovalLine, HomeCard, ShownCard
 from troth.web.pages import Visit, page, see_other, text
 from troth.web.routes import Group, Route
@@ -46,8 +46,9 @@ def fragment(request: Request, name: str, **context: object) -> Markup:
 async def lines(request: Request, system: ConsoleSystem) -> list[ApprovalLine]:
     """The approvals that wait, as this operator may treat them."""
     caller = caller_of(request)
-    found = await run_in_threadpool(system.approvals.open)
-    names = {operator.id: operator.name for operator in await run_in_threadpool(system.operators.all)}
+    desk = desk_of(request, system)
+    found = await run_in_threadpool(desk.approvals.open)
+    names = {operator.id: operator.name for operator in await run_in_threadpool(desk.operators.all)}
     giver = may(caller.role, "approvals.give")
     return [
         ApprovalLine(
@@ -87,7 +88,8 @@ async def decide(request: Request, system: ConsoleSystem, *, give: bool) -> Resp
     operator, approval = await operator_of(request, system), id_in(request)
 
     def act() -> Approval:
-        step = system.approvals.give if give else system.approvals.refuse
+        approvals = desk_of(request, system).approvals
+        step = approvals.give if give else approvals.refuse
         return step(approval, operator)
 
     await run_in_threadpool(act)
@@ -102,7 +104,7 @@ async def approvals_card(request: Request, system: ConsoleSystem) -> Markup | No
 
 async def staff_card(request: Request, system: ConsoleSystem) -> Markup | None:
     """How many people can sign in, and how many were invited."""
-    found = await run_in_threadpool(system.operators.all)
+    found = await run_in_threadpool(desk_of(request, system).operators.all)
     counts = {state: sum(1 for one in found if one.state == state) for state in ("active", "invited")}
     return fragment(request, "staff.html", counts=counts)
 
@@ -134,7 +136,7 @@ async def staff(
         request,
         "console/operators.html",
         status=status,
-        operators=await run_in_threadpool(system.operators.all),
+        operators=await run_in_threadpool(desk_of(request, system).operators.all),
         roles=ROLES,
         manage=may(caller_of(request).role, "operators.manage"),
         link=link,
@@ -143,32 +145,37 @@ async def staff(
     )
 
 
+def invitation_link(request: Request, token: str) -> str:
+    """Where an invitation is accepted: at the host of those who invite."""
+    return f"{request.state.visit.place.url}/console/invitation/{token}"
+
+
 async def invite(request: Request, system: ConsoleSystem) -> Response:
     """Invite somebody: their link is shown once, on this very answer."""
     form, by = await read_form(request), await operator_of(request, system)
     name, role = form.one("name"), form.one("role")
     try:
-        token = await run_in_threadpool(system.operators.invite, name, role, by)
+        token = await run_in_threadpool(desk_of(request, system).operators.invite, name, role, by)
     except Invalid as fault:
         return await staff(request, system, faults(request, fault), 422)
     except Conflict:
         return await staff(request, system, [FieldError("name", text(request, "fault.taken"))], 409)
-    return await staff(request, system, link=f"{system.config.url}/console/invitation/{token}", invited=name)
+    return await staff(request, system, link=invitation_link(request, token), invited=name)
 
 
 async def invite_again(request: Request, system: ConsoleSystem) -> Response:
     """A new link for somebody who lost their means of signing in."""
     by, who = await operator_of(request, system), id_in(request)
-    token = await run_in_threadpool(system.operators.invite_again, who, by)
-    invited = await run_in_threadpool(system.operators.get, who)
-    link = f"{system.config.url}/console/invitation/{token}"
-    return await staff(request, system, link=link, invited=invited.name)
+    operators = desk_of(request, system).operators
+    token = await run_in_threadpool(operators.invite_again, who, by)
+    invited = await run_in_threadpool(operators.get, who)
+    return await staff(request, system, link=invitation_link(request, token), invited=invited.name)
 
 
 async def end(request: Request, system: ConsoleSystem) -> Response:
     """Let somebody in no more."""
     by, who = await operator_of(request, system), id_in(request)
-    await run_in_threadpool(system.operators.end, who, by)
+    await run_in_threadpool(desk_of(request, system).operators.end, who, by)
     return see_other(request, "/console/operators")
 
 
@@ -184,14 +191,14 @@ async def account(
     request: Request, system: ConsoleSystem, errors: Sequence[FieldError] = (), status: int = 200, done: str = ""
 ) -> Response:
     """The page of one's own account, with what went wrong or what was done."""
-    operator = await operator_of(request, system)
+    operator, sign_in = await operator_of(request, system), desk_of(request, system).sign_in
 
     def look() -> dict[str, object]:
         return {
-            "passkeys": system.sign_in.passkey_count(operator.id),
-            "password": system.sign_in.has_password(operator.id),
-            "sessions": system.sign_in.session_count(operator.id),
-            "question": system.sign_in.passkeys.ask_to_register(operator.id, operator.name),
+            "passkeys": sign_in.passkey_count(operator.id),
+            "password": sign_in.has_password(operator.id),
+            "sessions": sign_in.session_count(operator.id),
+            "question": sign_in.passkeys.ask_to_register(operator.id, operator.name),
         }
 
     found = await run_in_threadpool(look)
@@ -204,7 +211,7 @@ async def change_password(request: Request, system: ConsoleSystem) -> Response:
     old, new = "".join(form.get("old", [])), "".join(form.get("password", []))
     digest = caller_of(request).session
     try:
-        await run_in_threadpool(system.sign_in.change_password, operator, old, new, digest)
+        await run_in_threadpool(desk_of(request, system).sign_in.change_password, operator, old, new, digest)
     except Invalid as fault:
         return await account(request, system, faults(request, fault), 422)
     return await account(request, system, done="console.password-changed")
@@ -214,7 +221,8 @@ async def add_passkey(request: Request, system: ConsoleSystem) -> Response:
     """Add a passkey to one's own account."""
     form, operator = await read_form(request), await operator_of(request, system)
     try:
-        await run_in_threadpool(system.sign_in.add_passkey, operator, form.one("ceremony"), form.one("answer"))
+        adding = desk_of(request, system).sign_in.add_passkey
+        await run_in_threadpool(adding, operator, form.one("ceremony"), form.one("answer"))
     except Unproven:
         return await account(request, system, [FieldError("", text(request, "console.passkey-refused"))], 422)
     return await account(request, system, done="console.passkey-added")
@@ -223,7 +231,7 @@ async def add_passkey(request: Request, system: ConsoleSystem) -> Response:
 async def end_other_sessions(request: Request, system: ConsoleSystem) -> Response:
     """Sign out everywhere else."""
     operator: Operator = await operator_of(request, system)
-    await run_in_threadpool(system.sign_in.end_other_sessions, operator, caller_of(request).session)
+    await run_in_threadpool(desk_of(request, system).sign_in.end_other_sessions, operator, caller_of(request).session)
     return await account(request, system, done="console.sessions-ended")
 
 

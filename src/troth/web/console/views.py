@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 from starlette.requests import Request
-
-from troth.web.console.guard import ConsoleSystem
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class HomeCard:
     title_key: str
     order: int
     scope: str
-    render: Callable[[Request, ConsoleSystem], Awaitable[Markup | None]]
+    render: Callable[[Request, Any], Awaitable[Markup | None]]
     href: str = ""
 
 

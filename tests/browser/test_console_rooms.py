@@ -1,0 +1,114 @@
+"""The console's rooms in a real browser over the real system: usable, accessible, and told to whom they are about."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.attack.world import STAFF, Caller, by_link, member, subscribe
+from tests.browser.conftest import Serve
+from tests.browser.test_accessible import GALLERY, LOOKS, findings, listen
+from tests.clauses.vendor import Person, Vendor, vendor_at
+from troth.cli.setting import TENANTS
+
+pytestmark = pytest.mark.browser
+REASON = "She rang about her invoice on Monday"
+
+
+@dataclass
+class Premises:
+    """The vendor at work, where it is reached, and who is there."""
+
+    vendor: Vendor
+    url: str
+    staff: dict[str, Caller]
+    ann: Person
+
+
+@pytest.fixture(scope="module")
+def premises(tmp_path_factory: pytest.TempPathFactory, serve: Serve) -> Iterator[Premises]:
+    """A vendor with staff of every role, and somebody who is registered and subscribed."""
+    with vendor_at(tmp_path_factory.mktemp("premises") / "vendor", tenants=TENANTS) as vendor:
+        ann = Person()
+        vendor.join("registration", ann)
+        subscribe(vendor, ann)
+        _, boss = member(vendor, "boss", "administrator")
+        staff = {role: member(vendor, role, role, boss)[0] for role in STAFF}
+        url = serve(lambda _: vendor.system.shell)
+        yield Premises(vendor, url, staff, ann)
+
+
+@pytest.fixture(params=LOOKS, ids=str)
+def look(request: pytest.FixtureRequest, browser: Browser) -> Iterator[tuple[Page, str, str]]:
+    """A page in one language, width and colour scheme."""
+    language, width, scheme = request.param
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    yield context.new_page(), language, f"{language}-{width}-{scheme}"
+    context.close()
+
+
+def enter(page: Page, premises: Premises, caller: Caller) -> None:
+    """Come with this caller's cookie."""
+    name, _, value = caller.headers["cookie"].partition("=")
+    page.context.clear_cookies()
+    page.context.add_cookies([{"name": name, "value": value, "url": premises.url}])
+
+
+def judge(page: Page, name: str, errors: list[str]) -> list[str]:
+    """What is wrong with the page that is shown."""
+    if os.environ.get("TROTH_GALLERY"):
+        GALLERY.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=str(GALLERY / f"{name}.png"), full_page=True)
+    wrong = [f"{name}: {one}" for one in findings(page)]
+    across = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    wrong += [f"{name}: {across} pixels wider than the window"] if across > 0 else []
+    wrong += [f"{name}: {error}" for error in errors if "Failed to load resource" not in error]  # 4xx, on purpose
+    errors.clear()
+    return wrong
+
+
+def find(page: Page, value: str, purpose: str) -> None:
+    """The form, filled in with the keyboard alone."""
+    page.locator("#field-value").fill(value)
+    page.locator(f"input[name=purpose][value={purpose}]").focus()
+    page.keyboard.press("Space")
+    page.locator("#field-reason").fill(REASON)
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+
+
+def test_looking_at_somebody_and_being_told_of_it(look: tuple[Page, str, str], premises: Premises) -> None:
+    page, language, name = look
+    errors, wrong = listen(page), []
+    enter(page, premises, premises.staff["support"])
+    page.goto(f"{premises.url}/console/people?lang={language}")
+    wrong += judge(page, f"people-{name}", errors)
+    find(page, premises.ann.email, "account")
+    assert premises.ann.first in page.content()
+    wrong += judge(page, f"people-seen-{name}", errors)
+    find(page, premises.ann.email, "support")
+    assert "scope.closed-list" in page.content()  # no clause that is in force permits it yet
+    assert premises.ann.first not in page.content()
+    wrong += judge(page, f"people-denied-{name}", errors)
+    find(page, f"x{premises.ann.email}", "account")
+    assert page.locator("#value-fault").count() == 1
+    wrong += judge(page, f"people-nobody-{name}", errors)
+    enter(page, premises, by_link(premises.vendor, premises.ann, "ann"))
+    for path in ("/privacy/data", "/account"):
+        page.goto(f"{premises.url}{path}?lang={language}")
+        assert REASON in page.content()
+        wrong += judge(page, f"told{path.replace('/', '-')}-{name}", errors)
+    assert wrong == []
+
+
+def test_a_tenants_page_says_who_is_responsible(look: tuple[Page, str, str], premises: Premises) -> None:
+    page, language, name = look
+    errors = listen(page)
+    there = premises.url.replace("localhost", TENANTS["harbour"].hosts[0])
+    page.goto(f"{there}/?lang={language}")
+    assert page.locator(".on-behalf").inner_text().count("Harbour Dental Practice") == 1
+    assert judge(page, f"tenant-{name}", errors) == []
