@@ -12,6 +12,7 @@ from typing import Annotated
 
 import msgspec
 
+from troth.config import Tenant
 from troth.errors import Damaged, Invalid
 from troth.store.checkpoint import Signer
 
@@ -55,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tenant: str
     base_url: str
     sender: str
+    tenants: dict[str, Tenant] = {}
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
