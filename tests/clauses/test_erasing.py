@@ -125,7 +125,7 @@ def test_wherever_the_process_dies_the_next_one_ends_it_right(vendor: Vendor, an
     vendor.system.erasures.erase(TENANT, sid)
     vendor.system.work()
     vendor.close()
-    assert len(pictures) >= 8
+    assert len(pictures) >= 6  # ordered, unreadable twice, rows, done, and the letter
 
     for picture in pictures:
         before = len([m for m in vendor.box.letters if "old-key-copies" in m.text])

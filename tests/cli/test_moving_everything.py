@@ -72,6 +72,45 @@ def test_a_move_says_what_there_is_what_comes_next_and_what_to_delete(
     assert run("verify", old).exit_code == run("verify", new).exit_code == 0
 
 
+TENANTS = """
+[tenants.quill]
+hosts = ["privacy.quill.example"]
+controller = {name = "Quill & \\"Søns\\"", contact = "privacy@quill.example", country = "DK"}
+"""
+
+
+def test_the_tenants_it_is_run_for_come_along_or_are_asked_for(
+    old: Path, tmp_path: Path, phrase: tuple[str, Path]
+) -> None:
+    settings = old / "troth.toml"
+    settings.write_text(settings.read_text("utf-8") + TENANTS, "utf-8")
+    assert run("export", "--all", tmp_path / "out", "--final", "--data", old, *phrase).exit_code == 0
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "troth.toml").write_text("")
+    refused = run("import", "--all", tmp_path / "out", "--data", tmp_path / "other", *phrase)
+    assert isinstance(refused.exception, Invalid)
+    assert "[tenants.quill]" in refused.exception.detail
+    came = run("import", "--all", tmp_path / "out", "--data", tmp_path / "new", *phrase)
+    assert came.exit_code == 0, came.output
+    assert read_config(tmp_path / "new", environment={}).tenants == read_config(old, environment={}).tenants
+    start(read_config(tmp_path / "new")).close()
+
+
+def test_a_second_copy_of_the_keys_is_made_where_the_new_place_keeps_one(
+    old: Path, tmp_path: Path, phrase: tuple[str, Path]
+) -> None:
+    assert run("export", "--all", tmp_path / "out", "--final", "--data", old, *phrase).exit_code == 0
+    for name in ("new", "disk"):
+        (tmp_path / name).mkdir(mode=0o700)
+    (tmp_path / "new" / "troth.toml").write_text(f'keys_copy = "{tmp_path / "disk"}"\n')
+    came = run("import", "--all", tmp_path / "out", "--data", tmp_path / "new", *phrase)
+    assert came.exit_code == 0, came.output
+    names = {path.name for path in (tmp_path / "new" / "keys" / "epochs").iterdir()}
+    assert names
+    assert {path.name for path in (tmp_path / "disk" / "epochs").iterdir()} == names
+    start(read_config(tmp_path / "new")).close()
+
+
 def test_the_passphrase_is_asked_twice_and_comes_from_the_environment(old: Path, tmp_path: Path) -> None:
     other = run("export", "--all", tmp_path / "a", "--data", old, typed=f"{PHRASE}\nsomething else entirely\n")
     assert other.exit_code != 0

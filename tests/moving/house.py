@@ -39,6 +39,7 @@ class Lived:
     cid: Person = field(default_factory=Person)  # objected, then was erased
     dot: Person = field(default_factory=Person)  # has not confirmed yet: her letter waits in the queue
     eve: Person = field(default_factory=Person)  # withdrew
+    fay: Person = field(default_factory=Person)  # had her data set aside
     sids: dict[str, bytes] = field(default_factory=dict)
     receipts: list[tuple[str, bytes]] = field(default_factory=list)
     secret: bytes = b""  # of an operator's app
@@ -48,7 +49,7 @@ class Lived:
     @property
     def markers(self) -> set[str]:
         """What may stand nowhere in plain."""
-        return {one for who in (self.ann, self.ben, self.cid, self.dot, self.eve) for one in who.markers}
+        return {one for who in (self.ann, self.ben, self.cid, self.dot, self.eve, self.fay) for one in who.markers}
 
 
 def live(vendor: Vendor) -> Lived:
@@ -61,6 +62,8 @@ def live(vendor: Vendor) -> Lived:
     lived.sids["eve"] = vendor.join("registration", lived.eve)
     vendor.issues(lived.sids["ann"], lived.ann.email)
     lived.unsubscribe = vendor.token(lived.ann.email, "/unsubscribe/")
+    lived.sids["fay"] = vendor.join("newsletter", lived.fay)
+    system.restrictions.restrict(TENANT, lived.sids["fay"], "accuracy")
     system.objections.object(TENANT, lived.sids["ben"], "marketing")
     system.objections.object(TENANT, lived.sids["cid"], "newsletter")
     assert system.erasures.erase(TENANT, lived.sids["cid"]).state == "gone"

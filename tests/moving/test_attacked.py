@@ -155,7 +155,23 @@ def another_key(told: dict[str, Any]) -> None:
     told["log"]["key"] = told["log"]["key"].replace("+", "+0", 1)
 
 
-@pytest.mark.parametrize("change", [of_a_copy, fewer, another_size, another_key])
+def a_salt_of(digits: str) -> Callable[[dict[str, Any]], None]:
+    def change(told: dict[str, Any]) -> None:
+        told["passphrase"]["salt"] = digits
+
+    return change
+
+
+def deep(told: dict[str, Any]) -> None:
+    inner: list[Any] = []
+    for _ in range(900):
+        inner = [inner]
+    told["more"] = inner
+
+
+@pytest.mark.parametrize(
+    "change", [of_a_copy, fewer, another_size, another_key, deep, a_salt_of("abc"), a_salt_of("00"), a_salt_of("")]
+)
 def test_a_manifest_that_was_changed_is_found(left: Left, tmp_path: Path, change: Callable[..., None]) -> None:
     out = Path(shutil.copytree(left.copy, tmp_path / "out"))
     rewritten(out, change)

@@ -126,7 +126,7 @@ def test_the_evidence_holds_and_every_old_receipt_with_it(left: Left, place: Mov
     assert kinds == [b"moved.away", b"moved.in"]
 
 
-def test_who_objected_and_who_was_erased_stay_so(left: Left, place: Moved) -> None:
+def test_who_objected_who_set_their_data_aside_and_who_was_erased_stay_so(left: Left, place: Moved) -> None:
     lived, system = left.lived, place.system
     assert system.vault.find(TENANT, "email", lived.cid.email) is None
     assert not system.store.read(lambda c: system.vault.exists(c, TENANT, lived.sids["cid"]))
@@ -134,7 +134,8 @@ def test_who_objected_and_who_was_erased_stay_so(left: Left, place: Moved) -> No
         system.vault.opening(TENANT, lived.sids["cid"])
     assert system.vault.suppressed(TENANT, "email", lived.cid.email, "newsletter")
     assert system.vault.suppressed(TENANT, "email", lived.ben.email, "marketing")
-    assert place.issues(lived.sids["ben"], lived.ben.email) == 0
+    assert system.restrictions.of(TENANT, lived.sids["fay"]) is not None
+    assert place.issues(lived.sids["ben"], lived.ben.email) == place.issues(lived.sids["fay"], lived.fay.email) == 0
     assert place.issues(lived.sids["ann"], lived.ann.email) == 1
 
 
@@ -167,9 +168,14 @@ def test_products_ask_with_their_keys_and_what_was_done_once_is_not_done_again(l
     assert place.system.store.write(Write(lambda tx: b"another answer", key=ONCE)) == b"the first answer"
 
 
-def test_somebody_new_comes_in_and_numbers_go_on(place: Moved) -> None:
-    place.join("newsletter", Person())
+def test_somebody_new_comes_and_goes_numbers_go_on_and_the_epoch_is_rolled(left: Left, place: Moved) -> None:
+    sid = place.join("newsletter", Person())
     place.system.retention.run()
+    assert place.system.erasures.erase(TENANT, sid).state == "gone"
+    rolled = place.system.epochs.roll()
+    assert rolled is not None
+    assert rolled.destroyed is not None
+    assert place.system.access.copy(TENANT, left.lived.sids["eve"]).records[0].values["email"] == left.lived.eve.email
 
 
 # --- the old place, the folder in between ---

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from troth.cli.opened import DATA
 from troth.config import Config, read_config
@@ -33,6 +32,18 @@ base_url = {base_url}
 host = "127.0.0.1"
 port = 25
 sender = {sender}
+"""
+TENANT = """
+[tenants.{name}]
+hosts = {hosts}
+surface = {surface}
+base_url = {base_url}
+
+[tenants.{name}.controller]
+name = {controller}
+contact = {contact}
+country = {country}
+address = {address}
 """
 
 PASSPHRASE_FILE = click.option(
@@ -201,8 +212,18 @@ def settled(export: Export, data: Path) -> Config:
 
 def toml(settings: Settings, bindings: bool) -> str:
     """A configuration for a place that has none."""
-    values = {name: json.dumps(value) for name, value in msgspec.structs.asdict(settings).items()}
-    return TOML.format(**values, bindings='bindings = "bindings.yaml"\n' if bindings else "")
+
+    def spelled(**values: object) -> dict[str, str]:
+        return {name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
+
+    own = spelled(tenant=settings.tenant, base_url=settings.base_url, sender=settings.sender)
+    made = TOML.format(**own, bindings='bindings = "bindings.yaml"\n' if bindings else "")
+    for name, of in settings.tenants.items():
+        who = of.controller
+        places = spelled(hosts=of.hosts, surface=of.surface, base_url=of.base_url)
+        party = spelled(controller=who.name, contact=who.contact, country=who.country, address=who.address)
+        made += TENANT.format(name=name, **places, **party)
+    return made
 
 
 def require_evidence(config: Config) -> None:

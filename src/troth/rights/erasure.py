@@ -346,19 +346,22 @@ class Erasures:
 
     def _remove_rows(self, order: bytes, tenant: str, sid: bytes) -> None:
         """Step 3, chunk by chunk; each chunk is counted in its own transaction, whoever removes it and when."""
-        for name, statement in CHUNK_DELETES.items():
-            while self.store.write(Write(body=self._deletion(order, name, statement, tenant, sid), lane=Lane.JOB)):
-                pass
+        lane = Lane.RIGHTS
+        while self.store.write(Write(body=self._deletion(order, tenant, sid), lane=lane)):
+            lane = Lane.JOB  # few have more than one chunk: theirs go singly, behind what others wait for
 
     @staticmethod
-    def _deletion(order: bytes, name: str, statement: Delete, tenant: str, sid: bytes) -> Callable[[DataTx], int]:
-        def body(tx: DataTx) -> int:
-            gone = tx.execute(statement, {"of_tenant": tenant, "of_sid": sid}).rowcount
-            if gone:
-                counts = counted(tx, order)
+    def _deletion(order: bytes, tenant: str, sid: bytes) -> Callable[[DataTx], bool]:
+        def body(tx: DataTx) -> bool:
+            """Whether a table had a whole chunk of rows: it may have more, and so may those behind it."""
+            counts = counted(tx, order)
+            for name, statement in CHUNK_DELETES.items():
+                gone = tx.execute(statement, {"of_tenant": tenant, "of_sid": sid}).rowcount
                 counts[name] = counts.get(name, 0) + gone
-                tx.execute(COUNTED, {"of_order": order, "new_counts": in_order(counts)})
-            return gone
+                if gone == CHUNK:
+                    break
+            tx.execute(COUNTED, {"of_order": order, "new_counts": in_order(counts)})
+            return gone == CHUNK
 
         return body
 

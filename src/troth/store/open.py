@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -71,6 +72,8 @@ class Store:
         self._lock = lock
         self._listener: Listener | None = None
         self._closed = False
+        self._truncating = threading.Lock()
+        self._truncation: Future[bool] | None = None
 
     def start(self) -> None:
         """Start the writer and the publisher."""
@@ -115,12 +118,22 @@ class Store:
         return work() if self.writer.here() else self.writer.control(work).result()
 
     def truncate_keys(self) -> bool:
-        """Overwrite K's write-ahead log, so that deleted keys are gone from its files. False: not done (a reader)."""
+        """Overwrite K's write-ahead log, so that deleted keys are gone from its files. False: not done (a reader).
 
-        def work() -> bool:
+        Whoever asks before one begins shares it: what they deleted was committed before they asked.
+        """
+        if self.writer.here():
             return self.keys.checkpoint("TRUNCATE")
+        with self._truncating:
+            due = self._truncation
+            if due is None:
+                due = self._truncation = self.writer.control(self._truncate)
+        return due.result()
 
-        return work() if self.writer.here() else self.writer.control(work).result()
+    def _truncate(self) -> bool:
+        with self._truncating:
+            self._truncation = None  # who asks from here on has the next one
+        return self.keys.checkpoint("TRUNCATE")
 
     def truncate_data(self) -> bool:
         """As ``truncate_keys``, for D: a value that was replaced is gone from its files too."""

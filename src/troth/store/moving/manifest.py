@@ -12,6 +12,7 @@ from typing import Annotated
 
 import msgspec
 
+from troth.config import Tenant
 from troth.errors import Damaged, Invalid
 from troth.store.checkpoint import Signer
 
@@ -19,7 +20,8 @@ FORMAT = 1
 CONTEXT = b"troth-export\n"
 NAME, SIGNATURE = "manifest.json", "manifest.sig"
 
-Hex = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]+$")]
+Hex = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{2})+\Z")]
+Salt = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
 
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,7 +47,7 @@ class Passphrase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the key over ``epochs`` and ``secrets`` comes from the passphrase."""
 
     derivation: str
-    salt: Hex
+    salt: Salt
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tenant: str
     base_url: str
     sender: str
+    tenants: dict[str, Tenant] = {}
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,7 +118,7 @@ def read_manifest(folder: Path, tables: dict[str, str]) -> tuple[Manifest, bytes
         if form > FORMAT:
             raise Invalid(f"the export has format {form}, this Troth reads {FORMAT}: import it with a newer one")
         manifest = msgspec.json.decode(content, type=Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise Damaged("manifest.json is not one that an export wrote") from None
     if manifest.tables != tables:
         told = ", ".join(f"{name} {version}" for name, version in sorted(manifest.tables.items()))

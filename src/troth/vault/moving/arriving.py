@@ -55,8 +55,11 @@ class Arriving:
     def __enter__(self) -> Arriving:
         """``Locked``, ``StartRefused``, ``Conflict`` (it is not empty), ``Invalid`` (the export is only a copy)."""
         self.export.require_final()
-        if self.config.tenant != self.export.manifest.settings.tenant:
-            raise Invalid(f"the system's tenant is {self.export.manifest.settings.tenant!r}: say so in troth.toml")
+        settings = self.export.manifest.settings
+        if self.config.tenant != settings.tenant:
+            raise Invalid(f"the system's tenant is {settings.tenant!r}: say so in troth.toml")
+        if missing := sorted(settings.tenants.keys() - self.config.tenants.keys()):
+            raise Invalid(f"the system is run for {missing[0]!r} too: say so in troth.toml, [tenants.{missing[0]}]")
         with ExitStack() as opening:
             lock = FolderLock(self.config.folder)
             opening.callback(lock.release)
@@ -131,9 +134,10 @@ class Arriving:
     def _root(self) -> FileProvider:
         """The root key of this place; made where there is none yet, once nothing can begin here but the move."""
         path = self.config.path(self.config.root_key)
+        copy = self.config.path(self.config.keys_copy) if self.config.keys_copy else None
         if self.state == "empty" and not path.exists():
-            return FileProvider.create(path, self._randomness)
-        return FileProvider.open(path, self._randomness)
+            return FileProvider.create(path, self._randomness, copy)
+        return FileProvider.open(path, self._randomness, copy)
 
     def _of(self, database: Database) -> list[Shape]:
         return [shape for shape in self._shapes if shape.table.metadata is METADATA[database.role]]

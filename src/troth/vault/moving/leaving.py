@@ -167,7 +167,7 @@ class _Leaving:
                 bytes(head.root).hex(),
             ),
             passphrase=Passphrase(DERIVATION, self._salt.hex()),
-            settings=Settings(config.tenant, config.url, config.mail.sender),
+            settings=Settings(config.tenant, config.url, config.mail.sender, config.tenants),
             dropped=dropped(),
             files=tuple(self._out.files),
         )
