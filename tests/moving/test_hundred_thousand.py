@@ -81,6 +81,7 @@ def moves(count: int, at: int, folder: Path, config: Callable[[], tuple[str, str
 
 
 @pytest.mark.postgres
+@pytest.mark.timeout(900)
 def test_two_thousand_people_come_in_and_move_to_postgresql(
     tmp_path: Path, postgres_data: Server, postgres_keys: Server
 ) -> None:
