@@ -18,7 +18,7 @@ from troth.errors import Conflict, Unknown, Unproven
 from troth.policy.model import Stop
 from troth.rights.address import LIFE_MS, PROOF_PATH, STOP_PATH
 from troth.store import Write
-from troth.web.person import LINK_LIFE_MS
+from troth.use.person_sessions import LINK_LIFE_MS
 
 HOUR_MS = 3_600_000
 

@@ -14,8 +14,8 @@ from tests.clauses.test_accounts import OTHER, PHRASE, act, member, sign_in
 from tests.clauses.vendor import BEGIN, TENANT, Browser, Person, Vendor
 from tests.residue import find
 from troth.errors import Conflict, Denied
+from troth.use.person_sessions import LINK_LIFE_MS
 from troth.use.products import Asked
-from troth.web.person import LINK_LIFE_MS
 from troth.world import DAY_MS
 
 DAYS = 30  # as the policy says
