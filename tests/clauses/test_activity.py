@@ -5,17 +5,25 @@ from __future__ import annotations
 import datetime as dt
 import json
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from tests.clauses.conftest import row
 from tests.clauses.handing import Portal, portal_of
 from tests.clauses.vendor import BEGIN, TENANT, Person, Vendor
+from troth.cli.demo import EXAMPLE, served
 from troth.cli.handover import pair
+from troth.cli.walk import Show
+from troth.client import Troth, Unreachable
 from troth.client.activity import SIGNED, Use, activity_token
 from troth.errors import Conflict, Invalid, TrothError, Undeclared, Unproven
+from troth.store.tables import subjects
 from troth.use.activity import LIFE_MS, MOST_EVENTS, OLDEST_MS, Reported
+from troth.use.handover_keys import public_bytes
 from troth.world import DAY_MS
 
 REFERENCE = "customer-4711/åäö"
@@ -166,8 +174,6 @@ def test_over_http_with_the_client_that_products_embed(vendor: Vendor, portal: P
     answer = http.request("POST", "/api/v1/activity", json=body, headers=bearer)
     assert (answer.status_code, answer.json()["clause"]) == (401, "retain.while-used")  # another product's report
     private, public = pair()
-    from troth.use.handover_keys import public_bytes
-
     vendor.system.handover_keys.allow(product.id, public_bytes(public))
     token = activity_token(portal.url, private, product.id.hex(), [Use(REFERENCE)], now=portal.now)
     answer = http.request("POST", "/api/v1/activity", json={"signed": token}, headers=bearer)
@@ -175,6 +181,26 @@ def test_over_http_with_the_client_that_products_embed(vendor: Vendor, portal: P
     assert http.request("POST", "/api/v1/activity", json={"signed": token}).status_code == 401  # without its key
     answer = http.request("POST", "/api/v1/activity", json={"signed": token}, headers=bearer)
     assert (answer.status_code, answer.json()["clause"]) == (409, "retain.while-used")  # a replay
+
+
+def test_with_the_client_over_a_real_connection(tmp_path: Path) -> None:
+    with served(tmp_path / "data", 0, EXAMPLE, None, Show(quiet=True)) as stage:
+        system = stage.system
+        product, key = system.products.create(TENANT, "desktop")
+        private, public = pair()
+        system.handover_keys.allow(product.id, public_bytes(public))
+        with Troth(system.config.url, key) as troth:
+            troth.register(REFERENCE)
+            about = {"product": product.id.hex(), "key": private}
+            until = time.time() + 3600
+            uses = [Use(REFERENCE), Use(REFERENCE, "licence.runs", until=until), Use("nobody")]
+            assert troth.report(uses, **about) == 2
+            with pytest.raises(Unreachable, match="422"):
+                troth.report([Use(REFERENCE, "coffee.drunk")], **about)
+            with pytest.raises(Unreachable, match="401"):
+                troth.report([Use(REFERENCE)], product=product.id.hex(), key=pair()[0])
+        row = system.store.read(lambda c: c.execute(select(subjects.c.last_use_ms)).scalar())
+        assert row == int(until) * 1000
 
 
 # --- what is refused, with its clause, and then nothing of it counts ---
