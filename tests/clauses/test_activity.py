@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -184,21 +185,23 @@ def test_over_http_with_the_client_that_products_embed(vendor: Vendor, portal: P
 
 
 def test_with_the_client_over_a_real_connection(tmp_path: Path) -> None:
-    with served(tmp_path / "data", 0, EXAMPLE, None, Show(quiet=True)) as stage:
+    with socket.create_server(("127.0.0.1", 0)) as free:  # the report names the port, so it must be known before
+        port = free.getsockname()[1]
+    with served(tmp_path / "data", port, EXAMPLE, None, Show(quiet=True)) as stage:
         system = stage.system
         product, key = system.products.create(TENANT, "desktop")
         private, public = pair()
         system.handover_keys.allow(product.id, public_bytes(public))
         with Troth(system.config.url, key) as troth:
             troth.register(REFERENCE)
-            about = {"product": product.id.hex(), "key": private}
+            id_ = product.id.hex()
             until = time.time() + 3600
             uses = [Use(REFERENCE), Use(REFERENCE, "licence.runs", until=until), Use("nobody")]
-            assert troth.report(uses, **about) == 2
+            assert troth.report(uses, product=id_, key=private) == 2
             with pytest.raises(Unreachable, match="422"):
-                troth.report([Use(REFERENCE, "coffee.drunk")], **about)
+                troth.report([Use(REFERENCE, "coffee.drunk")], product=id_, key=private)
             with pytest.raises(Unreachable, match="401"):
-                troth.report([Use(REFERENCE)], product=product.id.hex(), key=pair()[0])
+                troth.report([Use(REFERENCE)], product=id_, key=pair()[0])
         row = system.store.read(lambda c: c.execute(select(subjects.c.last_use_ms)).scalar())
         assert row == int(until) * 1000
 
