@@ -14,9 +14,10 @@ from tests.clauses.vendor import TENANT, Browser, Person, Vendor
 from tests.residue import find
 from troth.cli.postbox import Letter
 from troth.cli.walk import link_in
-from troth.errors import Conflict, Unknown, Unproven
+from troth.errors import Conflict, NotFound, TrothError, Unknown, Unproven
 from troth.policy.model import Stop
 from troth.rights.address import LIFE_MS, PROOF_PATH, STOP_PATH
+from troth.rights.rectification import Replacement
 from troth.store import Write
 from troth.use.person_sessions import LINK_LIFE_MS
 
@@ -390,6 +391,28 @@ def test_a_link_of_somebody_erased_or_being_erased_does_nothing(vendor: Vendor) 
     assert vendor.count("address_changes") == 0
     assert vendor.system.vault.look(TENANT, sid) == (0, 0)
     assert find(vendor.folder, {new, *ann.markers}) == []
+
+
+def test_an_erasure_that_overtakes_the_proof_leaves_no_tag_behind(vendor: Vendor) -> None:
+    """Looked before, written after: nobody gets a tag who has no keys any more."""
+    ann, new = Person(), Person().email
+    sid = vendor.join("registration", ann)
+    addresses = vendor.system.addresses
+    addresses.ask(TENANT, sid, new)
+    token = link(vendor, new, PROOF_PATH).removeprefix(PROOF_PATH)
+    seal = vendor.system.rectification.seal
+
+    def overtaken(found: list[Replacement]) -> list[bytes]:
+        sealed = seal(found)
+        vendor.system.erasures.erase(TENANT, sid)
+        return sealed
+
+    with patch.object(vendor.system.rectification, "seal", overtaken), pytest.raises(TrothError):
+        addresses.prove(token)
+    assert vendor.system.vault.look(TENANT, sid) == (0, 0)
+    with pytest.raises(NotFound):
+        vendor.system.store.write_keys(lambda ktx: vendor.system.vault.settle(ktx, TENANT, sid, "email", live=[new]))
+    assert whose(vendor, new) is None
 
 
 # --- what a crash leaves ---

@@ -157,14 +157,18 @@ def test_coming_back_too_late_is_refused_even_before_retention_has_run(vendor: V
 def test_the_newsletter_of_somebody_who_closes_goes_on(vendor: Vendor) -> None:
     ann = Person()
     vendor.join("newsletter", ann)
-    close(member(vendor, ann))
+    browser = member(vendor, ann)
     sid = sid_of(vendor, ann)
+    for point, values in (("registration", {"phone": "+353 1 444 0199"}), ("newsletter", {"name": "Ann"})):
+        vendor.system.rectification.correct(TENANT, sid, point, values)
+    close(browser)
     assert vendor.issues(sid, ann.email) == 1
     vendor.clock.advance(DAYS * DAY_MS)
     ran = vendor.system.retention.run()
     assert (ran.erased, ran.records) == (0, 1)
     assert vendor.rows("SELECT class FROM personal_records") == [("newsletter",)]
     assert vendor.count("credentials") == 0
+    assert vendor.rows("SELECT point FROM corrections") == [("newsletter",)]
 
 
 def test_nobody_but_the_person_opens_it_again(vendor: Vendor) -> None:
