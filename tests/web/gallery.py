@@ -159,11 +159,12 @@ SAMPLES: dict[str, tuple[str, Sample]] = {
             "errors": [FieldError("sure", words("fault.sure"))],
             "outlook": vendor.OPEN,
             "follows": vendor.FOLLOWS,
+            "letter": True,
         },
     ),
     "account-close-closed": (
         "account/close.html",
-        always(action="/account/close", errors=(), outlook=vendor.SHUT, follows=vendor.FOLLOWS),
+        always(action="/account/close", errors=(), outlook=vendor.SHUT, follows=vendor.FOLLOWS, letter=True),
     ),
     "board": ("evidence/board.html", always(board=vendor.BOARD)),
     "board-green": ("evidence/board.html", always(board=vendor.GREEN_BOARD)),

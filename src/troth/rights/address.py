@@ -96,9 +96,9 @@ class Addresses:
     def waiting(self, tenant: str, sid: bytes) -> tuple[int, int] | None:
         """Since when and until when (UTC milliseconds) a change waits for its proof; None where none does."""
         row = self.store.read(lambda c: self._waiting(c, tenant, sid))
-        return (
-            (row["asked_ms"], row["expires_ms"]) if row is not None and row["expires_ms"] > self.store.now() else None
-        )
+        if row is None or row["expires_ms"] <= self.store.now():
+            return None
+        return row["asked_ms"], row["expires_ms"]
 
     # --- asking ---
 

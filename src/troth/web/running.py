@@ -81,6 +81,7 @@ GROUPS: tuple[Group[Running], ...] = (
     api_products.GROUP,
 )
 ACTS: tuple[Act, ...] = ()  # what needs a second operator; whoever brings such an act adds it here
+OWED = (GUARD_JOB, ERASE_JOB, CLASSES_JOB, RECTIFIED_JOB, ADDRESS_JOB)  # what a crash left of these is done first
 REPAIR_JOB = "vault.repair"
 SWEEP_JOB = "use.sweep"
 SWEEP_MS = 60 * 60_000
@@ -173,9 +174,7 @@ class Running:
         self.repair.require_keys()
         self.repair.run()
         self.addresses.mend_all()
-        self.repair.hasten(
-            (GUARD_JOB, ERASE_JOB, CLASSES_JOB, RECTIFIED_JOB, ADDRESS_JOB)
-        )  # what a crash left owing is done first
+        self.repair.hasten(OWED)
         self.messages.resolve()
         self.disclosures.resolve()
 
