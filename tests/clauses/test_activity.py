@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from sqlalchemy import select
@@ -21,9 +22,10 @@ from troth.cli.handover import pair
 from troth.cli.walk import Show
 from troth.client import Troth, Unreachable
 from troth.client.activity import SIGNED, Use, activity_token
-from troth.errors import Conflict, Invalid, TrothError, Undeclared, Unproven
+from troth.errors import Busy, Conflict, Invalid, TrothError, Undeclared, Unproven
+from troth.store import Write
 from troth.store.tables import subjects
-from troth.use.activity import LIFE_MS, MOST_EVENTS, OLDEST_MS, Reported
+from troth.use.activity import CHUNK, LIFE_MS, MOST_EVENTS, OLDEST_MS, Reported
 from troth.use.handover_keys import public_bytes
 from troth.world import DAY_MS
 
@@ -150,6 +152,24 @@ def test_some_hundreds_in_one_report_each_with_its_entry(vendor: Vendor, portal:
     assert len(vendor.entries("activity.reported")) == 40
     with pytest.raises(ValueError, match="500"):
         signed(portal, *[Use("a")] * (MOST_EVENTS + 1))
+
+
+def test_a_report_that_was_broken_off_is_told_again(vendor: Vendor, portal: Portal) -> None:
+    references = [f"customer-{n}" for n in range(CHUNK * 2)]
+    for reference in references:
+        portal.account(reference)
+    uses = [Use(reference) for reference in references]
+    write, count = vendor.system.store.write, iter(range(100))
+
+    def breaking_off(what: Write[object]) -> object:
+        if next(count) == 2:  # the number, the first events, and then
+            raise Busy("the lane is full")
+        return write(what)
+
+    with patch.object(vendor.system.store, "write", breaking_off), pytest.raises(Busy):
+        report(portal, *uses)
+    assert len(vendor.entries("activity.reported")) == CHUNK
+    assert report(portal, *uses) == Reported(CHUNK, CHUNK, 0, 0)
 
 
 def test_it_stands_in_the_persons_copy_and_goes_with_them(vendor: Vendor, portal: Portal) -> None:
