@@ -12,8 +12,10 @@ from tests.clauses.vendor import TENANT
 from tests.postgres import Server
 from troth.cli.demo import EXAMPLE, finish, served
 from troth.cli.handover import pair
-from troth.cli.walk import Show, walk
-from troth.client import handover_token
+from troth.cli.walk import BEN, Show, Stage, link_in, settle, walk
+from troth.client import Use, activity_token, handover_token
+from troth.errors import Conflict, Denied, Unproven
+from troth.rights.address import PROOF_PATH
 from troth.use.handover_keys import public_bytes
 from troth.web.running import Running
 
@@ -28,6 +30,43 @@ def let_in_once(system: Running) -> None:
     assert at_once(system, handover_token(*told, now=system.clock.now() / 1000)) == [False] * 7 + [True]
 
 
+def control_an_account(stage: Stage) -> None:
+    """A correction, a change of address that two want, closing and coming back, and a use that a product tells of."""
+    system = stage.system
+    ben = system.vault.find(TENANT, "email", BEN["email"]) or b""
+    new = "benedict@strandline.example.org"
+    assert system.rectification.correct(TENANT, ben, "registration", {"company": "Strand & Line"}).records == 1
+    with pytest.raises(Conflict):
+        system.rectification.correct(TENANT, ben, "registration", {"company": "Late"}, seen="0" * 32)
+    before = len(stage.box.letters)
+    system.addresses.ask(TENANT, ben, new)
+    letters = stage.box.wait(before + 2)[before:]
+    token = next(link_in(each, PROOF_PATH) for each in letters if new in each.recipients).removeprefix(PROOF_PATH)
+    system.addresses.prove(token)
+    with pytest.raises(Unproven):
+        system.addresses.prove(token)
+    assert system.vault.find(TENANT, "email", BEN["email"]) is None
+    assert system.vault.find(TENANT, "email", new) == ben
+    system.closing.close(TENANT, ben)
+    with pytest.raises(Denied):
+        system.gate.open("account").read(TENANT, ben, frozenset({"phone"}))
+    system.closing.come_back(TENANT, ben)
+    assert system.gate.open("account").read(TENANT, ben, frozenset({"company"})).values == {"company": "Strand & Line"}
+    product, _ = system.products.create(TENANT, "desktop")
+    private, public = pair()
+    system.handover_keys.allow(product.id, public_bytes(public))
+    system.products.register(product, "customer-2")
+    told = activity_token(
+        system.config.url, private, product.id.hex(), [Use("customer-2")], now=system.clock.now() / 1000
+    )
+    assert system.activities.report(product, told).recorded == 1
+    with pytest.raises(Conflict):
+        system.activities.report(product, told)
+    copy = system.access.copy(TENANT, ben)
+    assert {name for each in copy.corrections for name in each["fields"]} == {"phone", "company", "email"}
+    settle(system)
+
+
 @pytest.mark.postgres
 def test_one_person_walks_through_every_right_on_postgresql(
     tmp_path: Path, postgres_data: Server, postgres_keys: Server, capsys: pytest.CaptureFixture[str]
@@ -36,6 +75,7 @@ def test_one_person_walks_through_every_right_on_postgresql(
     with served(tmp_path / "data", 0, EXAMPLE, None, Show(quiet=True), urls) as stage:
         walk(stage)
         let_in_once(stage.system)
+        control_an_account(stage)
         assert finish(stage, as_json=True)
         rows = {row.clause: row for row in stage.system.inspector.now().rows}
     assert {name: rows[name].reason for name in PASSING if rows[name].status != "PASS"} == {}

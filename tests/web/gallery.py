@@ -11,11 +11,11 @@ from starlette.responses import Response
 from tests.web import vendor
 from troth.errors import Undeclared
 from troth.rights.restriction import GROUNDS, Restriction
-from troth.web.forms import form_view
+from troth.web.forms import field_view, form_view
 from troth.web.pages import Visit, Words, page
 from troth.web.problems import ShownGap, problem
 from troth.web.routes import Caller, Group, Route
-from troth.web.views import Choice, FieldError
+from troth.web.views import Choice, CorrectView, FieldError, HeldField
 
 Sample = Callable[[Words], dict[str, Any]]
 
@@ -51,6 +51,21 @@ def grounds(words: Words) -> dict[str, Any]:
         "grounds": choices,
         "errors": [FieldError("ground", words("fault.choose"))],
     }
+
+
+def correcting(words: Words) -> CorrectView:
+    """What was told at one place, come back with a fault."""
+    errors = (FieldError("last_name", words("fault.required"), "Last name"),)
+    fields = [f for f in vendor.REGISTRATION.fields if not f.identifier]
+    return CorrectView(
+        action="/privacy/correct/registration",
+        title="Registration",
+        fields=[field_view(f, words, "", words("fault.required") if f.name == "last_name" else "") for f in fields],
+        found_by=(HeldField("E-mail address", "ann.lee@example.org"),),
+        records=2,
+        hidden={"seen-as": "0" * 32},
+        errors=errors,
+    )
 
 
 def always(**context: Any) -> Sample:
@@ -126,7 +141,51 @@ SAMPLES: dict[str, tuple[str, Sample]] = {
             "has_account": True,
             "ask_old": True,
             "sessions": vendor.SESSIONS,
+            "outlook": vendor.OPEN,
+            "closable": True,
         },
+    ),
+    "account-home-closed": (
+        "account/home.html",
+        always(
+            errors=(),
+            done="",
+            since_ms=vendor.NOON,
+            can_set=False,
+            has_account=True,
+            ask_old=True,
+            sessions=vendor.SESSIONS[:1],
+            outlook=vendor.SHUT,
+            closable=True,
+        ),
+    ),
+    "account-correct": ("privacy/correct.html", always(cards=vendor.CARDS, correct=None, errors=())),
+    "account-correct-faulty": (
+        "privacy/correct.html",
+        lambda words: {"cards": (), "correct": correcting(words), "errors": correcting(words).errors},
+    ),
+    "account-address": (
+        "account/address.html",
+        lambda words: {
+            "action": "/account/address",
+            "errors": [FieldError("email", words("fault.email"))],
+            "address": "ann.lee",
+            "waits": (vendor.NOON, vendor.NOON + 86_400_000),
+        },
+    ),
+    "account-close": (
+        "account/close.html",
+        lambda words: {
+            "action": "/account/close",
+            "errors": [FieldError("sure", words("fault.sure"))],
+            "outlook": vendor.OPEN,
+            "follows": vendor.FOLLOWS,
+            "letter": True,
+        },
+    ),
+    "account-close-closed": (
+        "account/close.html",
+        always(action="/account/close", errors=(), outlook=vendor.SHUT, follows=vendor.FOLLOWS, letter=True),
     ),
     "board": ("evidence/board.html", always(board=vendor.BOARD)),
     "board-green": ("evidence/board.html", always(board=vendor.GREEN_BOARD)),

@@ -24,6 +24,7 @@ from troth.policy.model import (
     Purpose,
     Use,
 )
+from troth.use.closing import Follows, Outlook
 from troth.web.views import (
     BoardRow,
     BoardView,
@@ -31,12 +32,15 @@ from troth.web.views import (
     Choice,
     ClauseView,
     ConsentLine,
+    CorrectedView,
     EntryLine,
+    FollowsView,
     HeldField,
     HeldRecord,
     PersonView,
     ReceiptView,
     SessionView,
+    UsedView,
     VersionView,
 )
 from troth.world import SetClock
@@ -305,11 +309,25 @@ PERSON = PersonView(
         ),
     ),
     objections=("Telling you about our products",),
+    closed_ms=NOON - 86_400_000,
+    waiting="ann@new.example.org",
+    corrections=(CorrectedView("Telephone, Company", "Registration", NOON - 86_400_000),),
+    activity=(
+        UsedView("Desktop", "a licence runs", NOON - 86_400_000, NOON + 86_400_000),
+        UsedView("Desktop", "the account was used", NOON - 86_400_000, None),
+    ),
     downloads=(
         Card("/privacy/copy.html", "As a page", "To read, print or keep."),
         Card("/privacy/copy.json", "As JSON", "For programs."),
         Card("/privacy/copy.zip", "As CSV tables", "For spreadsheets, in one archive."),
     ),
+)
+
+OPEN = Outlook(None, (Follows("registration", ("restore", "rights"), NOON + 30 * 86_400_000),), NOON + 30 * 86_400_000)
+SHUT = Outlook(NOON - 86_400_000, OPEN.follows, NOON + 29 * 86_400_000)
+FOLLOWS = (
+    FollowsView("Registration", "Letting you return, Answering your requests about your data", NOON + 30 * 86_400_000),
+    FollowsView("Newsletter", None, None),
 )
 
 SESSIONS = (

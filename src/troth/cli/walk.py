@@ -435,9 +435,7 @@ def erase(stage: Stage, ann: Visitor, tenant: str, sid: bytes, values: set[str])
         stage.letter(before)
         show.saw("The certificate arrived; its address was sealed before the keys died")
     settle(system)
-    own = {
-        value.encode() for value in values & {*ANN.values(), NEW_PHONE}
-    }  # not choices that the policy itself spells out
+    own = {value.encode() for value in values & set(ANN.values())}  # not choices that the policy itself spells out
     where = [file.name for file in data_files(system.inspector.inspection()) if holds_any(file, own)]
     expect(not where, f"values are left in {', '.join(where)}")
     show.saw("No value of hers in any file of the data folder")

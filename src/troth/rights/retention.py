@@ -11,7 +11,7 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, tuple_
@@ -27,7 +27,10 @@ from troth.store.ledger import EntryDraft
 from troth.store.once import insert_once
 from troth.store.outbox import post
 from troth.store.tables import (
+    activity,
+    address_changes,
     consent_records,
+    corrections,
     idempotency,
     ledger,
     personal_records,
@@ -76,6 +79,15 @@ DROP_RECORD = delete(personal_records).where(
     personal_records.c.tenant == bindparam("of_tenant"),
     personal_records.c.sid == bindparam("of_sid"),
     personal_records.c.rid == bindparam("of_rid"),
+)
+DROP_CORRECTIONS = delete(corrections).where(
+    corrections.c.tenant == bindparam("of_tenant"),
+    corrections.c.sid == bindparam("of_sid"),
+    corrections.c.rid == bindparam("of_rid"),
+)
+OF_THE_ACCOUNT = tuple(  # what is known of an account besides its records
+    delete(table).where(table.c.tenant == bindparam("of_tenant"), table.c.sid == bindparam("of_sid"))
+    for table in (activity, address_changes)
 )
 CONSENTS = (
     select(
@@ -212,14 +224,17 @@ def letter_of(policy: CompiledPolicy) -> Template | None:
     return next((t for t in policy.templates.values() if t.trigger == IDLE), None)
 
 
-def people_untold(store: Store, vault: Vault, versions: Versions, at_ms: int) -> int:
-    """How many persons were to be told by this time that their account ends by disuse, and were not."""
-    return sum(1 for person in Everybody(store, vault, versions).at(at_ms) if person.to_warn)
+class Late(NamedTuple):
+    """How many persons have something that is due and still there, and how many were to be told and were not."""
+
+    due: int
+    untold: int
 
 
-def people_due(store: Store, vault: Vault, versions: Versions, at_ms: int) -> int:
-    """How many persons have a record that is due at this time and still there."""
-    return sum(1 for person in Everybody(store, vault, versions).at(at_ms) if person.anything_due)
+def people_late(store: Store, vault: Vault, versions: Versions, at_ms: int) -> Late:
+    """Who was to be erased or told by this time, counted anew."""
+    people = [(p.anything_due, bool(p.to_warn)) for p in Everybody(store, vault, versions).at(at_ms)]
+    return Late(sum(due for due, _ in people), sum(untold for _, untold in people))
 
 
 class RetentionRun:
@@ -311,9 +326,12 @@ class RetentionRun:
                 return 0  # they chose, came back or went meanwhile: the next run looks again
             for record in person.due:
                 tx.execute(DROP_RECORD, {**of, "of_rid": record.rid})
+                tx.execute(DROP_CORRECTIONS, {**of, "of_rid": record.rid})
             for cid in person.consents_due:
                 tx.execute(DROP_CONSENT, {**of, "of_cid": cid})
             if person_sessions.CLASS in ended:  # the account is over: nobody signs in to it any more
+                for statement in OF_THE_ACCOUNT:
+                    tx.execute(statement, of)
                 credentials.drop_all(tx, person.tenant, person.sid)
                 person_sessions.end_of_account(tx, person.tenant, person.sid)
             tx.append(

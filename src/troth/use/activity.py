@@ -1,14 +1,15 @@
 """What "use" is: a product tells of it in events of kinds that the policy declares, signed, each batch once.
 
 The events are those that begin the states which keeping rests on (``product.used``, ``licence.runs``, a vendor's own).
-A batch is taken whole or refused whole, with the clause: one that is forged, over, or came before; an event of a kind
-that no clause declares, of a time to come or of one too long past. A use that was told before is known, and changes
-nothing. Clause: ``retain.while-used``. Mechanism: ``activity.signed``. ``troth.client`` makes such a batch.
+A batch is refused whole, with the clause: one that is forged, over, or came before; an event of a kind that no clause
+declares, of a time to come or of one too long past. A use that was told before is known, and changes nothing: what was
+broken off is told again. ``troth.client`` makes such a batch. Clause: ``retain.while-used``. Mechanism:
+``activity.signed``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -37,6 +38,7 @@ SKEW_MS = 5_000
 OLDEST_MS = 31 * DAY_MS  # how long after a use it may be told: a product may have been without a network
 AHEAD_MS = 5 * 366 * DAY_MS  # how far ahead a licence may run: nobody is kept for ever by one report
 MOST_EVENTS = 500
+CHUNK = 10  # events in one transaction: others write in between
 MOST_TOKEN = 256 * 1024
 
 A = activity.c
@@ -148,7 +150,8 @@ class Activities:
         """Take a batch of this product's; durable, with an entry for each use, when this returns.
 
         Raises ``Unproven`` (not signed by this product for us now), ``Conflict`` (it was taken before), ``Undeclared``
-        (a kind that no clause declares), ``Invalid`` (a time that cannot be taken). Then nothing of it counts.
+        (a kind that no clause declares), ``Invalid`` (a time that cannot be taken). Then nothing of it counts. After
+        ``Busy`` or ``Unavailable`` some of it may: sign it anew and send it again.
         """
         batch, key = self._check(product, token)
         policy = self.versions.current()
@@ -156,19 +159,22 @@ class Activities:
         self._require_times(batch)
         told = [(use, self._whose(product.tenant, use.reference)) for use in batch.events]
         here = [_Told(use, *found) for use, found in told if found is not None]
-        unknown = len(told) - len(here)
+        self.store.write(Write(body=lambda tx: self._use_up(tx, product, batch, key), lane=Lane.WRITE))
+        counts = {"recorded": 0, "known": 0, "closed": 0, "unknown": len(told) - len(here)}
+        for first in range(0, len(here), CHUNK):
+            for counted in self.store.write(Write(body=self._taking(product, here[first : first + CHUNK], policy))):
+                counts[counted] += 1
+        return Reported(**counts)
 
-        def body(tx: DataTx) -> Reported:
-            if not batch.timely(tx.now) or key_of(tx.connection, product.id) != key:
-                raise refused()
-            if not links.use_up(tx, batch.mark, USED, tenant=product.tenant, expires_ms=batch.expires_ms):
-                raise before()
-            counts = {"recorded": 0, "known": 0, "closed": 0, "unknown": unknown}
-            for each in here:
-                counts[self._take(tx, product, each, policy)] += 1
-            return Reported(**counts)
+    def _use_up(self, tx: DataTx, product: Product, batch: Batch, key: HandoverKey) -> None:
+        """Mark the report's number: nothing of it is taken twice, whatever happens to the rest."""
+        if not batch.timely(tx.now) or key_of(tx.connection, product.id) != key:
+            raise refused()
+        if not links.use_up(tx, batch.mark, USED, tenant=product.tenant, expires_ms=batch.expires_ms):
+            raise before()
 
-        return self.store.write(Write(body=body, lane=Lane.WRITE))
+    def _taking(self, product: Product, some: list[_Told], policy: CompiledPolicy) -> Callable[[DataTx], list[str]]:
+        return lambda tx: [self._take(tx, product, each, policy) for each in some]
 
     def _check(self, product: Product, token: str) -> tuple[Batch, HandoverKey]:
         """The batch, once it is sure that this product signed it, for us, and just now."""

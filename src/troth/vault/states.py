@@ -159,18 +159,19 @@ def used(
     of = {"of_tenant": tenant, "of_sid": sid}
     if closed_since(tx.connection, tenant, sid) is not None:
         return False
-    for rule in policy.states.values():
-        if event not in rule.begins:
-            continue
-        at = of | {"of_state": rule.name, "at": at_ms}
-        span = tx.execute(SPAN, at).one_or_none()
-        if span is None:
-            row = {"tenant": tenant, "sid": sid, "state": rule.name, "since_ms": at_ms, "until_ms": None}
-            tx.execute(BEGIN, row)
-        elif span.until_ms is not None and span.until_ms >= at_ms:
-            return False
-        else:
+    began = [
+        (at, span)
+        for at in (of | {"of_state": rule.name, "at": at_ms} for rule in policy.states.values() if event in rule.begins)
+        if (span := tx.execute(SPAN, at).one_or_none()) is None or span.until_ms is None or span.until_ms < at_ms
+    ]
+    if not began:
+        return False
+    for at, span in began:
+        if span is not None:
             tx.execute(BEGIN_AGAIN, at)
+            continue
+        row = {"tenant": tenant, "sid": sid, "state": at["of_state"], "since_ms": at_ms, "until_ms": None}
+        tx.execute(BEGIN, row)
     last = tx.execute(LAST_USE, of).scalar_one()
     tx.execute(SET_USE, of | {"at": max(min(last, tx.now), at_ms, runs_until_ms)})
     return True

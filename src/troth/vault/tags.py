@@ -193,8 +193,10 @@ class Tags:
     ) -> None:
         """Let this subject have exactly these identifiers of this kind. Repeating is harmless.
 
-        ``Conflict`` (or ``IntegrityError``, where another process was faster) if another subject holds one live.
+        ``Conflict`` (or ``IntegrityError``, where another process was faster) if another subject holds one live,
+        ``NotFound`` if this one has no keys any more: an erased person gets no new tags.
         """
+        self._ring.require(connection, tenant, sid)
         wanted: dict[bytes, tuple[str, Identifier]] = {}
         for state, these in (("pending", pending), ("live", live)):
             for of in these:

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from troth.errors import Conflict, Invalid, NotFound, Undeclared
 from troth.rights.address import PROOF, PROOF_PATH, STOP, STOP_PATH
 from troth.rights.rectification import Correctable
-from troth.use.closing import Follows, Outlook
+from troth.use.closing import LETTER, Follows, Outlook
 from troth.web import cookies
 from troth.web.bodies import read_form
 from troth.web.forms import field_errors, field_view
@@ -238,7 +238,14 @@ async def closing(request: Request, system: Running, errors: Sequence[FieldError
     outlook = await run_in_threadpool(system.closing.outlook, session.tenant, session.sid)
     lines = follows_view(request, outlook)
     return page(
-        request, "account/close.html", status=status, action=CLOSE, errors=errors, outlook=outlook, follows=lines
+        request,
+        "account/close.html",
+        status=status,
+        action=CLOSE,
+        errors=errors,
+        outlook=outlook,
+        follows=lines,
+        letter=LETTER in system.policy.templates,
     )
 
 
