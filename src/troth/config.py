@@ -48,6 +48,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tenant: str = "main"
     demonstration: bool = False  # says so on every page; mail goes to loopback only
     trusted_proxies: tuple[str, ...] = ()
+    sites: dict[str, str] = {}  # host -> the folder of a static website, served behind the front
     mail: Mail = Mail()
 
     @property

@@ -117,5 +117,6 @@ ENFORCED: frozenset[str] = frozenset((
     "protect.transit", "rights.erase", "rights.access", "rights.portability", "rights.object-marketing",
     "rights.unsubscribe", "rights.proof", "retain.while-used", "retain.periods", "cookies.optional",
     "cookies.no-personal", "cookies.definition", "cookies.table", "controller.identity",
+    "scope.third-party", "collect.cookies", "consent.gpc", "cookies.refuse", "links.third-party", "links.leaving",
 ))
 # fmt: on

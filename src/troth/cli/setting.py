@@ -15,6 +15,8 @@ from troth.vault.provider import FileProvider
 from troth.web.running import Running, start
 from troth.world import SystemRandomness
 
+SITES = Path(__file__).resolve().parents[3] / "examples" / "vendor"  # not part of an installed package
+
 
 @contextlib.contextmanager
 def postbox() -> Iterator[Postbox]:
@@ -51,6 +53,7 @@ def demonstration_config(folder: Path, port: int, mail_port: int, data_url: str 
         port=port,
         base_url="" if port else "http://127.0.0.1",
         demonstration=True,
+        sites={f"{name}.localhost": str(SITES / name) for name in ("www", "central") if (SITES / name).is_dir()},
         mail=Mail(port=mail_port, sender="privacy@example.com"),
     )
 

@@ -18,6 +18,7 @@ from troth.evidence.checks.keeping import CHECKS as KEEPING
 from troth.evidence.checks.pages import CHECKS as PAGES
 from troth.evidence.checks.rights import CHECKS as RIGHTS
 from troth.evidence.checks.use import CHECKS as USE
+from troth.evidence.checks.website import CHECKS as WEBSITE
 from troth.evidence.inspection import Inspection
 from troth.evidence.said import Said, say, told
 from troth.policy.model import CompiledClause
@@ -32,7 +33,16 @@ def compliance(inspection: Inspection, clause: CompiledClause) -> Verdict:
     return passed(say("evidence.board.good", clauses=len(enforced)))
 
 
-CHECKS: dict[str, Check] = {**PAGES, **COLLECTION, **KEEPING, **USE, **RIGHTS, **ACCOUNTS, "evidence.board": compliance}
+CHECKS: dict[str, Check] = {
+    **PAGES,
+    **COLLECTION,
+    **KEEPING,
+    **USE,
+    **RIGHTS,
+    **ACCOUNTS,
+    **WEBSITE,
+    "evidence.board": compliance,
+}
 
 
 class Board(msgspec.Struct, frozen=True):

@@ -44,7 +44,9 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
+from troth.policy.choices import site_asks
 from troth.policy.writing import direction
+from troth.web import language
 from troth.web.catalogue import Catalogue
 from troth.web.routes import Caller
 from troth.web.security import CSRF_FIELD, content_policy
@@ -68,6 +70,7 @@ class Site:
     language: str
     demonstration: bool
     checkpoint: str
+    asks: bool = False  # whether there are choices to make
 
 
 class Visit:
@@ -93,7 +96,9 @@ class Visit:
         """The language this page is in."""
         if not self._language:
             self._language = self.pages.catalogue.negotiate(
-                self.asked or None, self.request.headers.get("accept-language", ""), self.system.policy.language
+                self.asked or language.remembered(self.request, self.system.policy, tls=self.tls) or None,
+                self.request.headers.get("accept-language", ""),
+                self.system.policy.language,
             )
         return self._language
 
@@ -135,6 +140,7 @@ class Visit:
             language=policy.language,
             demonstration=config.demonstration,
             checkpoint=self.system.checkpoint,
+            asks=bool(site_asks(policy)),
         )
 
 

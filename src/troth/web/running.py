@@ -56,6 +56,7 @@ from troth.web import account, api, api_products, handover, privacy, public, pub
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
 from troth.web.console import rooms as console
+from troth.web.hosting import Hosting
 from troth.web.inspecting import Inspector
 from troth.web.routes import Group
 from troth.world import Clock, Randomness, SystemClock, SystemRandomness
@@ -152,13 +153,16 @@ class Running:
         self.repair = Repair(store, vault.keyring)
         staff: Group[Any] = console.group()  # knows of a system only what staff need
         self.shell = build(self, [*GROUPS, staff], catalogue=self.catalogue)
-        self.inspector = Inspector(self, lambda: self.shell)
+        folders = {host: self.config.path(folder) for host, folder in self.config.sites.items()}
+        self.hosting = Hosting(self, self.shell, self.shell.table, folders)
+        self.inspector = Inspector(self, lambda: self.hosting)
 
     def _make_ready(self) -> None:
         """What must be done before the port opens: repair, resolve, publish."""
         self.versions.load()
         self.store.policy_version = lambda: self._version_now()
         self.publish_configured()
+        self.hosting.tell()
         self.repair.require_keys()
         self.repair.run()
         self.repair.hasten((GUARD_JOB, ERASE_JOB, CLASSES_JOB))  # what a crash left owing is done first
