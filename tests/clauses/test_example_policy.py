@@ -96,8 +96,10 @@ def test_the_messages_that_exist_now_are_declared_with_their_class(policy: Compi
 
 
 def test_only_the_cookies_of_the_table_may_be_set(policy: CompiledPolicy) -> None:
-    assert set(policy.cookies) == {"troth_session", "troth_account", "troth_console"}
-    assert all(c.essential and c.value == "random" and c.bits >= 128 for c in policy.cookies.values())
+    known = {"troth_session", "troth_account", "troth_console", "troth_choice", "troth_language"}
+    assert set(policy.cookies) == known
+    assert {name for name, c in policy.cookies.items() if not c.essential} == {"troth_language"}
+    assert all(c.choices if c.value == "choice" else c.bits >= 128 for c in policy.cookies.values())
 
 
 def test_nothing_leaves_yet(policy: CompiledPolicy) -> None:
