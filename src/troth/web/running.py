@@ -52,7 +52,7 @@ from troth.use.transport import SmtpTransport
 from troth.vault import open_vault
 from troth.vault.box import Box
 from troth.vault.repair import Repair
-from troth.web import account, api, api_products, handover, privacy, public, published
+from troth.web import account, api, api_products, handover, privacy, public, published, websites
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
 from troth.web.console import rooms as console
@@ -73,6 +73,7 @@ GROUPS: tuple[Group[Running], ...] = (
     handover.GROUP,
     api.GROUP,
     api_products.GROUP,
+    websites.GROUP,
 )
 ACTS: tuple[Act, ...] = ()  # what needs a second operator; whoever brings such an act adds it here
 REPAIR_JOB = "vault.repair"
