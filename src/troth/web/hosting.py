@@ -10,12 +10,15 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from starlette.applications import Starlette
 from starlette.requests import Request
+from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from troth.client.website import ASGI, Front, banner
 from troth.client.website.front import GPC
+from troth.errors import StartRefused
 from troth.policy.model import CompiledPolicy
 from troth.policy.nginx import BANNER
 from troth.policy.site import REPORT, Site, site_of
@@ -46,7 +49,10 @@ class Hosting:
         for host, folder in folders.items():
             front = Front(self.site, clock=lambda: system.clock.now() / 1000, chance=system.randomness.bytes)
             self.fronts[host] = front
-            self._sites[host] = ASGI(StaticFiles(directory=folder, html=True), front)
+            if not folder.is_dir():
+                raise StartRefused(f"the website of {host} is not there: sites names the folder {folder.name}")
+            files = Starlette(routes=[Mount("/", StaticFiles(directory=folder, html=True))])
+            self._sites[host] = ASGI(files, front)
 
     def site(self) -> Site:
         """The front's view of the version in force."""

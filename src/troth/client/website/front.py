@@ -17,7 +17,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
@@ -81,6 +81,8 @@ class Front:
 
     - ``source``: the site file, read again when it changes; or what gives the site as it is now.
     - ``policy_url``: where the policy stands. ``hashes``: of inline scripts, for level 3 (``troth crawl``).
+    - ``tls``: say True where people come over TLS that ends before this process, as behind a proxy: the front's own
+      cookies are then Secure and bound to the host.
     - ``clock`` (seconds since 1970) and ``chance`` (n bytes) are given in tests.
 
     ``hints`` counts what browsers say they stopped.
@@ -92,11 +94,13 @@ class Front:
         *,
         policy_url: str = "/policy",
         hashes: Iterable[str] = (),
+        tls: bool = False,
         clock: Callable[[], float] = time.time,
         chance: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._source = source
         self.policy_url = policy_url
+        self.tls = tls
         self.hardening = hardening_policy(tuple(hashes)) if hashes else ""
         self.stripped: Counter[str] = Counter()
         self.hints = Hints()
@@ -133,6 +137,8 @@ class Front:
     def visit(self, asking: Asking) -> Visit:
         """One request at the front."""
         site = self.site
+        if self.tls and not asking.tls:
+            asking = replace(asking, tls=True)
         return Visit(self, site, asking, read_choice(site, asking))
 
     def day(self) -> str:
