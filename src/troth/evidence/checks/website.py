@@ -39,7 +39,6 @@ def pages(inspection: Inspection, host: str) -> Iterator[tuple[str, Fetched]]:
 def embeds(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """A page asked for without a choice may load what is essential and nothing else of anybody's."""
     site = site_of(inspection.policy)
-    watched = watched_hosts(inspection, site)
     faults = [
         say("embed.registered.own", path=path) for path in inspection.public_pages() if lets(inspection.get(path))
     ]
@@ -47,11 +46,17 @@ def embeds(inspection: Inspection, clause: CompiledClause) -> Verdict:
     for host in inspection.hosts:
         for path, got in pages(inspection, host):
             count += 1
-            if site.strictest not in got.every(POLICY_HEADER) and lets(got):
+            if site.enforces(host, path) and site.strictest not in got.every(POLICY_HEADER) and lets(got):
                 faults.append(say("embed.registered.lets", path=path, host=host))
+    return judged(inspection, site, faults, say("embed.registered.good", pages=count + len(inspection.public_pages())))
+
+
+def judged(inspection: Inspection, site: Site, faults: list[Said], good: Said) -> Verdict:
+    """FAIL with the faults; nothing passes as long as pages of a website are only watched."""
+    watched = watched_hosts(inspection, site)
     if watched and not faults:
         return unseen(say("website.watched", host=watched[0]))
-    return unless(faults, say("embed.registered.good", pages=count + len(inspection.public_pages())))
+    return unless(faults, good)
 
 
 def watched_hosts(inspection: Inspection, site: Site) -> list[str]:
@@ -89,7 +94,7 @@ def consented(inspection: Inspection, clause: CompiledClause) -> Verdict:
                 faults.append(say("cookie.consent.early"))
     told = probe(inspection, "cookie.consent")
     good = say("cookie.consent.good", answers=len(site.choices.values()), sites=len(inspection.hosts))
-    return unless(faults + ([told] if told else []), good)
+    return judged(inspection, site, faults + ([told] if told else []), good)
 
 
 def chosen(inspection: Inspection, clause: CompiledClause) -> Verdict:
@@ -110,7 +115,7 @@ def chosen(inspection: Inspection, clause: CompiledClause) -> Verdict:
             faults.append(say("consent.choice.ticked"))
         if host:
             faults += asked_once(inspection, site, host)
-    return unless(faults, say("consent.choice.good", questions=len(site.choices.asked)))
+    return judged(inspection, site, faults, say("consent.choice.good", questions=len(site.choices.asked)))
 
 
 def asked_once(inspection: Inspection, site: Site, host: str) -> Iterator[Said]:
@@ -139,7 +144,7 @@ def signalled(inspection: Inspection, clause: CompiledClause) -> Verdict:
             faults.append(say("consent.signal.lets", host=host))
     if inspection.get("/?lang=ar", **{"sec-gpc": "1"}).cookies:
         faults.append(say("consent.signal.lets", host="-"))
-    return unless(faults, say("consent.signal.good", sites=len(inspection.hosts)))
+    return judged(inspection, site, faults, say("consent.signal.good", sites=len(inspection.hosts)))
 
 
 def links(inspection: Inspection, clause: CompiledClause) -> Verdict:
