@@ -91,6 +91,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     demonstration: bool = False  # says so on every page; mail goes to loopback only
     trusted_proxies: tuple[str, ...] = ()
     locations: str = ""  # a MaxMind database of countries; without one every country is unknown
+    sites: dict[str, str] = {}  # host -> the folder of a static website, served behind the front
     mail: Mail = Mail()
     tenants: dict[str, Tenant] = {}
 

@@ -117,6 +117,7 @@ ENFORCED: frozenset[str] = frozenset((
     "retain.while-used", "retain.periods", "cookies.optional", "rights.rectify", "cookies.no-personal",
     "cookies.definition", "cookies.table", "controller.identity", "consent.withdraw", "collect.newsletter",
     "collect.registration", "collect.navigation", "collect.ip-location", "purpose.analytics",
-    "cookies.returning-visit", "purpose.account", "purpose.provide",
+    "cookies.returning-visit", "purpose.account", "purpose.provide", "scope.third-party", "collect.cookies",
+    "consent.gpc", "cookies.refuse", "links.third-party", "links.leaving",
 ))
 # fmt: on

@@ -25,7 +25,7 @@ class Proxy:
         headers: Callable[[list[tuple[bytes, bytes]]], list[tuple[bytes, bytes]]] = lambda found: found,
         status: Callable[[str, int], int] = lambda path, found: found,
     ) -> None:
-        self.shell = system.shell
+        self.application = system.hosting
         self.edit, self.headers, self.status = edit, headers, status
         system.inspector.application = lambda: self
 
@@ -40,7 +40,7 @@ class Proxy:
                 message = {**message, "body": self.edit(path, message.get("body", b""))}
             await send(message)
 
-        await self.shell(scope, receive, tampered)
+        await self.application(scope, receive, tampered)
 
 
 def swap(old: str, new: str, *, where: str = "") -> Edit:

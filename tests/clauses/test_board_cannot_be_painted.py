@@ -18,6 +18,7 @@ from tests.clauses.tampering import Proxy, behind, swap
 from troth.errors import StartRefused
 from troth.evidence import clauses as checks
 from troth.evidence.board import badge
+from troth.policy.choices import Choices
 from troth.policy.model import Grant, State
 from troth.store import Write
 from troth.web.running import Running
@@ -64,6 +65,12 @@ PASSING = (
     "cookies.table",
     "cookies.returning-visit",
     "controller.identity",
+    "scope.third-party",
+    "collect.cookies",
+    "consent.gpc",
+    "cookies.refuse",
+    "links.third-party",
+    "links.leaving",
 )
 
 Sabotage = Callable[[Running, Path], None]
@@ -92,6 +99,43 @@ def header(name: str, value: str | None) -> Sabotage:
         Proxy(system, headers=edit)
 
     return do
+
+
+def header_says(name: str, value: str) -> Sabotage:
+    """Somebody gives every answer another header in place of ours."""
+
+    def do(system: Running, folder: Path) -> None:
+        key = name.encode()
+        Proxy(system, headers=lambda found: [*((k, v) for k, v in found if k.lower() != key), (key, value.encode())])
+
+    return do
+
+
+def site_says(**changed: object) -> Sabotage:
+    """Somebody edits what the front knows of the policy."""
+
+    def do(system: Running, folder: Path) -> None:
+        site = msgspec.structs.replace(system.hosting.site(), **changed)
+        system.hosting.site = lambda: site  # type: ignore[method-assign]  # that is the sabotage
+        for front in system.hosting.fronts.values():
+            front._source = lambda: site
+
+    return do
+
+
+def everybody_agreed(system: Running, folder: Path) -> None:
+    """A filter that takes everybody for somebody who agreed."""
+    change = patch("troth.web.language.agreed", lambda *_, **__: True)
+    change.start()
+    system.undo.append(change.stop)  # type: ignore[attr-defined]  # see test_the_board_names_what_was_broken
+
+
+def deaf(system: Running, folder: Path) -> None:
+    """A front that does not hear the signal."""
+    real = Choices.read
+    change = patch.object(Choices, "read", lambda self, value, signal=None: real(self, value, None))
+    change.start()
+    system.undo.append(change.stop)  # type: ignore[attr-defined]  # see test_the_board_names_what_was_broken
 
 
 def data(statement: str, *values: object) -> Sabotage:
@@ -453,6 +497,19 @@ SABOTAGE: list[tuple[str, str, Sabotage]] = [
     ("cookies.definition", "undeclared", header("set-cookie", "visitor=1")),
     ("cookies.table", "undeclared", header("set-cookie", "visitor=1")),
     ("cookies.returning-visit", "recognised without a yes", header("set-cookie", "troth_visitor=1")),
+    ("scope.third-party", "a page lets others in", header_says("content-security-policy", "default-src *")),
+    ("scope.third-party", "a place that is not declared", site_says(headers={"0": "default-src https:"})),
+    ("collect.cookies", "undeclared", header("set-cookie", "visitor=1")),
+    ("cookies.table", "the yes of one for all", site_says(headers={"0": "img-src *", "1": "img-src *"})),
+    ("cookies.table", "optional cookies for everybody", everybody_agreed),
+    ("consent.gpc", "asked all the same", deaf),
+    ("consent.gpc", "no promise published", page_says('"gpc"', '"no"', "/.well-known")),
+    ("cookies.refuse", "no way to refuse", page_says('value="none"', 'value="all"', "/troth/choices")),
+    ("cookies.refuse", "a box ticked before", page_says('type="checkbox"', 'type="checkbox" checked', "/troth")),
+    ("cookies.refuse", "other words than declared", page_says("remember which language", "follow me", "/troth")),
+    ("cookies.refuse", "not asked at all", page_says("troth-banner", "gone", "/")),
+    ("links.third-party", "addresses go along", header_says("referrer-policy", "unsafe-url")),
+    ("links.leaving", "no mark", page_says("::after", "::none", "/troth/choices.css")),
     ("controller.identity", "nobody to turn to", page_says("privacy@example.com", "", "")),
 ]
 

@@ -126,14 +126,14 @@ def test_the_messages_that_exist_now_are_declared_with_their_class(policy: Compi
 def test_only_the_cookies_of_the_table_may_be_set(policy: CompiledPolicy) -> None:
     assert set(policy.cookies) == {
         "troth_choice",
+        "troth_language",
         "troth_visitor",
         "troth_session",
         "troth_account",
         "troth_console",
     }
-    random = [c for c in policy.cookies.values() if not c.flag]
-    assert all(c.value == "random" and c.bits >= 128 for c in random)
-    assert [c.name for c in policy.cookies.values() if not c.essential] == ["troth_visitor"]
+    assert {name for name, c in policy.cookies.items() if not c.essential} == {"troth_language", "troth_visitor"}
+    assert all(c.choices or c.flag if c.value == "choice" or c.flag else c.bits >= 128 for c in policy.cookies.values())
 
 
 def test_nothing_leaves_yet(policy: CompiledPolicy) -> None:

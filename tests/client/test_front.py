@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from tests.client.shop import policy, site_file
-from troth.client.website import ASGI, WSGI
+from troth.client.website import ASGI, WSGI, Front
+from troth.client.website.front import Asking, Visit
 from troth.policy.content import consent_policy
 from troth.policy.site import Site, from_json, site_of, to_json
 
@@ -120,6 +121,25 @@ def test_a_no_leaves_one_cookie_the_same_for_everybody(visitor: Visitor) -> None
     page = visitor.get(choice=NO)
     assert "troth-banner" not in page.text
     assert "Privacy choices" in page.text
+
+
+@pytest.mark.parametrize("how", ["of its own", "ended before"])
+def test_over_tls_the_answer_is_bound_to_the_host(vendor: Vendor, tmp_path: Path, how: str) -> None:
+    front = Front(site_file(tmp_path), tls=how == "ended before")
+
+    def visit(cookie: str) -> Visit:
+        headers = {"cookie": cookie}
+        own = how == "of its own"
+        return front.visit(Asking("GET", "/", "", "www.example.com", own, lambda name: headers.get(name, "")))
+
+    assert visit(f"__Host-troth_choice={YES}").choice.granted == {"comfort", "analytics"}
+    assert visit(f"troth_choice={YES}").choice.granted == frozenset(), "a sibling host could have planted it"
+    asking = Asking("POST", "/troth/choices", "", "www.example.com", how == "of its own", lambda name: "")
+    reply = front.visit(asking).own(b"answer=none")
+    assert reply is not None
+    (cookie,) = (value for name, value in reply.headers if name == "set-cookie")
+    assert cookie.startswith(f"__Host-troth_choice={NO}; Path=/;")
+    assert "; Secure; HttpOnly" in cookie
 
 
 def test_a_yes_lives_as_long_as_a_no_and_lets_in_what_it_says(visitor: Visitor) -> None:

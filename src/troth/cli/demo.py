@@ -132,8 +132,11 @@ def stay(stage: Stage) -> None:
     """Say where to look, and wait until the person has seen enough."""
     url = f"http://127.0.0.1:{stage.port}"
     click.secho("\nIt runs. Look at:", bold=True)
+    for host in stage.system.hosting.hosts:
+        address = f"http://{host}:{stage.port}/"
+        click.echo(f"  {address:<40} a website of the vendor's, behind the front")
     for path, words in (
-        ("/", "the vendor's pages"),
+        ("/", "what Troth itself serves"),
         ("/policy", "the policy, clause by clause"),
         ("/forms/newsletter", "a form made from it"),
         ("/privacy", "the privacy centre"),

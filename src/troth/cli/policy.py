@@ -89,10 +89,25 @@ def summary(policy: CompiledPolicy | None, counts: dict[str, int], name: str) ->
 @click.option("--bindings", type=FILE, help="Declarations laid over a text that somebody else owns.")
 @click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="A folder for the pages.")
 @click.option("--site", type=NEW, help="A file: what the front of a website must know, as JSON.")
-def render(policy: Path, bindings: Path | None, output: Path | None, site: Path | None) -> None:
+@click.option("--nginx", type=NEW, help="A file: the front for nginx, to stand before the vendor's own server.")
+@click.option("--vendor", default="127.0.0.1:8000", show_default=True, help="With --nginx: where the site listens.")
+@click.option("--troth", default="127.0.0.1:8420", show_default=True, help="With --nginx: where Troth listens.")
+@click.option("--listen", default="80", show_default=True, help="With --nginx: what its server listens on.")
+@click.option("--name", "names", multiple=True, help="With --nginx: its server names, where not those of the policy.")
+def render(
+    policy: Path,
+    bindings: Path | None,
+    output: Path | None,
+    site: Path | None,
+    nginx: Path | None,
+    vendor: str,
+    troth: str,
+    listen: str,
+    names: tuple[str, ...],
+) -> None:
     """Write what others serve of POLICY: its pages as plain HTML, or the file that a website's front reads."""
-    if output is None and site is None:
-        raise click.UsageError("say what to write: -o FOLDER for the pages, --site FILE for a website's front")
+    if output is None and site is None and nginx is None:
+        raise click.UsageError("say what to write: -o FOLDER for the pages, --site or --nginx FILE for a website")
     found = compiled(policy, bindings)
     if output is not None:
         from troth.web.standing import write_pages
@@ -104,6 +119,13 @@ def render(policy: Path, bindings: Path | None, output: Path | None, site: Path 
 
         put(site, to_json(site_of(found)))
         click.echo(f"the site file of version {found.version} written to {site}")
+    if nginx is not None:
+        from troth.policy.nginx import nginx_conf
+        from troth.policy.site import site_of
+
+        text = nginx_conf(site_of(found), vendor=vendor, troth=troth, listen=listen, names=names)
+        put(nginx, text.encode())
+        click.echo(f"the front for nginx of version {found.version} written to {nginx}; now reload nginx")
 
 
 def put(file: Path, content: bytes) -> None:

@@ -60,11 +60,35 @@ def overridden(config: Config, host: str | None, port: int | None) -> Config:
     return msgspec.structs.replace(config, **changes)
 
 
+def visit(url: str) -> None:
+    """Say how far a website is kept to its policy. Exit 0 if nothing is found."""
+    from troth.cli.looking import LEVELS, look
+
+    if not url.startswith(("http://", "https://")):
+        raise click.UsageError("a website's address begins with https:// or http://")
+    try:
+        found = look(url)
+    except OSError as fault:
+        raise click.ClickException(f"the site does not answer: {fault}") from fault
+    click.echo(LEVELS[found.level])
+    for host in found.stopped:
+        click.echo(f"kept out until somebody agrees: {host}")
+    for told in found.faults:
+        click.echo(f"✗ {told}")
+    sys.exit(1 if found.faults else 0)
+
+
 @click.command()
+@click.argument("url", required=False)
 @DATA
 @click.option("--rebuild-tiles", is_flag=True, help="Write the published log anew from the ledger, if it was damaged.")
-def doctor(data: Path, rebuild_tiles: bool) -> None:
-    """Look for what is not as it must be, and say what to do about each. Exit 0 if nothing is found."""
+def doctor(url: str | None, data: Path, rebuild_tiles: bool) -> None:
+    """Look for what is not as it must be, and say what to do about each. Exit 0 if nothing is found.
+
+    With URL it looks at a website from outside: the level it reaches, and what leaks.
+    """
+    if url is not None:
+        return visit(url)
     import sqlite3
     import ssl
 

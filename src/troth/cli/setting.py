@@ -29,6 +29,8 @@ TENANTS: Mapping[str, Tenant] = {
 }
 """Two businesses that use the example vendor's managed service: each answers for its own people's data."""
 
+SITES = Path(__file__).resolve().parents[3] / "examples" / "vendor"  # not part of an installed package
+
 
 @contextlib.contextmanager
 def postbox() -> Iterator[Postbox]:
@@ -72,6 +74,7 @@ def demonstration_config(
         port=port,
         base_url="" if port else "http://127.0.0.1",
         demonstration=True,
+        sites={f"{name}.localhost": str(SITES / name) for name in ("www", "central") if (SITES / name).is_dir()},
         mail=Mail(port=mail_port, sender="privacy@example.com"),
         tenants=dict(tenants or {}),
     )

@@ -136,6 +136,7 @@ def walk(stage: Stage) -> None:
     expect(ann.answer.status == 200, "the policy cannot be read")
     show.saw(f"The policy, version {policy.version}, {len(ann.page.text.split())} words, without a cookie or a script")
     expect(not ann.answer.cookies, "reading the policy set a cookie")
+    browse(stage)
 
     points = [p for p in policy.points.values() if f"{p.id}.confirm" in policy.templates]
     for person, visitor, values in (("Ben", ben, BEN), ("Annabeth", ann, ANN)):
@@ -154,6 +155,21 @@ def walk(stage: Stage) -> None:
     newsletter(stage, tenant, sid)
     keep_apart(stage)
     exercise(stage, ann, tenant, sid)
+
+
+def browse(stage: Stage) -> None:
+    """Somebody comes by at the vendor's website, is asked, and says no."""
+    hosting = stage.system.hosting
+    if not (hosting.hosts and hosting.site().choices.asked):
+        return
+    guest, host = Visitor(stage.port, hosting.hosts[0]), hosting.hosts[0]
+    guest.open("/")
+    expect(guest.answer.status == 200 and "troth-banner" in guest.answer.text, f"{host} does not ask")
+    expect(not guest.cookies, f"{host} leaves something in a browser before anybody has chosen")
+    guest.send("/troth/choices", answer="none")
+    expect(len(guest.cookies) == 1, "a no leaves more than the one cookie that remembers it")
+    expect("troth-banner" not in guest.answer.text, f"{host} asks again after a no")
+    stage.show.saw(f"{host} asks before anything is kept; a no leaves one cookie, the same as everybody's who refused")
 
 
 def submit(stage: Stage, visitor: Visitor, point: Point, person: dict[str, str]) -> None:

@@ -22,6 +22,7 @@ from troth.evidence.checks.restriction import CHECKS as RESTRICTION
 from troth.evidence.checks.rights import CHECKS as RIGHTS
 from troth.evidence.checks.use import CHECKS as USE
 from troth.evidence.checks.visits import CHECKS as VISITS
+from troth.evidence.checks.website import CHECKS as WEBSITE
 from troth.evidence.inspection import Inspection
 from troth.evidence.said import Said, say, told
 from troth.policy.model import CompiledClause
@@ -47,6 +48,7 @@ CHECKS: dict[str, Check] = {
     **ACCOUNTS,
     **CONTROL,
     **VISITS,
+    **WEBSITE,
     "evidence.board": compliance,
 }
 

@@ -51,6 +51,10 @@ class Fetched:
         """The first header of this name, or an empty string."""
         return next((value for key, value in self.headers if key == name), "")
 
+    def every(self, name: str) -> tuple[str, ...]:
+        """Every header of this name."""
+        return tuple(value for key, value in self.headers if key == name)
+
     @property
     def cookies(self) -> tuple[str, ...]:
         """Every Set-Cookie."""
@@ -180,17 +184,27 @@ class Inspection:
     fetch: Fetch
     probes: Mapping[str, Callable[[], Said | None]] = field(default_factory=dict)
     """Attempts that must be refused, by mechanism: each returns None, or says what was let through."""
+    hosts: tuple[str, ...] = ()
+    """The hosts of the websites that are served here."""
+    ours: Callable[[str], bool] = lambda path: False
+    """Whether Troth itself answers a path on such a host, and not the website."""
 
     def __post_init__(self) -> None:
         self.now = self.store.now()
-        self._pages: dict[tuple[str, str], Fetched] = {}
+        self._pages: dict[tuple[str, str, frozenset[tuple[str, str]]], Fetched] = {}
         self._entries: dict[str, list[Cited]] = {}
 
-    def get(self, path: str, host: str = "") -> Fetched:
-        """A page as a visitor without cookies gets it."""
-        if (path, host) not in self._pages:
-            self._pages[path, host] = self.fetch(path, {"host": host} if host else {})
-        return self._pages[path, host]
+    def get(self, path: str, host: str = "", **headers: str) -> Fetched:
+        """A page as a visitor gets it: without cookies, unless these ``headers`` say otherwise."""
+        key = (path, host, frozenset(headers.items()))
+        if key not in self._pages:
+            self._pages[key] = self.fetch(path, ({"host": host} if host else {}) | headers)
+        return self._pages[key]
+
+    @property
+    def policy_hosts(self) -> frozenset[str]:
+        """Every host that the policy names."""
+        return frozenset(host for hosts in self.policy.surfaces.values() for host in hosts)
 
     def entries(self, *kinds: str) -> list[Cited]:
         """The newest entries of these kinds, newest first per kind."""

@@ -22,6 +22,7 @@ PURPOSES: Final[dict[str, tuple[str | None, str | None, bool, str]]] = {
     "restore": ("service", "dpv:AccountManagement", False, "taking a person back who returns"),
     "payment": ("service", "dpv:PaymentManagement", False, "taking payments"),
     "support": ("service", "dpv:CommunicationForCustomerCare", False, "answering questions and mending faults"),
+    "comfort": ("service", "dpv:ServicePersonalisation", False, "remembering how somebody likes a page"),
     "communication": (None, "dpv:CommunicationManagement", False, "talking with a person who wrote"),
     "clarify": ("communication", "dpv:CommunicationForCustomerCare", False, "asking about data that looks wrong"),
     "follow_up": ("communication", "dpv:CommunicationForCustomerCare", False, "coming back to a question"),
@@ -219,7 +220,6 @@ PLANNED: Final[frozenset[str]] = frozenset(
         "policy.linked",
         "policy.precedence",
         "role.processor",
-        "link.registered",
     }
 )
 

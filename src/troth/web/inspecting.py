@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Scope
 
+from troth.client.website import jar
 from troth.collect.intake import Submission
 from troth.errors import TrothError, Undeclared
 from troth.evidence.clauses import Board
 from troth.evidence.clauses import board as compute
 from troth.evidence.inspection import Fetched, Inspection
 from troth.evidence.said import Said, say
+from troth.policy.choices import NOTHING_CHOSEN
 from troth.policy.decide import decide
 from troth.policy.model import UNKNOWN, Question, Terms
 from troth.web import cookies
@@ -41,17 +43,21 @@ def fetch(application: ASGIApp, path: str, headers: Mapping[str, str]) -> Fetche
         "http_version": "1.1",
         "method": "GET",
         "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
+        "path": path.partition("?")[0],
+        "raw_path": path.partition("?")[0].encode(),
+        "query_string": path.partition("?")[2].encode(),
         "root_path": "",
         "headers": [(name.encode(), value.encode("latin-1")) for name, value in asked.items()],
         "client": ("127.0.0.1", 0),
         "server": ("127.0.0.1", 80),
     }
 
+    asked_for: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+
     async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        if not asked_for:  # nothing more comes, and nobody leaves: who waits for that is ended with the answer
+            await asyncio.get_running_loop().create_future()
+        return asked_for.pop()
 
     async def send(message: Message) -> None:
         sent.append(message)
@@ -125,8 +131,15 @@ def probes(system: Running) -> dict[str, Callable[[], Said | None]]:
         ]
         return say("cookie.random.through") if through else None
 
+    def optional_cookie() -> Said | None:
+        site = system.hosting.site()
+        optional = [name for name, rule in site.cookies.items() if not rule.essential]
+        through = [n for n in (*optional, "troth_probe") if not jar.fault(f"{n}={'x' * 64}", site, NOTHING_CHOSEN)]
+        return say("cookie.consent.through") if through else None
+
     return {
         "intake.declared": undeclared_field,
+        "cookie.consent": optional_cookie,
         "gate.purpose": undeclared_purpose,
         "gate.never": forbidden,
         "share.deny": undeclared_recipient,
@@ -154,6 +167,8 @@ class Inspector:
             policy=system.policy,
             fetch=lambda path, headers: fetch(application, path, headers),
             probes=probes(system),
+            hosts=system.hosting.hosts,
+            ours=lambda path: path != "/" and system.shell.table.has(path),
         )
 
     def now(self) -> Board:

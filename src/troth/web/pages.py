@@ -51,8 +51,10 @@ from starlette.responses import Response
 
 from troth.config import Place
 from troth.notice.controllers import controller, in_name_of
+from troth.policy.choices import site_asks
 from troth.policy.model import CompiledPolicy
 from troth.policy.writing import direction
+from troth.web import language
 from troth.web.catalogue import Catalogue
 from troth.web.routes import Caller
 from troth.web.security import CSRF_FIELD, content_policy
@@ -77,6 +79,7 @@ class Site:
     demonstration: bool
     checkpoint: str
     processor: str = ""  # who runs the system for a tenant, where the page speaks for one
+    asks: bool = False  # whether there are choices to make
 
 
 class Visit:
@@ -113,7 +116,9 @@ class Visit:
         """The language this page is in."""
         if not self._language:
             self._language = self.pages.catalogue.negotiate(
-                self.asked or None, self.request.headers.get("accept-language", ""), self.system.policy.language
+                self.asked or language.remembered(self.request, self.system.policy, tls=self.tls) or None,
+                self.request.headers.get("accept-language", ""),
+                self.system.policy.language,
             )
         return self._language
 
@@ -156,6 +161,7 @@ class Visit:
             demonstration=config.demonstration,
             checkpoint=self.system.checkpoint,
             processor=self.system.policy.controller.name if self.place.controller else "",
+            asks=bool(site_asks(policy)),
         )
 
 

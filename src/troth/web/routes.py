@@ -147,6 +147,10 @@ class RouteTable(Generic[S]):
                 raise ValueError(f"{route.path}: a guarded route may not take forms from other sites")
             methods[route.method] = route
 
+    def has(self, path: str) -> bool:
+        """Whether some route answers under this path."""
+        return path in self.fixed or any(pattern.fullmatch(path) for pattern, _, _ in self.open.values())
+
     def match(self, method: str, path: str) -> tuple[Route[S], dict[str, Any]]:
         """The route and its path parameters. Raises ``NotFound``, or ``NotAllowed`` with the methods there are."""
         params: dict[str, Any] = {}

@@ -94,6 +94,7 @@ from troth.web import (
     published,
     restriction,
     second_factor,
+    websites,
 )
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
@@ -102,6 +103,7 @@ from troth.web.console import people
 from troth.web.console import requests as console_requests
 from troth.web.console import rooms as console
 from troth.web.console.guard import Desk
+from troth.web.hosting import Hosting
 from troth.web.inbound import Inbound
 from troth.web.inspecting import Inspector
 from troth.web.routes import Group
@@ -126,6 +128,7 @@ GROUPS: tuple[Group[Running], ...] = (
     api_products.GROUP,
     console_requests.GROUP,
     people.GROUP,
+    websites.GROUP,
 )
 CARDS = (*console.OWN_CARDS, console_requests.CARD, *people.CARDS)
 ACTS: tuple[Act, ...] = ()  # what needs a second operator; whoever brings such an act adds it here
@@ -250,8 +253,10 @@ class Running:
         staff: Group[Any] = console.group(CARDS)  # knows of a system only what staff need
         self.epochs = Epochs(store, vault.keyring, self.erasures.settle, lambda: None)
         self.shell = build(self, [*GROUPS, staff], catalogue=self.catalogue)
-        self.app = Collector(self, self.shell, self.shell.metrics.visit)
-        self.inspector = Inspector(self, lambda: self.shell)
+        folders = {host: self.config.path(folder) for host, folder in self.config.sites.items()}
+        self.hosting = Hosting(self, self.shell, self.shell.table, folders)
+        self.app = Collector(self, self.hosting, self.shell.metrics.visit)
+        self.inspector = Inspector(self, lambda: self.hosting)
 
     def _desk(self, tenant: str, url: str, box: Box, passwords: Passwords) -> Desk:
         """What this tenant's staff work with."""
@@ -290,6 +295,7 @@ class Running:
         self.publish_configured()
         check_tenants(self.policy, self.config)
         self._check_words()
+        self.hosting.tell()
         self.repair.require_keys()
         self.repair.run()
         self.addresses.mend_all()

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from troth.errors import NotFound, TrothError
-from troth.web import bodies, cookies, problems, security
+from troth.web import bodies, cookies, language, problems, security
 from troth.web.metrics import Metrics
 from troth.web.pages import Pages, Visit
 from troth.web.rates import Rates, network
@@ -76,6 +76,8 @@ class Shell(Generic[S]):
             response = problems.answer(request, route, error)
         except Exception as fault:  # the rim: whatever happened inside becomes an incident without a personal value
             response = problems.answer(request, route, problems.record(fault))
+        if asked := scope["state"]["visit"].asked:
+            language.remember(response, request, self.system.policy, asked, tls=tls)
         security.protect(response, route, tls=tls)
         stripped = cookies.filter_cookies(response, self.system.policy, cookies.minted(request), tls=tls)
         if request.method == "HEAD":

@@ -15,11 +15,11 @@ Application = Callable[[Any, Receive, Send], Awaitable[None]]
 
 
 class ASGI:
-    """An application behind the front. ``options`` are those of ``Front``; WebSocket passes untouched."""
+    """An application behind the front; ``options`` are those of ``Front``. WebSocket passes untouched."""
 
-    def __init__(self, application: Application, source: Source, **options: Any) -> None:
+    def __init__(self, application: Application, source: Source | Front, **options: Any) -> None:
         self.application = application
-        self.front = Front(source, **options)
+        self.front = source if isinstance(source, Front) else Front(source, **options)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """One scope of the server's."""

@@ -17,15 +17,16 @@ from troth.policy.site import PREFIX, Site
 
 CHOICES: Final = f"{PREFIX}/choices"
 STYLE: Final = f"{PREFIX}/choices.css"
+SHEET: Final = f'<link rel="stylesheet" href="{STYLE}">'
 ANSWER, GRANTED, BACK = "answer", "granted", "back"
 ALL, NONE, THESE = "all", "none", "these"
 
 
-def banner(site: Site, words: Words, back: str, policy_url: str) -> str:
-    """The question on the first layer."""
+def banner(site: Site, words: Words, back: str, policy_url: str, *, below: bool = False) -> str:
+    """The question on the first layer; ``below`` where it can only be written after the page."""
     return (
-        f'<section class="troth-banner" {_tongue(words)} aria-labelledby="troth-title">'
-        f'<link rel="stylesheet" href="{STYLE}">'
+        f'<section class="troth-banner{" troth-below" if below else ""}" {_tongue(words)}'
+        f' aria-labelledby="troth-title">{SHEET}'
         f'<form method="post" action="{CHOICES}">{_hidden(back)}'
         f'<p class="troth-title" id="troth-title">{_say(words, "title")}</p>'
         f'<p>{_say(words, "text")} <a href="{escape(policy_url)}">{_say(words, "policy")}</a></p>'

@@ -17,17 +17,19 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 from troth.client.website import banner, jar
+from troth.client.website.marks import marks
 from troth.client.website.reports import Hints
 from troth.client.website.weaving import Weaver
 from troth.client.website.wording import preferred
 from troth.policy.choices import NOTHING_CHOSEN, Choice
 from troth.policy.content import VARY, caching, hardening_policy
+from troth.policy.nginx import BANNER, PAGE_HEADER
 from troth.policy.site import REPORT, Site, from_json, nothing_known
 
 log = logging.getLogger("troth.website")
@@ -36,7 +38,8 @@ GPC: Final = "/.well-known/gpc.json"
 VISITOR: Final = "troth_visitor"  # minted when its purpose is granted; what visits are kept under
 LOOK_SECONDS: Final = 2.0
 LARGEST_ANSWER: Final = 16 * 1024
-OVERRIDDEN: Final = frozenset({"cache-control", "expires", "pragma", "etag", "last-modified", "age"})
+OVERRIDDEN: Final = frozenset({"cache-control", "expires", "pragma", "etag", "last-modified", "age", "vary"})
+NO_REFERRER: Final = ("no-referrer", "same-origin")  # what a link may say of where it was clicked: nothing
 TELLING: Final = frozenset({"nel", "report-to"})  # they make a browser report to others, past every content policy
 HTML: Final = ("text/html", "application/xhtml+xml")
 
@@ -78,6 +81,8 @@ class Front:
 
     - ``source``: the site file, read again when it changes; or what gives the site as it is now.
     - ``policy_url``: where the policy stands. ``hashes``: of inline scripts, for level 3 (``troth crawl``).
+    - ``tls``: say True where people come over TLS that ends before this process, as behind a proxy: the front's own
+      cookies are then Secure and bound to the host.
     - ``clock`` (seconds since 1970) and ``chance`` (n bytes) are given in tests.
 
     ``hints`` counts what browsers say they stopped.
@@ -89,11 +94,13 @@ class Front:
         *,
         policy_url: str = "/policy",
         hashes: Iterable[str] = (),
+        tls: bool = False,
         clock: Callable[[], float] = time.time,
         chance: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._source = source
         self.policy_url = policy_url
+        self.tls = tls
         self.hardening = hardening_policy(tuple(hashes)) if hashes else ""
         self.stripped: Counter[str] = Counter()
         self.hints = Hints()
@@ -130,6 +137,8 @@ class Front:
     def visit(self, asking: Asking) -> Visit:
         """One request at the front."""
         site = self.site
+        if self.tls and not asking.tls:
+            asking = replace(asking, tls=True)
         return Visit(self, site, asking, read_choice(site, asking))
 
     def day(self) -> str:
@@ -167,12 +176,15 @@ class Visit:
             if method == "POST":
                 return self._take(body)
             return Reply(405, [("allow", "GET, HEAD, POST"), ("content-length", "0")], b"")
+        if path == BANNER and method in ("GET", "HEAD"):
+            return self._fragment()
         if path == REPORT and method == "POST":
             if len(body) <= LARGEST_ANSWER:
                 self.front.hints.take(body, self.asking.host, self.site.version, self.front.day())
             return Reply(204, [], b"")
         if path == banner.STYLE and method in ("GET", "HEAD"):
-            return self._reply(200, "text/css; charset=utf-8", self.front.style, "public, max-age=3600")
+            style = self.front.style + marks(self.site, self.asking.host).encode()
+            return self._reply(200, "text/css; charset=utf-8", style, "public, max-age=3600")
         if path == GPC and self.site.signal and self.site.policy and method in ("GET", "HEAD"):
             told = json.dumps({"gpc": True, "lastUpdate": self.site.effective}).encode()
             return self._reply(200, "application/json", told, "public, max-age=86400")
@@ -190,6 +202,7 @@ class Visit:
             ("content-length", str(len(body))),
             ("cache-control", cache),
             ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "same-origin"),
             ("content-security-policy", self.site.strictest),
         ]
         return Reply(status, headers, b"" if self.asking.method == "HEAD" else body)
@@ -204,6 +217,14 @@ class Visit:
         )
         reply.headers.append(("vary", VARY))
         return reply
+
+    def _fragment(self) -> Reply:
+        """What nginx writes after a page: the question, where there is one, and the way back."""
+        back = local(self.asking.header(PAGE_HEADER.lower()) or "/")
+        asks = bool(self.site.choices.asked) and not self.choice.decided
+        html = banner.banner(self.site, self.words, back, self.front.policy_url, below=True) if asks else ""
+        html += banner.link(self.words, self.choice)
+        return self._reply(200, "text/html; charset=utf-8", _characters(banner.SHEET + html), "no-store")
 
     def _take(self, body: bytes) -> Reply:
         """Take an answer: one cookie, the same for everybody who answered so; a no leaves nothing else anywhere."""
@@ -266,12 +287,16 @@ class Visit:
             lower = name.lower()
             if lower in TELLING or (page and lower in OVERRIDDEN):
                 continue
+            if lower == "referrer-policy" and value.strip().lower() not in NO_REFERRER:
+                continue
             if lower == "set-cookie":
                 if (kept := self._sifted(value)) is not None:
                     out.append((name, kept))
                 continue
             out.append((name, value))
         out.append(("x-dns-prefetch-control", "off"))
+        if not any(name.lower() == "referrer-policy" for name, _ in out):
+            out.append(("referrer-policy", "same-origin"))
         if not page:  # a worker, an image with scripts: whatever it is, it was granted nothing, and caches may keep it
             out.append(("content-security-policy", self.site.strictest))
             return out, False
@@ -302,7 +327,7 @@ class Visit:
             f"?{self.asking.query}" if self.asking.query else ""
         )
         first = banner.banner(self.site, self.words, back, self.front.policy_url) if asks else ""
-        style = "" if asks else f'<link rel="stylesheet" href="{banner.STYLE}">'
+        style = "" if asks else banner.SHEET
         last = style + banner.link(self.words, self.choice) if self.site.policy else ""
         return Weaver(_characters(first), _characters(last))
 

@@ -15,11 +15,11 @@ Application = Callable[[Environ, Start], Iterable[bytes]]
 
 
 class WSGI:
-    """An application behind the front. ``options`` are those of ``Front``."""
+    """An application behind the front; ``options`` are those of ``Front``."""
 
-    def __init__(self, application: Application, source: Source, **options: Any) -> None:
+    def __init__(self, application: Application, source: Source | Front, **options: Any) -> None:
         self.application = application
-        self.front = Front(source, **options)
+        self.front = source if isinstance(source, Front) else Front(source, **options)
 
     def __call__(self, environ: Environ, start_response: Start) -> Iterable[bytes]:
         """One request of the server's."""

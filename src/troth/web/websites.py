@@ -1,0 +1,61 @@
+"""The console's page about the websites that are served here: what browsers say they stopped, and what was stripped.
+
+Hints, not evidence: anybody can send such a report. They are counted in memory since the start and name nobody.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from troth.client.website.reports import Hint
+from troth.web.hosting import Hosting
+from troth.web.pages import page
+from troth.web.routes import Group, Route
+from troth.web.system import System
+
+MOST = 200  # rows; the most frequent
+
+
+class WithSites(System, Protocol):
+    """A running system that serves websites."""
+
+    hosting: Hosting
+
+
+class SiteView(NamedTuple):
+    """One website: whether every page of it is enforced, and what its front counted."""
+
+    host: str
+    enforced: bool
+    hints: list[tuple[Hint, int]]
+    stripped: list[tuple[str, int]]
+    more: int
+
+
+def views(hosting: Hosting) -> list[SiteView]:
+    """Each website that is served here."""
+    found, site = [], hosting.site()
+    for host in hosting.hosts:
+        front = hosting.fronts[host]
+        modes = site.modes.get(site.hosts[host], {})
+        found.append(
+            SiteView(
+                host=host,
+                enforced="observe" not in modes.values(),
+                hints=front.hints.counts.most_common(MOST),
+                stripped=front.stripped.most_common(),
+                more=front.hints.overflow,
+            )
+        )
+    return found
+
+
+async def show(request: Request, system: WithSites) -> Response:
+    """The page."""
+    return page(request, "console/websites.html", sites=views(system.hosting))
+
+
+GROUP: Group[Any] = Group("websites", [Route("GET", "/console/websites", show, "scope.third-party", "operator")])
