@@ -18,6 +18,7 @@ SCOPES: Final[dict[str, frozenset[str]]] = {
             "subjects.find",
             "policy.publish",
             "evidence.read",
+            "visits.read",
             "approvals.ask",
             "approvals.give",
             "operators.read",
@@ -25,10 +26,18 @@ SCOPES: Final[dict[str, frozenset[str]]] = {
     ),
     # the system and its staff, never the data
     "administrator": frozenset(
-        {"system.run", "operators.read", "operators.manage", "products.manage", "approvals.ask", "approvals.give"}
+        {
+            "system.run",
+            "visits.read",
+            "operators.read",
+            "operators.manage",
+            "products.manage",
+            "approvals.ask",
+            "approvals.give",
+        }
     ),
     # looks at everything that is evidence, changes nothing
-    "auditor": frozenset({"evidence.read", "operators.read", "approvals.read"}),
+    "auditor": frozenset({"evidence.read", "visits.read", "operators.read", "approvals.read"}),
 }
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
+from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from troth.collect.country import Locations, country_of
@@ -27,6 +28,7 @@ from troth.collect.visits.visits import Visits
 from troth.config import Config
 from troth.errors import BadRequest, CrossSite, Denied, Invalid, NotAllowed, TrothError, Undeclared, Unsupported
 from troth.policy.choices import Choice, Choices, choices
+from troth.rights.visitors import Visitors
 from troth.web import cookies, problems, security
 from troth.web.rates import Rates, network
 from troth.web.routes import Limit
@@ -65,6 +67,11 @@ class Counted(Protocol):
     @property
     def visits(self) -> Visits:
         """Where visits are counted."""
+        ...
+
+    @property
+    def visitors(self) -> Visitors:
+        """Who agreed, and their rights."""
         ...
 
     @property
@@ -155,8 +162,13 @@ class Collector:
         visits = self.system.visits
         agreed = rules.ask is not None and rules.ask.purpose in choice.granted
         summed = rules.count is not None and surface in rules.count.surfaces
-        if choice.decided and not agreed:
-            return None  # a refusal, or the signal: neither tier
+        if choice.decided and not agreed:  # a refusal, or the signal: neither tier
+            if choice.by_signal or COOKIE not in jar:
+                return None
+            await run_in_threadpool(self.system.visitors.withdraw, jar[COOKIE])  # the yes was taken back
+            return f"{cookies.wire_name(COOKIE, tls=tls)}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax".encode() + (
+                b"; Secure" if tls else b""
+            )
         if headers.get(b"sec-gpc") == b"1":
             summed = False  # a later yes lets itself be followed; nothing else is done on the signal's day
         fresh = sid = None

@@ -34,12 +34,14 @@ from troth.rights.handover import Handovers
 from troth.rights.objection import GUARD_JOB, Objections
 from troth.rights.requests import LINK_JOB, Requests
 from troth.rights.retention import CLASSES_JOB, PERIOD_MS, RETAIN_JOB, RetentionRun
+from troth.rights.visitors import Visitors
 from troth.store import Lane, Write
 from troth.store import jobs as durable
 from troth.store.jobs import Job, Registry, Worker
 from troth.store.tables import tree
 from troth.use import person_sessions, sessions
 from troth.use.accounts import Accounts
+from troth.use.analytics import Analytics
 from troth.use.approvals import Act, Approvals
 from troth.use.breached import Breached
 from troth.use.compose import Composer
@@ -56,11 +58,12 @@ from troth.use.transport import SmtpTransport
 from troth.vault import open_vault
 from troth.vault.box import Box
 from troth.vault.repair import Repair
-from troth.web import account, api, api_products, handover, privacy, public, published
+from troth.web import account, api, api_products, handover, privacy, public, published, visits
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
 from troth.web.collector import Collector
 from troth.web.console import rooms as console
+from troth.web.console import visits as console_visits
 from troth.web.inspecting import Inspector
 from troth.web.routes import Group
 from troth.world import Clock, Randomness, SystemClock, SystemRandomness
@@ -77,6 +80,8 @@ GROUPS: tuple[Group[Running], ...] = (
     handover.GROUP,
     api.GROUP,
     api_products.GROUP,
+    visits.GROUP,
+    console_visits.GROUP,
 )
 ACTS: tuple[Act, ...] = ()  # what needs a second operator; whoever brings such an act adds it here
 REPAIR_JOB = "vault.repair"
@@ -141,6 +146,8 @@ class Running:
         self.access = Access(store, vault, self.versions, self.consents, self.requests)
         self.objections = Objections(store, vault, self.versions, self.consents, clock, chance)
         self.erasures = Erasures(store, vault, self.versions, clock, chance)
+        self.visitors = Visitors(store, vault, self.consents, self.access, self.erasures, self.visits)
+        self.analytics = Analytics(store, self.visits.rules, tenant)
         self.importing = Importing(store, vault, self.versions, self.consents, chance, self._objected_there)
         self.undoing = Undoing(store, vault, self.versions, self.consents, self._erase_brought)
         self.retention = RetentionRun(store, vault, self.versions, self.erasures)
@@ -159,7 +166,9 @@ class Running:
         self.accounts = Accounts(store, vault, self.versions, passwords)
         self.approvals = Approvals(store, {act.name: act for act in ACTS})
         self.repair = Repair(store, vault.keyring)
-        staff: Group[Any] = console.group()  # knows of a system only what staff need
+        staff: Group[Any] = console.group(
+            [*console.OWN_CARDS, console_visits.CARD]
+        )  # knows of a system only what staff need
         self.shell = build(self, [*GROUPS, staff], catalogue=self.catalogue)
         self.app = Collector(self, self.shell, self.shell.metrics.visit)
         self.inspector = Inspector(self, lambda: self.shell)
