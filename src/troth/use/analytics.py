@@ -47,7 +47,14 @@ CELLS = (
 DAYS = (
     select(visit_cells.c.surface, visit_counts.c.day, visit_counts.c.views, visit_counts.c.visitors)
     .join(visit_cells, visit_cells.c.id == visit_counts.c.cell)
-    .where(visit_cells.c.tenant == bindparam("of_tenant"), visit_cells.c.dimension == WHOLE, *IN_TIME)
+    .where(
+        visit_counts.c.cell.in_(  # few: looked for in them, and not joined to each of many rows
+            select(visit_cells.c.id).where(
+                visit_cells.c.tenant == bindparam("of_tenant"), visit_cells.c.dimension == WHOLE
+            )
+        ),
+        *IN_TIME,
+    )
 )
 OPEN_DAYS = select(visit_seen.c.day).distinct()
 
