@@ -39,6 +39,7 @@ COOKIE = "troth_visitor"
 MOST = 2_048  # bytes of a message: a path, a host and two names
 FORMS = (b"text/plain", b"application/json")  # what sendBeacon and fetch send without asking first
 RATE = Limit(600, 60)  # one address, which may be an office's
+BEGINNING = Limit(60, 60)  # browsers that agree: each is given keys of its own
 AHEAD = (b"prefetch", b"prerender")
 NO_CONTENT = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
@@ -177,6 +178,7 @@ class Collector:
             if token:
                 sid = visits.sid_of(token)
             elif (fresh := self.cookie(rules, token := self.mint(), tls=tls)) is not None:
+                self.rates.hit(f"{PATH} begin", net, BEGINNING)
                 sid = await visits.begin(surface, token, language(headers))
         if not summed and sid is None:
             return None
