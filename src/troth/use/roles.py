@@ -18,6 +18,7 @@ SCOPES: Final[dict[str, frozenset[str]]] = {
             "subjects.find",
             "policy.publish",
             "evidence.read",
+            "visits.read",
             "approvals.ask",
             "approvals.give",
             "operators.read",
@@ -37,10 +38,11 @@ SCOPES: Final[dict[str, frozenset[str]]] = {
             "approvals.give",
             "imports.read",
             "points.read",
+            "visits.read",
         }
     ),
     # looks at everything that is evidence, changes nothing
-    "auditor": frozenset({"evidence.read", "operators.read", "approvals.read", "points.read"}),
+    "auditor": frozenset({"evidence.read", "operators.read", "approvals.read", "points.read", "visits.read"}),
 }
 
 PURPOSES: Final[dict[str, tuple[str, ...]]] = {"support": ("account", "support"), "officer": ("rights", "account")}

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
+from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from troth.collect.country import Locations, country_of
@@ -27,6 +28,7 @@ from troth.collect.visits.visits import Visits
 from troth.config import Config
 from troth.errors import BadRequest, CrossSite, Denied, Invalid, NotAllowed, TrothError, Undeclared, Unsupported
 from troth.policy.choices import Choice, Choices, choices
+from troth.rights.visitors import Visitors
 from troth.web import cookies, problems, security
 from troth.web.rates import Rates, network
 from troth.web.routes import Limit
@@ -37,6 +39,7 @@ COOKIE = "troth_visitor"
 MOST = 2_048  # bytes of a message: a path, a host and two names
 FORMS = (b"text/plain", b"application/json")  # what sendBeacon and fetch send without asking first
 RATE = Limit(600, 60)  # one address, which may be an office's
+BEGINNING = Limit(60, 60)  # browsers that agree: each is given keys of its own
 AHEAD = (b"prefetch", b"prerender")
 NO_CONTENT = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
@@ -65,6 +68,11 @@ class Counted(Protocol):
     @property
     def visits(self) -> Visits:
         """Where visits are counted."""
+        ...
+
+    @property
+    def visitors(self) -> Visitors:
+        """Who agreed, and their rights."""
         ...
 
     @property
@@ -155,8 +163,13 @@ class Collector:
         visits = self.system.visits
         agreed = rules.ask is not None and rules.ask.purpose in choice.granted
         summed = rules.count is not None and surface in rules.count.surfaces
-        if choice.decided and not agreed:
-            return None  # a refusal, or the signal: neither tier
+        if choice.decided and not agreed:  # a refusal, or the signal: neither tier
+            if choice.by_signal or COOKIE not in jar:
+                return None
+            await run_in_threadpool(self.system.visitors.withdraw, jar[COOKIE])  # the yes was taken back
+            return f"{cookies.wire_name(COOKIE, tls=tls)}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax".encode() + (
+                b"; Secure" if tls else b""
+            )
         if headers.get(b"sec-gpc") == b"1":
             summed = False  # a later yes lets itself be followed; nothing else is done on the signal's day
         fresh = sid = None
@@ -165,6 +178,7 @@ class Collector:
             if token:
                 sid = visits.sid_of(token)
             elif (fresh := self.cookie(rules, token := self.mint(), tls=tls)) is not None:
+                self.rates.hit(f"{PATH} begin", net, BEGINNING)
                 sid = await visits.begin(surface, token, language(headers))
         if not summed and sid is None:
             return None

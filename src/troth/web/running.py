@@ -44,6 +44,7 @@ from troth.rights.requests import LINK_JOB, Requests
 from troth.rights.restriction import GUARD_JOB as RESTRICT_GUARD_JOB
 from troth.rights.restriction import LIFT_EVERY_MS, LIFT_JOB, Restrictions
 from troth.rights.retention import CLASSES_JOB, PERIOD_MS, RETAIN_JOB, RetentionRun
+from troth.rights.visitors import Visitors
 from troth.store import Lane, Write
 from troth.store import jobs as durable
 from troth.store.jobs import Job, Registry, Worker
@@ -51,6 +52,7 @@ from troth.store.tables import tree
 from troth.use import person_sessions, sessions
 from troth.use.accounts import Accounts
 from troth.use.activity import Activities
+from troth.use.analytics import Analytics
 from troth.use.approvals import Act, Approvals
 from troth.use.arrivals import Arrivals
 from troth.use.bounces import Bounces, ReturnPath
@@ -94,6 +96,7 @@ from troth.web import (
     published,
     restriction,
     second_factor,
+    visits,
     websites,
 )
 from troth.web.app import build
@@ -102,6 +105,7 @@ from troth.web.collector import Collector
 from troth.web.console import people
 from troth.web.console import requests as console_requests
 from troth.web.console import rooms as console
+from troth.web.console import visits as console_visits
 from troth.web.console.guard import Desk
 from troth.web.hosting import Hosting
 from troth.web.inbound import Inbound
@@ -128,9 +132,11 @@ GROUPS: tuple[Group[Running], ...] = (
     api_products.GROUP,
     console_requests.GROUP,
     people.GROUP,
+    visits.GROUP,
+    console_visits.GROUP,
     websites.GROUP,
 )
-CARDS = (*console.OWN_CARDS, console_requests.CARD, *people.CARDS)
+CARDS = (*console.OWN_CARDS, console_requests.CARD, console_visits.CARD, *people.CARDS)
 ACTS: tuple[Act, ...] = ()  # what needs a second operator; whoever brings such an act adds it here
 OWED_JOBS = (GUARD_JOB, RESTRICT_GUARD_JOB, ERASE_JOB, CLASSES_JOB, RECTIFIED_JOB, ADDRESS_JOB)
 """What a crash left owing is done first."""
@@ -223,6 +229,8 @@ class Running:
             chance,
             self.catalogue.words,
         )
+        self.visitors = Visitors(store, vault, self.consents, self.access, self.erasures, self.visits)
+        self.analytics = Analytics(store, self.visits.rules, tenant)
         self.importing = Importing(store, vault, self.versions, self.consents, chance, self._objected_there)
         self.undoing = Undoing(store, vault, self.versions, self.consents, self._erase_brought)
         self.retention = RetentionRun(store, vault, self.versions, self.erasures)

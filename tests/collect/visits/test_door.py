@@ -9,6 +9,7 @@ import pytest
 
 from tests.clauses.vendor import Vendor
 from tests.collect.visits.door import Door
+from troth.collect.visits import visits
 from troth.errors import NotFound
 from troth.store.tables import ledger, visit_cells, visit_counts
 from troth.web import collector
@@ -181,6 +182,15 @@ def test_too_many_from_one_address_are_told_to_wait(
     assert [answer.status_code for answer in answers] == [204, 204, 204, 429]
     assert int(answers[3].headers["retry-after"]) > 0
     assert counts(vendor)["all", ""] == (3, 1)
+
+
+def test_above_its_bound_the_queue_refuses_before_anything_is_done(
+    vendor: Vendor, come: Come, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visits, "MOST_WAITING", 0)
+    answer = come().say(page="/a")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert counts(vendor) == {}
 
 
 def test_other_methods_and_other_addresses(vendor: Vendor, come: Come) -> None:

@@ -131,7 +131,9 @@ class Visits:
             if followed and rules.view is not None:
                 self.counting.write_down(tx, self.versions.history, rules, followed, terms)
             summed = [visit for visit in visits if visit.who]
-            return self.counting.add_up(tx, rules, summed) if summed else {}
+            if not summed or (rules.count is None and rules.view is None):
+                return {}  # a version that took effect meanwhile counts nobody
+            return self.counting.add_up(tx, rules, summed)
 
         return Write(body=body)
 
