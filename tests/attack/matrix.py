@@ -25,6 +25,9 @@ MAY: dict[str, tuple[str, ...]] = {
     "operator:approvals.give": ("officer", "administrator"),
     "operator:operators.read": ("officer", "administrator", "auditor"),
     "operator:subjects.find": ("support", "officer"),
+    "operator:points.read": ("officer", "administrator", "auditor"),
+    "operator:imports.read": ("officer", "administrator"),
+    "operator:imports.undo": ("officer",),
     "operator:operators.manage": ("administrator",),
 }
 """Which callers each scope lets in. Nobody else gets any further than the refusal."""
@@ -61,9 +64,13 @@ SCOPES: dict[str, tuple[str, ...]] = {
         *("POST /console/sign-out", "GET /console", "GET /console/approvals"),
         *("POST /console/approvals/{id}/refuse", "GET /console/account", "POST /console/account/password"),
         *("POST /console/account/passkey", "POST /console/account/sessions"),
+        *("GET /console/sessions", "POST /console/sessions/end"),
     ),
     "operator:approvals.give": ("POST /console/approvals/{id}/give",),
     "operator:operators.read": ("GET /console/operators",),
+    "operator:points.read": ("GET /console/points",),
+    "operator:imports.read": ("GET /console/imports",),
+    "operator:imports.undo": ("POST /console/imports/{id}/undo",),
     "operator:subjects.find": (
         *("GET /console/people", "POST /console/people"),
         *("POST /console/people/link", "POST /console/people/sessions"),
@@ -78,6 +85,9 @@ SCOPE_OF = {route: scope for scope, routes in SCOPES.items() for route in routes
 SHUT = {"person": (303, "/privacy"), "operator": (401, "unproven"), "product": (401, "unproven")}
 STALE = (303, "/account/sign-in?again=1")  # a person who is in, where a fresh proof is asked for
 ROLE = (403, "forbidden")
+
+WITHIN = frozenset({("operator:subjects.find", "email")})
+"""What a scope is there to find among its own tenant's people; among another tenant's it is asked for like the rest."""
 
 NAMES: dict[tuple[str, str], str] = {
     ("/static/{name}", "name"): "no-such-file",
@@ -102,6 +112,7 @@ THINGS: dict[tuple[str, str], str] = {
     ("/consent/receipts/{record}", "record"): "record",
     ("/console/approvals/{id}/give", "id"): "approval",
     ("/console/approvals/{id}/refuse", "id"): "approval",
+    ("/console/imports/{id}/undo", "id"): "import",
     ("/console/operators/{id}/invite", "id"): "operator",
     ("/console/operators/{id}/end", "id"): "operator",
     ("/api/v1/subjects/{reference}", "reference"): "reference",
@@ -141,6 +152,8 @@ FORMS: dict[str, dict[str, str]] = {
     "POST /console/people": {"kind": "email", "value": "@email", "purpose": "account", "reason": "They asked us to."},
     "POST /console/people/link": {"kind": "email", "value": "@email"},
     "POST /console/people/sessions": {"kind": "email", "value": "@email", "session": "@session"},
+    "POST /console/imports/{id}/undo": {"why": "trial", "sure": "yes"},
+    "POST /console/sessions/end": {"session": "@staff-session"},
     "POST /console/account/password": {"old": "a wrong phrase of words", "password": "x"},
     "POST /console/account/passkey": {"ceremony": "00", "answer": "{}"},
     "POST /console/account/sessions": {},
@@ -332,6 +345,8 @@ class Matrix:
         """Whoever may come, asking about somebody else's things: the answer, and the work, as for nobody's."""
         for route in self.shell.table.routes:
             for thing in sorted(self.things_of(route)):
+                if not self.world.apart and (scope_of(route), thing) in WITHIN:
+                    continue
                 for caller in self.world.callers.values():
                     if scope_of(route) == "public" and caller.name not in ("nobody", "link", "administrator"):
                         continue

@@ -18,8 +18,11 @@ from tests.clauses.vendor import TENANT, Person, Vendor
 from troth.cli.handover import pair
 from troth.cli.setting import TENANTS
 from troth.client.handover import handover_token
+from troth.collect.importing import runs
+from troth.collect.importing.runs import Order
 from troth.store import Write, links
-from troth.store.ledger import opening_key, opens
+from troth.store.ledger import EntryDraft, opening_key, opens
+from troth.store.writer import DataTx
 from troth.use import totp
 from troth.use.approvals import Act, Approvals
 from troth.use.handover_keys import public_bytes
@@ -181,6 +184,7 @@ def build(vendor: Vendor, *, here: str = TENANT, there: str = TENANT) -> World:
     theirs = things(vendor, ben, bens, bens_link, there) | tokens(vendor, ben, there)
     if here == there:  # ids of another kind: an operator and an account of one's own tenant are nothing foreign
         theirs |= {"operator": bens.hex(), "approval": boss.id.hex(), "reference": ben.email}
+        theirs |= {"import": bens.hex(), "staff-session": theirs["session"]}
     else:
         callers.append(bens_link)
         theirs |= strangers(vendor, there, callers)
@@ -212,12 +216,26 @@ def strangers(vendor: Vendor, tenant: str, callers: list[Caller]) -> dict[str, s
     approvals = Approvals(desk.approvals.store, {"x.act": Act("x.act", "share.legal")}, tenant=tenant)
     return {
         "operator": boss.id.hex(),
+        "import": brought(vendor, tenant),
+        "staff-session": desk.sign_in.open_sessions(boss)[0].place,
         "approval": approvals.ask("x.act", "case-7", boss).id.hex(),
         "reference": reference,
         "token:invitation": desk.operators.invite("invited", "officer", boss),
         "token:handover": handed(vendor, made, reference, tenant),
         "token:unsubscribe": unsubscribing(vendor, tenant),
     }
+
+
+def brought(vendor: Vendor, tenant: str) -> str:
+    """A file that was brought in: its run."""
+    id_ = secrets.token_bytes(16)
+
+    def body(tx: DataTx) -> None:
+        entry = tx.append(EntryDraft("import.begun", "collect.newsletter", "intake.declared", facts={"rows": 3}))
+        runs.end(tx, runs.begin(tx, Order(tenant, "people", "newsletter"), bytes(32), id_, entry.eid), "done")
+
+    vendor.system.store.write(Write(body))
+    return id_.hex()
 
 
 def handed(vendor: Vendor, product: Any, reference: str, tenant: str) -> str:

@@ -13,9 +13,11 @@ from sqlalchemy import select
 
 from troth.collect.confirm import Confirmation
 from troth.collect.importing.carrying import Importing
+from troth.collect.importing.runs import UNDO_JOB
 from troth.collect.importing.undoing import Undoing
 from troth.collect.intake import Intake
 from troth.collect.surfaces import check_tenants
+from troth.collect.traffic import Traffic
 from troth.config import Config
 from troth.errors import Conflict, StartRefused, TrothError
 from troth.evidence.clauses import Board
@@ -58,7 +60,7 @@ from troth.vault.repair import Repair
 from troth.web import account, api, api_products, handover, privacy, public, published
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
-from troth.web.console import people
+from troth.web.console import imports, people, points
 from troth.web.console import rooms as console
 from troth.web.console.guard import Desk
 from troth.web.inspecting import Inspector
@@ -78,8 +80,10 @@ GROUPS: tuple[Group[Running], ...] = (
     api.GROUP,
     api_products.GROUP,
     people.GROUP,
+    points.GROUP,
+    imports.GROUP,
 )
-CARDS = (*console.OWN_CARDS, *people.CARDS)
+CARDS = (*console.OWN_CARDS, *people.CARDS, *points.CARDS, *imports.CARDS)
 ACTS: tuple[Act, ...] = ()  # what needs a second operator; whoever brings such an act adds it here
 REPAIR_JOB = "vault.repair"
 SWEEP_JOB = "use.sweep"
@@ -125,6 +129,7 @@ class Running:
         self.versions = Versions(store, clock, controllers(self.config))
         self.consents = Consents(vault)
         self.intake = Intake(store, vault, self.versions, self.consents, chance)
+        self.traffic = Traffic(store, self.versions, self.intake.refusals)
         self.confirmation = Confirmation(store, vault, self.versions, self.consents, clock)
         self.gate = Gate(store, vault, self.versions)
         mail = self.config.mail
@@ -209,6 +214,7 @@ class Running:
         registry.on(LINK_JOB, self.requests.send_link)
         registry.on(ERASE_JOB, self.erasures.job)
         registry.on(GUARD_JOB, self.objections.redo_guard)
+        registry.on(UNDO_JOB, self.undoing.job)
         registry.on(CLASSES_JOB, self.retention.end_classes)
         registry.every(RETAIN_JOB, PERIOD_MS, self.retention.job)
         registry.every(REPAIR_JOB, REPAIR_MS, self._repair)

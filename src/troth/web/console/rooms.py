@@ -228,6 +228,29 @@ async def add_passkey(request: Request, system: ConsoleSystem) -> Response:
     return await account(request, system, done="console.passkey-added")
 
 
+async def sessions_page(request: Request, system: ConsoleSystem) -> Response:
+    """Where staff are signed in, as far as it is this operator's to see."""
+    return await open_sessions(request, system)
+
+
+async def open_sessions(request: Request, system: ConsoleSystem, done: str = "") -> Response:
+    """The page of sessions, with what was done."""
+    operator = await operator_of(request, system)
+    found = await run_in_threadpool(desk_of(request, system).sign_in.open_sessions, operator)
+    return page(request, "console/sessions.html", sessions=found, own=caller_of(request).session, done=done)
+
+
+async def end_session(request: Request, system: ConsoleSystem) -> Response:
+    """End one of them; the own one leads to the sign-in."""
+    place, operator = (await read_form(request)).one("session"), await operator_of(request, system)
+    ended = await run_in_threadpool(desk_of(request, system).sign_in.end_session, operator, place)
+    done = "account.session-ended" if ended else "account.session-over"
+    try:
+        return await open_sessions(request, system, done)
+    except Unproven:
+        return see_other(request, "/console/sign-in")
+
+
 async def end_other_sessions(request: Request, system: ConsoleSystem) -> Response:
     """Sign out everywhere else."""
     operator: Operator = await operator_of(request, system)
@@ -262,6 +285,8 @@ def group(cards: Sequence[HomeCard] = OWN_CARDS) -> Group[ConsoleSystem]:
                 "POST", "/console/operators/{id}/invite", invite_again, "protect.storage", "operator:operators.manage"
             ),
             Route("POST", "/console/operators/{id}/end", end, "protect.storage", "operator:operators.manage"),
+            Route("GET", "/console/sessions", sessions_page, "protect.password", "operator"),
+            Route("POST", "/console/sessions/end", end_session, "protect.password", "operator"),
             Route("GET", "/console/account", account_page, "protect.password", "operator"),
             Route("POST", "/console/account/password", change_password, "protect.password", "operator"),
             Route("POST", "/console/account/passkey", add_passkey, "protect.password", "operator"),
