@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import msgspec
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, case, func, select
 
 from troth.collect.intake import CONFIRM_DAYS
 from troth.collect.refusals import HOUR_MS, HOURS, Refusals, Refused
@@ -25,8 +25,9 @@ BACK = (
     .order_by(ledger.c.seq.desc())
     .limit(PAGE)
 )
+OVER = case((subjects.c.created_ms <= bindparam("over"), subjects.c.sid))
 PENDING = (
-    select(terms.c.point, subjects.c.created_ms <= bindparam("over"), func.count(func.distinct(subjects.c.sid)))
+    select(terms.c.point, func.count(func.distinct(subjects.c.sid)), func.count(func.distinct(OVER)))
     .select_from(
         subjects.join(
             personal_records,
@@ -34,7 +35,7 @@ PENDING = (
         ).join(terms, terms.c.id == personal_records.c.terms_id)
     )
     .where(subjects.c.tenant == bindparam("of_tenant"), subjects.c.mode == "pending")
-    .group_by(terms.c.point, subjects.c.created_ms <= bindparam("over"))
+    .group_by(terms.c.point)
 )
 
 
@@ -84,11 +85,9 @@ class Traffic:
                         counted = traffic.hours if kind == ACCEPTED else traffic.confirmed
                         counted[HOURS - 1 - ago] += 1
             of = {"of_tenant": tenant, "over": now - CONFIRM_DAYS * DAY_MS}
-            for point, over, count in connection.execute(PENDING, of):
-                if point in found and over:
-                    found[point].expired = count
-                elif point in found:
-                    found[point].unconfirmed = count
+            for point, pending, expired in connection.execute(PENDING, of):
+                if point in found:
+                    found[point].unconfirmed, found[point].expired = pending - expired, expired
 
         self.store.read(fn)
         for traffic in found.values():
