@@ -221,5 +221,6 @@ def test_who_ends_the_own_session_is_out(vendor: Vendor) -> None:
     browser.open("/console/sessions")
     (own,) = vendor.system.sign_in.open_sessions(who)
     browser.send("/console/sessions/end", session=own.place)
+    assert browser.address == "/console/sign-in"
     browser.open("/console")
     assert browser.address == "/console/sign-in"

@@ -243,17 +243,17 @@ class SignIn:
         found = self.store.read(lambda connection: sessions.open_ones(connection, self.staff.tenant, now))
         return [each for each in found if may(operator.role, MANAGE) or each.operator == operator.id]
 
-    def end_session(self, operator: Operator, place: str) -> bool:
-        """End one of the sessions that this operator sees; False where there is none of this name."""
+    def end_session(self, operator: Operator, place: str) -> bytes | None:
+        """End one of the sessions that this operator sees: its hash, None where there is none of this name."""
 
-        def body(tx: DataTx) -> bool:
+        def body(tx: DataTx) -> bytes | None:
             for each in sessions.open_ones(tx.connection, self.staff.tenant, tx.now):
                 if each.place == place and (each.operator == operator.id or may(operator.role, MANAGE)):
                     sessions.end(tx, each.hash)
                     facts = {"operator": each.operator.hex(), "sessions_ended": 1}
                     entry(tx, "operator.signed-out", operator, facts)
-                    return True
-            return False
+                    return each.hash
+            return None
 
         return self.store.write(Write(body, lane=Lane.RIGHTS))
 

@@ -16,7 +16,7 @@ from troth.use.roles import ROLES, may
 from troth.web.bodies import read_form
 from troth.web.console.entrance import ROUTES as ENTRANCE
 from troth.web.console.entrance import faults
-from troth.web.console.guard import ConsoleSystem, caller_of, desk_of, operator_guard, operator_of
+from troth.web.console.guard import SIGN_IN_PATH, ConsoleSystem, caller_of, desk_of, operator_guard, operator_of
 from troth.web.console.views import ApprovalLine, HomeCard, ShownCard
 from troth.web.pages import Visit, page, see_other, text
 from troth.web.routes import Group, Route
@@ -244,11 +244,9 @@ async def end_session(request: Request, system: ConsoleSystem) -> Response:
     """End one of them; the own one leads to the sign-in."""
     place, operator = (await read_form(request)).one("session"), await operator_of(request, system)
     ended = await run_in_threadpool(desk_of(request, system).sign_in.end_session, operator, place)
-    done = "account.session-ended" if ended else "account.session-over"
-    try:
-        return await open_sessions(request, system, done)
-    except Unproven:
-        return see_other(request, "/console/sign-in")
+    if ended == caller_of(request).session:
+        return see_other(request, SIGN_IN_PATH)
+    return await open_sessions(request, system, "account.session-ended" if ended else "account.session-over")
 
 
 async def end_other_sessions(request: Request, system: ConsoleSystem) -> Response:
