@@ -22,7 +22,8 @@ The templates and what they are given (types in ``troth.web.views``):
 - ``privacy/object.html``: ``action``, ``purposes: Sequence[Choice]``. ``privacy/erase.html``: ``action``,
   ``consequences: Sequence[str]`` (catalogue keys). ``privacy/receipts.html``: ``receipts: Sequence[ReceiptView]``.
 - ``account/sign-in.html``: ``errors``, ``address``, ``again``. ``account/home.html``: ``since_ms``, ``can_set``,
-  ``has_account``, ``ask_old``, ``sessions: Sequence[SessionView]``, ``done`` (a catalogue key or ""), ``errors``.
+  ``has_account``, ``ask_old``, ``sessions: Sequence[SessionView]``, ``looks: Sequence[LookView]``,
+  ``done`` (a catalogue key or ""), ``errors``.
 - ``evidence/board.html``: ``board: BoardView``. ``evidence/verify.html``: ``log`` with ``origin``, ``key``,
   ``fingerprint``, ``size``.
 - ``error.html``: ``problem: Problem``, ``text_key``, ``gaps: Sequence[ShownGap]``.
