@@ -31,6 +31,10 @@ class Mail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     username: str = ""
     password_file: str = ""
     ca_file: str = ""
+    connections: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4  # to the relay, each on a thread of its own
+    per_minute: dict[str, int] = {}  # at most so many messages a minute to a domain; "*": to any other
+    dkim: str = "dkim"  # the folder of the keys that mail is signed with, one file a selector
+    bounces: str = ""  # an address here; "+" and a token are put into it, and what cannot be delivered returns to it
 
 
 class Party(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,14 +77,18 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_url: str = ""  # empty: sqlite in the data folder
     keys_url: str = ""
     root_key: str = "keys/root.key"
+    keys_copy: str = ""  # a folder on another disk for the key store's second, newest-only copy
+    roll_after: Annotated[int, msgspec.Meta(ge=0, le=1440)] = 60  # minutes from an erasure to the epoch's roll
     host: str = "127.0.0.1"
     port: Port = 8420
     base_url: str = ""  # what links in mails and receipts begin with
     tls_certificate: str = ""
     tls_key: str = ""
     tenant: str = "main"
+    words: str = "words"  # a folder of <language>.toml with texts that are said instead of ours
     demonstration: bool = False  # says so on every page; mail goes to loopback only
     trusted_proxies: tuple[str, ...] = ()
+    locations: str = ""  # a MaxMind database of countries; without one every country is unknown
     mail: Mail = Mail()
     tenants: dict[str, Tenant] = {}
 
@@ -143,7 +151,7 @@ def read_config(folder: Path, environment: Mapping[str, str] | None = None) -> C
         raise StartRefused(f"{file.name} in the data folder is not UTF-8 text") from fault
     except tomllib.TOMLDecodeError as fault:
         raise StartRefused(f"{file.name} in the data folder is not TOML: {fault}") from fault
-    for name in ("policy", "bindings", "data_url", "keys_url", "root_key", "host", "port", "base_url"):
+    for name in ("policy", "bindings", "data_url", "keys_url", "root_key", "keys_copy", "host", "port", "base_url"):
         value = environment.get(f"TROTH_{name.upper()}")
         if value:
             settings[name] = int(value) if name == "port" and value.isdecimal() else value

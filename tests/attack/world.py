@@ -26,6 +26,7 @@ from troth.store.writer import DataTx
 from troth.use import totp
 from troth.use.approvals import Act, Approvals
 from troth.use.handover_keys import public_bytes
+from troth.use.person_sessions import Session
 from troth.use.sessions import IDLE_MS
 from troth.web.running import Running
 
@@ -87,6 +88,7 @@ def by_password(vendor: Vendor, who: Person, name: str, tenant: str = TENANT) ->
     system.accounts.set_password(system.requests.open(vendor.token(who.email, "/privacy/open/"), link), "", PHRASE)
     cookie = secrets.token_urlsafe(32)
     session = system.accounts.sign_in(tenant, who.email, PHRASE, cookie)
+    assert isinstance(session, Session)  # no second factor is set
     return Caller(name, "person", {"cookie": f"troth_account={cookie}"}, session.csrf.hex())
 
 

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from tests.clauses.vendor import TENANT, Browser, Person, Vendor
 from troth.cli.handover import pair
-from troth.client.handover import SIGNED, _text, handover_token
+from troth.client.handover import SIGNED, handover_token
+from troth.client.signing import text as _text
 from troth.errors import Unproven
 from troth.policy.model import Terms
 from troth.store import Write

@@ -111,11 +111,11 @@ IDS: tuple[str, ...] = tuple(name for names in (*ROWS.values(), *LAW.values()) f
 ENFORCED: frozenset[str] = frozenset((
     "changes.effective-date", "changes.date-at-top", "changes.publish", "scope.readable", "scope.services",
     "scope.closed-list", "scope.accessible", "scope.compliance", "consent.at-submission", "consent.refusal",
-    "consent.withdraw", "collect.newsletter", "collect.registration", "purpose.account", "purpose.provide",
-    "protect.password",
-    "purpose.basis", "personal.definition", "share.nothing-else", "share.prior-approval", "protect.storage",
-    "protect.transit", "rights.erase", "rights.access", "rights.portability", "rights.object-marketing",
-    "rights.unsubscribe", "rights.proof", "retain.while-used", "retain.periods", "cookies.optional",
-    "cookies.no-personal", "cookies.definition", "cookies.table", "controller.identity",
+    "protect.password", "purpose.basis", "personal.definition", "share.nothing-else", "share.prior-approval",
+    "protect.storage", "protect.transit", "rights.erase", "rights.restrict", "rights.access", "rights.portability",
+    "rights.object-marketing", "rights.unsubscribe", "rights.proof", "retain.while-used", "retain.periods",
+    "cookies.optional", "rights.rectify", "cookies.no-personal", "cookies.definition", "cookies.table",
+    "controller.identity", "consent.withdraw", "collect.newsletter", "collect.registration", "collect.navigation",
+    "collect.ip-location", "purpose.analytics", "cookies.returning-visit", "purpose.account", "purpose.provide",
 ))
 # fmt: on

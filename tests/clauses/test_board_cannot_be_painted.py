@@ -37,7 +37,10 @@ PASSING = (
     "consent.withdraw",
     "collect.newsletter",
     "collect.registration",
+    "collect.navigation",
+    "collect.ip-location",
     "purpose.account",
+    "purpose.analytics",
     "purpose.provide",
     "purpose.basis",
     "personal.definition",
@@ -46,8 +49,10 @@ PASSING = (
     "protect.storage",
     "protect.transit",
     "rights.erase",
+    "rights.restrict",
     "rights.access",
     "rights.portability",
+    "rights.rectify",
     "rights.object-marketing",
     "rights.unsubscribe",
     "rights.proof",
@@ -57,6 +62,7 @@ PASSING = (
     "cookies.no-personal",
     "cookies.definition",
     "cookies.table",
+    "cookies.returning-visit",
     "controller.identity",
 )
 
@@ -171,6 +177,51 @@ def sent_anyway(system: Running, folder: Path) -> None:
     assert behind(folder, sql, secrets.token_bytes(16), sid, later, later)
 
 
+def set_aside(system: Running) -> bytes:
+    """Ben's data, set aside."""
+    sid = system.vault.find("main", "email", "ben.okonkwo-strand@example.org")
+    assert sid
+    system.restrictions.restrict("main", sid, "accuracy")
+    return sid
+
+
+def opened_again(system: Running, folder: Path) -> None:
+    """Data that was set aside is open to the gate."""
+    set_aside(system)
+    assert behind(folder, "UPDATE subjects SET mode = 'live' WHERE mode = 'restricted'")
+
+
+def closed_for_ever(system: Running, folder: Path) -> None:
+    """Somebody is closed to every use, and no restriction says why."""
+    set_aside(system)
+    assert behind(folder, "DELETE FROM restrictions WHERE ended_ms IS NULL")
+
+
+def unguarded(system: Running, folder: Path) -> None:
+    """A restore would forget the restriction."""
+    set_aside(system)
+    assert behind(folder, "DELETE FROM guards WHERE kind = 'restricted'", keys=True)
+
+
+def written_to_all_the_same(system: Running, folder: Path) -> None:
+    """A newsletter sent to somebody whose data is set aside."""
+    sid = set_aside(system)
+    later = system.store.now() + 1
+    sql = (
+        "INSERT INTO messages (id, tenant, sid, template, purpose, state, queued_ms, ended_ms) "
+        "VALUES (randomblob(16), 'main', ?, 'newsletter.issue', 'newsletter', 'sent', ?, ?)"
+    )
+    assert behind(folder, sql, sid, later, later)
+    assert behind(folder, "UPDATE restrictions SET since_ms = since_ms - 10000 WHERE ended_ms IS NULL")
+    assert behind(folder, "UPDATE messages SET ended_ms = ended_ms - 5000 WHERE sid = ?", sid)
+
+
+def ended_untold(system: Running, folder: Path) -> None:
+    """A restriction that an operator ended without a letter."""
+    assert behind(folder, "UPDATE restrictions SET ended_by = 'operator'") or set_aside(system)
+    behind(folder, "UPDATE restrictions SET ended_by = 'operator', ended_ms = since_ms + 1")
+
+
 def mailed_before_confirming(system: Running, folder: Path) -> None:
     """A newsletter sent to somebody who was only asked."""
     assert behind(folder, "UPDATE subjects SET mode = 'pending'")
@@ -220,7 +271,7 @@ def another_basis(system: Running, folder: Path) -> None:
     policy = system.policy
     uses = tuple(msgspec.structs.replace(use, basis="because") for use in policy.uses)
     broken = msgspec.structs.replace(policy, uses=uses)
-    system.versions.current = lambda: broken  # type: ignore[method-assign]  # the sabotage
+    system.versions.current = lambda tenant="": broken  # type: ignore[method-assign]  # the sabotage
     system.versions.in_force = lambda at_ms: broken  # type: ignore[method-assign]  # the sabotage
 
 
@@ -264,7 +315,52 @@ SABOTAGE: list[tuple[str, str, Sabotage]] = [
     ("collect.newsletter", "consent nobody gave", data("UPDATE consent_records SET eid = randomblob(16)")),
     ("collect.newsletter", "mail before confirming", mailed_before_confirming),
     ("collect.registration", "takes anything", takes_anything),
+    (
+        "collect.navigation",
+        "a history nobody agreed to",
+        data("UPDATE consent_records SET state = 'Withdrawn' WHERE consent = 'analytics'"),
+    ),
+    (
+        "collect.navigation",
+        "visits past the ledger",
+        data(
+            "UPDATE personal_records SET eid = (SELECT eid FROM ledger WHERE kind = 'policy.published') "
+            "WHERE class = 'visits'"
+        ),
+    ),
+    (
+        "collect.ip-location",
+        "the key of a past day kept",
+        keys(
+            "INSERT INTO day_keys (kind, day, wrapped) SELECT kind, day - 3, wrapped FROM day_keys "
+            "WHERE kind = 'visits'"
+        ),
+    ),
+    (
+        "collect.ip-location",
+        "an address counted",
+        data("UPDATE visit_cells SET value = '203.0.113.9' WHERE dimension = 'referrer'"),
+    ),
+    (
+        "collect.ip-location",
+        "a figure of few kept",
+        data("INSERT INTO visit_counts (day, cell, views, visitors) SELECT day - 5, cell, 1, 1 FROM visit_counts"),
+    ),
+    (
+        "purpose.analytics",
+        "a day left open",
+        data("INSERT INTO visit_seen (day, who, cells) SELECT day - 5, who, cells FROM visit_seen"),
+    ),
+    ("purpose.analytics", "reads for anything", reads_for_anything),
     ("purpose.account", "reads for anything", reads_for_anything),
+    (
+        "purpose.account",
+        "a closed account goes on",
+        data(
+            "INSERT INTO subject_states (tenant, sid, state, since_ms) "
+            "SELECT tenant, sid, 'account.closed', 1 FROM subject_states WHERE state = 'account.active'"
+        ),
+    ),
     ("purpose.provide", "reads for anything", reads_for_anything),
     ("purpose.basis", "rests on nothing", another_basis),
     ("personal.definition", "a column without category", schema("ALTER TABLE terms ADD COLUMN mood TEXT")),
@@ -278,11 +374,50 @@ SABOTAGE: list[tuple[str, str, Sabotage]] = [
         ),
     ),
     ("protect.password", "set by somebody else", data("UPDATE credentials SET eid = randomblob(16)")),
+    (
+        "protect.password",
+        "a passkey that nobody added",
+        data(
+            "INSERT INTO credentials (tenant, sid, kind, since_ms, eid, ct) SELECT tenant, sid, 'passkey.0a0b0c0d', "
+            "since_ms, randomblob(16), ct FROM credentials WHERE kind = 'password'"
+        ),
+    ),
+    (
+        "protect.password",
+        "a second factor that nobody set",
+        data(
+            "INSERT INTO credentials (tenant, sid, kind, since_ms, eid, ct) SELECT tenant, sid, 'totp', "
+            "since_ms, randomblob(16), ct FROM credentials WHERE kind = 'password'"
+        ),
+    ),
     ("protect.storage", "a plain copy in a log", plain_copy),
     ("protect.storage", "keys readable by others", open_keys),
     ("protect.transit", "served without TLS", public_address),
+    (
+        "rights.proof",
+        "a request past its deadline",
+        data(
+            "INSERT INTO rights_requests (id, tenant, kind, state, received_ms, due_ms) "
+            "VALUES (randomblob(16), 'main', 'erasure', 'requested', 1, 2)"
+        ),
+    ),
+    ("rights.proof", "a deadline moved", data("UPDATE rights_requests SET due_ms = received_ms + 9000000000")),
+    ("rights.proof", "refused without a word", data("UPDATE rights_requests SET state = 'refused'")),
+    ("rights.proof", "put off too late", data("UPDATE rights_requests SET extended_ms = received_ms + 3000000000")),
+    ("rights.restrict", "opened again", opened_again),
+    ("rights.restrict", "closed for ever", closed_for_ever),
+    ("rights.restrict", "guards deleted", unguarded),
+    ("rights.restrict", "written to all the same", written_to_all_the_same),
+    ("rights.restrict", "ended without a letter", ended_untold),
     ("rights.erase", "a key put back", key_back),
     ("rights.erase", "a row put back", row_back),
+    ("rights.erase", "the roll of the epoch stands still", data("UPDATE erasures SET destruction = NULL, gone_ms = 1")),
+    (
+        "rights.erase",
+        "an epoch's end is made up",
+        data("UPDATE erasures SET destruction = 'hardware', destroyed_ms = 1, epoch = 99"),
+    ),
+    ("protect.storage", "keys went and their epoch stays", keys("UPDATE buckets SET shed_ms = 1")),
     ("rights.erase", "done is struck from the ledger", data("DELETE FROM ledger WHERE kind = 'erase.done'")),
     (
         "rights.access",
@@ -300,6 +435,8 @@ SABOTAGE: list[tuple[str, str, Sabotage]] = [
             "VALUES (randomblob(16), 'main', 'access', 'accepted', 1, 2)"
         ),
     ),
+    ("rights.rectify", "guards gone", keys("DELETE FROM guards WHERE kind = 'rectified'")),
+    ("rights.rectify", "a correction nobody asked for", data("UPDATE corrections SET eid = randomblob(16)")),
     ("rights.object-marketing", "suppressions deleted", keys("DELETE FROM tags WHERE state = 'suppressed'")),
     ("rights.object-marketing", "guards deleted", keys("DELETE FROM guards WHERE kind = 'objected'")),
     ("rights.object-marketing", "sent anyway", sent_anyway),
@@ -307,11 +444,13 @@ SABOTAGE: list[tuple[str, str, Sabotage]] = [
     ("rights.proof", "copies without proof", forged_access),
     ("rights.proof", "the centre stands open", centre_open),
     ("retain.while-used", "the scheduler is off", late),
+    ("retain.while-used", "kept for ever", data("UPDATE subjects SET last_use_ms = 9000000000000")),
     ("retain.periods", "a class without a period", data("UPDATE personal_records SET class = 'forever'")),
     ("cookies.optional", "a cookie on every page", header("set-cookie", "visitor=1")),
     ("cookies.no-personal", "values that tell", lets_cookies_through),
     ("cookies.definition", "undeclared", header("set-cookie", "visitor=1")),
     ("cookies.table", "undeclared", header("set-cookie", "visitor=1")),
+    ("cookies.returning-visit", "recognised without a yes", header("set-cookie", "troth_visitor=1")),
     ("controller.identity", "nobody to turn to", page_says("privacy@example.com", "", "")),
 ]
 

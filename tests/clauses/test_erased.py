@@ -218,8 +218,45 @@ def test_the_certificate_says_what_it_saw_and_what_it_does_not_cover(case: Case)
     assert "destroyed_ms" not in case.certificate  # no epoch has ended: nothing is said about old copies of the keys
     assert "destruction" not in case.certificate
     assert "not_covered: old-key-copies, day-keys-of-mail" in case.letter
-    assert "What it does not cover yet" in case.letter
+    assert f"/privacy/certificate/{case.certificate['ordered']}" in case.letter
     assert case.certificate["ordered"] in case.letter
+
+
+def test_the_third_time_is_empty_until_the_provider_answered_and_anybody_with_the_number_sees_it(
+    tmp_path: Path,
+) -> None:
+    """Invariant 31: t1, t2, t3 and the class, on the page that the letter names."""
+    with vendor_at(tmp_path / "vendor") as vendor:
+        ann, ben = Person(), Person()
+        sid = vendor.join("registration", ann)
+        vendor.join("registration", ben)
+        erasures = vendor.system.erasures
+        order = bytes.fromhex(erasures.erase(TENANT, sid).ordered)
+        browser = vendor.browser()
+        page = f"/privacy/certificate/{order.hex()}"
+        assert browser.open(page).text.count("not yet") == 1
+        vendor.letters()
+        vendor.clock.advance(59 * 60_000)
+        vendor.system.work()
+        first = erasures.certificate(order)
+        assert None not in (first.unreadable_ms, first.gone_ms)
+        assert (first.destroyed_ms, first.destruction) == (None, None)
+        assert first.not_covered == ("old-key-copies", "day-keys-of-mail")
+        vendor.clock.advance(60_000 * 6)
+        vendor.system.work()
+        last = erasures.certificate(order)
+        assert last.destroyed_ms == vendor.clock.now()
+        assert last.destruction == "file_best_effort"
+        assert last.not_covered == ("copies-of-key-files", "day-keys-of-mail")
+        shown = browser.open(page).text
+        assert "not yet" not in shown
+        assert "forensic work" in shown
+        assert "Until the keys above are destroyed" not in shown
+        assert not any(marker in shown for marker in ann.markers)
+        assert browser.open(f"/privacy/certificate/{'0' * 32}").status == 404
+        assert browser.open("/privacy/certificate/x").status == 404
+        (entry,) = vendor.entries("epoch.destroyed")
+        assert json.loads(entry)["facts"] == {"epoch": 1, "class": "file_best_effort", "at": last.destroyed_ms}
 
 
 def test_an_old_copy_of_the_keys_does_open_an_old_copy_of_the_data_as_the_certificate_says(tmp_path: Path) -> None:
@@ -331,5 +368,6 @@ def test_every_kind_of_file_there_is_was_planted_in(case: Case) -> None:
     ]
     known = tuple(name.partition("000")[0] for name, _ in KINDS.values())
     apart = ("keys/root.key", "evidence/log.pub", "data/data.db-shm", "keys/keys.db-shm", "lock", "troth.lock")
+    known += ("keys/epochs/",)  # each holds the bytes of one key and nothing else
     unknown = [f for f in files if not f.startswith(known) and f not in apart and not f.endswith((".sock", ".lock"))]
     assert [f for f in unknown if not f.startswith("evidence/tile/")] == []

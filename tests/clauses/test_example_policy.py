@@ -41,6 +41,16 @@ def test_every_word_of_every_sentence_is_bound() -> None:
 def test_what_can_be_collected_is_what_the_prose_lists(policy: CompiledPolicy) -> None:
     fields = {name: [(f.name, f.required) for f in point.fields] for name, point in policy.points.items()}
     assert fields == {
+        "site.view": [("page", True), ("event", False), ("visitor", False)],
+        "site.count": [
+            ("page", True),
+            ("referrer", False),
+            ("campaign", False),
+            ("event", False),
+            ("country", False),
+            ("device", False),
+            ("visitor", False),
+        ],
         "newsletter": [("name", True), ("email", True)],
         "registration": [
             ("first_name", True),
@@ -80,6 +90,9 @@ def test_periods_are_those_of_the_prose(policy: CompiledPolicy) -> None:
     idle = policy.states["account.active"].idle
     assert idle is not None
     assert idle.months == 24
+    warn = policy.states["account.active"].warn
+    assert warn is not None
+    assert warn.text == "28 days"
 
 
 def test_the_messages_that_exist_now_are_declared_with_their_class(policy: CompiledPolicy) -> None:
@@ -88,16 +101,39 @@ def test_the_messages_that_exist_now_are_declared_with_their_class(policy: Compi
         "newsletter.issue": "marketing",
         "registration.confirm": "service",
         "rights.link": "service",
+        "rights.received": "service",
+        "rights.extended": "service",
+        "rights.refused": "service",
+        "rights.done": "service",
+        "rights.due-soon": "notice",
         "rights.access-ready": "service",
         "rights.objection-done": "service",
         "erase.certificate": "notice",
+        "rights.restricted": "service",
+        "rights.restriction-ends": "notice",
         "account.password-changed": "service",
+        "account.closed": "service",
+        "account.unused": "notice",
+        "rights.address-new": "service",
+        "rights.address-old": "service",
+        "account.access-changed": "service",
+        "account.signed-in": "service",
+        "account.recovery-asked": "service",
+        "account.recovery-done": "service",
     }
 
 
 def test_only_the_cookies_of_the_table_may_be_set(policy: CompiledPolicy) -> None:
-    assert set(policy.cookies) == {"troth_session", "troth_account", "troth_console"}
-    assert all(c.essential and c.value == "random" and c.bits >= 128 for c in policy.cookies.values())
+    assert set(policy.cookies) == {
+        "troth_choice",
+        "troth_visitor",
+        "troth_session",
+        "troth_account",
+        "troth_console",
+    }
+    random = [c for c in policy.cookies.values() if not c.flag]
+    assert all(c.value == "random" and c.bits >= 128 for c in random)
+    assert [c.name for c in policy.cookies.values() if not c.essential] == ["troth_visitor"]
 
 
 def test_nothing_leaves_yet(policy: CompiledPolicy) -> None:

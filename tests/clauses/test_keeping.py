@@ -31,6 +31,8 @@ def months_later(at_ms: int, months: int) -> int:
 def test_an_account_ends_when_it_was_not_used_for_two_years_and_thirty_days(vendor: Vendor) -> None:
     sid = vendor.join("registration", Person())
     end = months_later(BEGIN, 24) + 30 * DAY_MS
+    vendor.clock.now_ms = months_later(BEGIN, 24) - 28 * DAY_MS
+    assert vendor.system.retention.run().warned == 1
     vendor.clock.now_ms = end - 1
     assert vendor.system.retention.run().erased == 0
     assert vendor.count("personal_records") == 1

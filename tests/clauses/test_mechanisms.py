@@ -37,6 +37,8 @@ SABOTAGED: dict[str, tuple[str, str]] = {
     "gate.purpose": ("purpose.account", "reads for anything"),
     "share.deny": ("share.nothing-else", "gives to anybody"),
     "password.hashed": ("protect.password", "a password as it was typed"),
+    "account.passkey": ("protect.password", "a passkey that nobody added"),
+    "account.second-factor": ("protect.password", "a second factor that nobody set"),
     "vault.sealed": ("protect.storage", "a plain copy in a log"),
     "transit.tls": ("protect.transit", "served without TLS"),
     "message.unsubscribe": ("rights.unsubscribe", "links deleted"),
@@ -44,7 +46,12 @@ SABOTAGED: dict[str, tuple[str, str]] = {
     "right.access": ("rights.access", "a request past its deadline"),
     "right.portability": ("rights.portability", "a request past its deadline"),
     "right.erase": ("rights.erase", "a key put back"),
+    "right.restrict": ("rights.restrict", "opened again"),
+    "right.rectify": ("rights.rectify", "guards gone"),
+    "account.control": ("purpose.account", "a closed account goes on"),
+    "activity.signed": ("retain.while-used", "kept for ever"),
     "right.object": ("rights.object-marketing", "sent anyway"),
+    "right.deadline": ("rights.proof", "a request past its deadline"),
     "right.proof": ("rights.proof", "copies without proof"),
     "suppress.keyed": ("rights.object-marketing", "suppressions deleted"),
     "cookie.declared": ("cookies.table", "undeclared"),
@@ -54,6 +61,9 @@ SABOTAGED: dict[str, tuple[str, str]] = {
     "basis.declared": ("purpose.basis", "rests on nothing"),
     "retain.declared": ("retain.periods", "a class without a period"),
     "category.personal": ("personal.definition", "a column without category"),
+    "count.visits": ("collect.navigation", "a history nobody agreed to"),
+    "count.address": ("collect.ip-location", "the key of a past day kept"),
+    "count.returning": ("cookies.returning-visit", "recognised without a yes"),
     "evidence.board": ("scope.compliance", "a check deleted"),
 }
 
@@ -70,6 +80,11 @@ TESTED: dict[str, str] = {
     "operator.sign-in": "tests/use/test_operators.py",
     "product.ask": "tests/use/test_products.py::test_a_declared_use_of_a_registered_account_is_allowed_with_its_entry",
     "evidence.ledger": "tests/evidence/test_store.py",
+    "cookie.consent": "tests/client/test_front.py::test_a_yes_lives_as_long_as_a_no_and_lets_in_what_it_says",
+    "consent.choice": "tests/client/test_front.py::test_a_no_leaves_one_cookie_the_same_for_everybody",
+    "consent.signal": "tests/client/test_front.py::test_the_signal_is_a_no_without_a_question",
+    "embed.registered": "tests/client/test_front.py"
+    "::test_every_choice_has_its_header_and_strict_dynamic_is_never_written",
 }
 
 

@@ -217,3 +217,29 @@ def test_the_check_would_see_half_a_person(tmp_path: Path) -> None:
     assert check_person(house, sid, set()) == "absent"
     worker.forget(house)
     worker.stop()
+
+
+def test_a_roll_that_dies_at_any_step_loses_no_key_and_is_gone_on_with(worker: Worker) -> None:
+    """Invariant 12: whoever stays is there before the roll goes on and after it, whenever it was killed."""
+    at, ended = 0, "killed"
+    while ended == "killed":
+        at += 1
+        ended, house, said = worker.run("roll", at)
+        ann, bob, cay = (bytes.fromhex(part) for part in said[0][1:])
+        for again in (False, True):
+            assert [house.contents(one)[0]["email"][:3] for one in (bob, cay)] == ["bob", "cay"]
+            assert house.vault.find("main", "email", "bob@example.org") == bob
+            assert house.vault.suppressed("main", "email", "bob@example.org", "newsletter")
+            assert house.vault.look("main", ann) == (0, 0)
+            if not again:
+                house.epochs().roll()
+            house.close()
+        kinds = entries(house)
+        assert (kinds.count("epoch.destroy.ordered"), kinds.count("epoch.destroyed")) == (1, 1)
+        states = house.store.read_keys(lambda c: c.execute(select(tables.epochs.c.epoch, tables.epochs.c.state)).all())
+        assert sorted(states) == [(1, "destroyed"), (2, "current")]
+        house.admit("next@example.org")
+        assert house.epochs().roll() is None
+        worker.forget(house)
+    assert ended == "survived"
+    assert at > 15

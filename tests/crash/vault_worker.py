@@ -217,7 +217,25 @@ def crowd(house: House, said: Acknowledged, death: Death) -> None:
     death.armed = False
 
 
-SCENARIOS = {"life": life, "mend": mend, "crowd": crowd}
+def roll(house: House, said: Acknowledged, death: Death) -> None:
+    """An epoch that is rolled: Ann is erased and two stay, one of whom objected."""
+    ann, bob, cay = (house.stage(f"{name}@example.org") for name in ("ann", "bob", "cay"))
+    for one in (ann, bob, cay):
+        house.store.write(admission(one))
+        house.prove(one.sid)
+    object_(house, bob.sid)
+    house.vault.transit_seal(b"a letter")
+    order(house, ann.sid)
+    house.erase(ann.sid)
+    said.say(f"staged {ann.sid.hex()} {bob.sid.hex()} {cay.sid.hex()}")
+    house.clock.advance(MINUTE)
+    death.armed = True
+    house.epochs().roll()
+    said.say("rolled")
+    death.armed = False
+
+
+SCENARIOS = {"roll": roll, "life": life, "mend": mend, "crowd": crowd}
 
 
 def run(job: dict[str, Any]) -> None:

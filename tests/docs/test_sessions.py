@@ -149,6 +149,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
     (place / "tests").symlink_to(ROOT / "tests")
     (place / "people.csv").write_text("name,email,evidence\nBea,bea@example.org,2024-05-06 07:08:09\n", "utf-8")
+    (place / "phrase.txt").write_text("nine boxes and a lamp on the stair\n", "utf-8")
     (place / "unsubscribed.csv").write_text("email\ncy@example.org\n", "utf-8")
     return place
 

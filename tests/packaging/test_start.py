@@ -25,6 +25,7 @@ LATER = {
     "httpx",
     "hypothesis",
     "jsonschema_rs",
+    "maxminddb",
     "psycopg",
     "pygments",
     "rich",

@@ -32,7 +32,7 @@ def main(folder: Path) -> None:
     _, key = system.products.create("main", "a product of the tests")
     print(json.dumps({"url": config.url, "key": key}), flush=True)
     try:
-        server(system.shell, config).run()
+        server(system.app, config).run()
     finally:
         system.close()
 

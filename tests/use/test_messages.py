@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,16 @@ from tests.smtp import HANG_UP, Post, relay
 from tests.use.house import House, policy, template
 from troth.config import Mail
 from troth.store import Write, links
-from troth.store.jobs import Job, Later, Registry, run_due
+from troth.store.jobs import Later
 from troth.store.outbox import post as queue
 from troth.store.tables import messages as table
 from troth.store.tables import personal_records
 from troth.use.compose import Composer
+from troth.use.domains import Domains
+from troth.use.letters import Letters
 from troth.use.messages import GIVE_UP_MS, Messages
-from troth.use.transport import Envelope, Outcome, SmtpTransport
+from troth.use.templates import Said
+from troth.use.transport import Envelope, Line, Outcome, SmtpTransport, Transport
 from troth.web.catalogue import read_catalogue
 
 BASE = "https://vendor.example.org"
@@ -43,13 +45,15 @@ class Sending:
     def __init__(self, house: House, post: Post) -> None:
         self.house = house
         self.post = post
-        self.messages = self.sender(SmtpTransport(post.mail, seconds=5))
+        self.transport: Transport = SmtpTransport(post.mail, seconds=5)
+        self.messages = self.sender()
 
-    def sender(self, transport: Any) -> Messages:
-        """A sender over another transport."""
+    def sender(self) -> Messages:
+        """A sender that knows nothing of the others."""
         house = self.house
         composer = Composer(words, base_url=BASE, sender="post@vendor.example.org", languages=frozenset({"en", "ar"}))
-        return Messages(house.store, house.vault, house.gate, house.versions, composer, transport)
+        letters = Letters(house.store, house.vault, house.gate, house.versions, composer)
+        return Messages(house.store, house.vault, house.versions, letters)
 
     def queue(self, name: str, sid: bytes | None, variables: dict[str, str] | None = None, **more: Any) -> bytes:
         """Queue one message; its id."""
@@ -65,11 +69,9 @@ class Sending:
             )
         )
 
-    def run(self, messages: Messages | None = None) -> None:
-        """Let the jobs that are due be done."""
-        registry = Registry()
-        registry.on("message.send", (messages or self.messages).send)
-        run_due(self.house.store, registry)
+    def run(self, transport: Transport | None = None, messages: Messages | None = None) -> None:
+        """Let the messages that are due be sent."""
+        (messages or self.messages).send_due(transport or self.transport)
 
     def row(self, mid: bytes) -> dict[str, Any]:
         """The message's row."""
@@ -165,20 +167,23 @@ def test_an_objection_in_the_very_moment_of_sending_stops_the_letter(sending: Se
     """Between the gate's answer and the entry of intent: the generation is looked at again in its transaction."""
     sid = sending.house.person("newsletter", grants=["newsletter"])
     mid = sending.queue("newsletter.issue", sid, {"title": "News", "text": "x"})
-    write = sending.messages._write
-
-    def slow(row: dict[str, Any]) -> Any:
-        letter = write(row)
-        sending.house.stop(sid, "newsletter")
-        return letter
-
-    sending.messages._write = slow  # type: ignore[method-assign]  # the moment between asking and intending
-    sending.run()
-    assert (sending.post.commands, sending.row(mid)["state"]) == ([], "queued")
-    sending.messages._write = write  # type: ignore[method-assign]  # back to normal
-    sending.house.clock.advance(1000)
+    (letter,) = sending.messages.take()
+    sending.house.stop(sid, "newsletter")
+    assert sending.messages.record([], [letter]) == ["again"]
+    assert sending.row(mid)["state"] == "queued"
     sending.run()
     assert (sending.post.commands, sending.row(mid)["state"]) == ([], "refused")
+
+
+def test_an_objection_of_somebody_with_the_same_address_stops_it_in_that_moment(sending: Sending) -> None:
+    sid = sending.house.person("newsletter", grants=["newsletter"])
+    mid = sending.queue("newsletter.issue", sid, {"title": "News", "text": "x"})
+    (letter,) = sending.messages.take()
+    vault = sending.house.vault
+    sending.house.store.write_keys(lambda k: vault.suppress_value(k, "main", "email", "Ann@Example.org", "marketing"))
+    assert sending.messages.record([], [letter]) == ["over"]
+    assert (sending.row(mid)["state"], sending.row(mid)["reason"]) == ("refused", "suppressed")
+    assert sending.post.commands == []
 
 
 def test_a_suppressed_address_is_not_written_to_although_it_came_again(sending: Sending) -> None:
@@ -225,12 +230,13 @@ def test_a_final_no_is_recorded_and_a_later_is_tried_again(sending: Sending) -> 
 
 def test_a_relay_that_never_answers_is_given_up_after_days(sending: Sending) -> None:
     sid = sending.house.person()
-    sender = sending.sender(SmtpTransport(Mail(port=1), seconds=1))
+    nowhere = SmtpTransport(Mail(port=1), seconds=1)
     mid = sending.queue("account.note", sid)
-    sending.run(sender)
+    sending.run(nowhere)
     assert sending.row(mid)["state"] == "queued"
+    assert sending.told(mid) == ["queued"], "nothing is said of it that did not happen"
     sending.house.clock.advance(GIVE_UP_MS + 1)
-    sending.run(sender)
+    sending.run(nowhere)
     assert sending.row(mid)["state"] == "refused"
 
 
@@ -250,54 +256,99 @@ class Crash(BaseException):
     """The process ends here."""
 
 
-@pytest.mark.parametrize("how", ["the job runs again", "the start resolves it"])
-def test_a_crash_between_the_relays_yes_and_the_entry_leaves_it_unknown(sending: Sending, how: str) -> None:
+def test_a_crash_between_the_relays_yes_and_the_entry_leaves_it_unknown(sending: Sending) -> None:
     sid = sending.house.person()
     mid = sending.queue("account.note", sid)
-    messages = sending.messages
+    record = sending.messages.record
 
-    def crash(*_: Any) -> None:
-        raise Crash
+    def crash(ended: Any, going: Any) -> Any:
+        if ended:
+            raise Crash
+        return record(ended, going)
 
-    messages._conclude = crash  # type: ignore[method-assign,assignment]  # the end of the process
+    sending.messages.record = crash  # type: ignore[method-assign]  # the end of the process
     with pytest.raises(Crash):
         sending.run()
     assert (len(sending.post.arrived), sending.row(mid)["state"]) == (1, "sending")
 
-    again = sending.sender(SmtpTransport(sending.post.mail))
-    if how == "the start resolves it":
-        assert again.resolve() == 1
+    again = sending.sender()
+    sending.run(messages=again)
+    assert len(sending.post.arrived) == 1
+    assert again.resolve() == 1
     sending.house.clock.advance(86_400_000)
-    sending.run(again)
+    sending.run(messages=again)
     assert sending.row(mid)["state"] == "unknown"
     assert sending.told(mid) == ["queued", "sending", "unknown"]
     assert len(sending.post.arrived) == 1, "it was never sent again"
     assert again.resolve() == 0
 
 
-def test_the_same_message_by_two_workers_is_sent_once(sending: Sending) -> None:
+def test_the_same_message_by_two_senders_is_sent_once(sending: Sending) -> None:
+    """Both have made it; whose intent is recorded first sends it."""
     sid = sending.house.person()
     mid = sending.queue("account.note", sid)
-    job = Job(1, "message.send", mid.hex(), None, 1, 0, None)
-    met: list[BaseException] = []
-    second = threading.Event()
+    other = sending.sender()
+    (mine,), (theirs,) = sending.messages.take(), other.take()
+    assert sending.messages.take() == [], "what is in hand is not taken twice"
+    assert sending.messages.record([], [mine]) == ["go"]
+    assert other.record([], [theirs]) == ["over"]
+    assert other.record([(theirs, Outcome("deferred", "x"))], []) == []
+    assert sending.row(mid)["state"] == "sending", "nobody ends what another has in hand"
 
-    def other() -> None:
-        try:
-            sending.messages.send(job)
-        except Later as later:
-            met.append(later)
-        second.set()
 
-    def while_sending() -> None:
-        threading.Thread(target=other).start()
-        assert second.wait(5)
+def test_a_message_waits_for_the_rate_of_its_domain_and_others_do_not(sending: Sending) -> None:
+    sending.messages.letters.domains = Domains({"example.org": 6})
+    people = [sending.house.person() for _ in range(3)]
+    for sid in people:
+        sending.queue("account.note", sid)
+    values = {"first_name": "Bo", "email": "bo@elsewhere.example"}
+    sending.queue("account.note", sending.house.person(values=values))
+    sending.run()
+    assert len(sending.post.to("ann@example.org")) == 1
+    assert len(sending.post.to("bo@elsewhere.example")) == 1
+    for count in (2, 3):
+        sending.house.clock.advance(10_001)
+        sending.run()
+        assert len(sending.post.to("ann@example.org")) == count
 
-    sending.post.on_content = while_sending
-    sending.messages.send(job)
-    assert (len(sending.post.arrived), len(met)) == (1, 1)
-    sending.messages.send(job)
-    assert len(sending.post.arrived) == 1
+
+def test_a_link_goes_before_a_newsletter_that_waits_longer(sending: Sending) -> None:
+    reader = sending.house.person("newsletter", grants=["newsletter"])
+    sending.queue("newsletter.issue", reader, {"title": "News", "text": "x"})
+    sending.house.clock.advance(1000)
+    sending.queue("rights.link", sending.house.person(), {"token": "t0ken"})
+    sending.run()
+    assert ["link" in str(each.message["Subject"]) for each in sending.post.arrived] == [True, False]
+
+
+def test_a_campaign_has_words_of_its_own_waits_while_paused_and_ends(sending: Sending) -> None:
+    reader = sending.house.person("newsletter", grants=["newsletter"])
+    campaign, said = b"c" * 16, Said("Spring, {name}", "Hello *{name}*", "<p>Hello <em>{name}</em></p>")
+    state: dict[str, Any] = {"words": said}
+
+    def words(asked: bytes, language: str) -> Said | None:
+        assert (asked, language) == (campaign, "en")
+        if state["words"] == "paused":
+            raise Later(60_000)
+        found: Said | None = state["words"]
+        return found
+
+    sending.messages.letters.words = words
+    sending.queue("newsletter.issue", reader, campaign=campaign)
+    sending.run()
+    assert str(sending.post.arrived[0].message["Subject"]) == "Spring, Ann Onym"
+    assert "<em>Ann Onym</em>" in sending.post.arrived[0].body("html")
+    assert "/unsubscribe/" in sending.post.arrived[0].body("html")
+    state["words"] = "paused"
+    mid = sending.queue("newsletter.issue", reader, campaign=campaign)
+    sending.run()
+    assert sending.row(mid)["state"] == "queued"
+    state["words"] = None
+    sending.run()
+    assert sending.row(mid)["state"] == "queued", "not before its time"
+    sending.house.clock.advance(60_001)
+    sending.run()
+    assert (sending.row(mid)["state"], len(sending.post.arrived)) == ("refused", 1)
 
 
 def test_a_message_of_an_erased_person_is_not_sent(sending: Sending) -> None:
@@ -347,26 +398,35 @@ def test_a_record_that_was_tampered_with_is_not_sent_from(sending: Sending) -> N
     house.store.write(Write(lambda tx: tx.execute(update(personal_records).values(ct=b"\0" * 64)).rowcount))
     sending.run()
     assert sending.post.commands == []
-    assert sending.row(mid)["state"] == "queued", "the job fails where people see it; nothing is sent"
+    assert sending.row(mid)["state"] == "queued", "nothing is sent, and it is tried again later"
 
 
 class Flaky:
-    """A transport that does as it is told, one outcome a message."""
+    """A relay that does as it is told, one outcome a message."""
 
     def __init__(self, *outcomes: Outcome) -> None:
         self.outcomes = list(outcomes)
         self.sent: list[Envelope] = []
 
+    def line(self) -> Line:
+        return self
+
+    def ready(self) -> None:
+        return None
+
     def send(self, envelope: Envelope) -> Outcome:
         self.sent.append(envelope)
         return self.outcomes.pop(0)
+
+    def close(self) -> None:
+        pass
 
 
 def test_every_intent_has_exactly_one_outcome(sending: Sending, tmp_path: Path) -> None:
     sids = [sending.house.person() for _ in range(4)]
     mids = [sending.queue("account.note", sid) for sid in sids]
     kinds = ("sent", "refused", "deferred", "unknown")
-    sending.run(sending.sender(Flaky(*(Outcome(kind, "x") for kind in kinds))))  # type: ignore[arg-type]  # kinds by name
+    sending.run(Flaky(*(Outcome(kind, "x") for kind in kinds)))  # type: ignore[arg-type]  # kinds by name
     intents = [entry["eid"] for entry in sending.house.entries("message.sending")]
     outcomes = [e["refers"] for e in sending.house.entries(*(f"message.{kind}" for kind in kinds))]
     assert sorted(intents) == sorted(outcomes)

@@ -15,7 +15,8 @@ from troth.store.ledger import EntryDraft
 from troth.store.open import Store
 from troth.store.transaction import DataTx, KeyTx, Write
 from troth.vault import NewRecord, Staged, Vault, open_vault
-from troth.vault.provider import FileProvider
+from troth.vault.epochs import Epochs, Settle
+from troth.vault.provider import FileProvider, RootProvider
 from troth.world import SetClock, SystemRandomness
 
 NOON = 1_767_700_800_000
@@ -32,6 +33,7 @@ class House:
         self.data_url = ""
         self.keys_url = ""
         self.clock = SetClock(NOON)
+        self.provider: RootProvider | None = None  # the key file's, unless another is given
         self._opened: tuple[Store, Vault] | None = None
 
     @property
@@ -47,7 +49,7 @@ class House:
         if self._opened is None:
             if not self.key_file.exists():
                 FileProvider.create(self.key_file, SystemRandomness())
-            self._opened = open_vault(self.config, self.clock, SystemRandomness())
+            self._opened = open_vault(self.config, self.clock, SystemRandomness(), provider=self.provider)
             self._opened[0].policy_version = TERMS.version
         return self._opened[1]
 
@@ -93,6 +95,10 @@ class House:
     def keys(self, step: Any) -> Any:
         """A step in K, in a write of its own."""
         return self.store.write_keys(step)
+
+    def epochs(self, settle: Settle = lambda tx, epoch, how: None) -> Epochs:
+        """The roller of this house."""
+        return Epochs(self.store, self.vault.keyring, settle, lambda: None)
 
     def contents(self, sid: bytes, tenant: str = "main") -> list[dict[str, Any]]:
         """What the person's records say, opened."""

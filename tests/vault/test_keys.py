@@ -117,7 +117,7 @@ def test_a_bucket_left_behind_in_an_older_epoch_takes_nobody(house: House) -> No
 
 
 def new_epoch(house: House, now: int) -> dict[str, Any]:
-    wrapped = house.vault.keyring._provider.create_epoch(2)
+    wrapped = house.vault.keyring.provider.create_epoch(2)
     return {"epoch": 2, "state": "current", "provider": "file", "wrapped": wrapped, "opened_ms": now}
 
 

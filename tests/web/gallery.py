@@ -10,11 +10,12 @@ from starlette.responses import Response
 
 from tests.web import vendor
 from troth.errors import Undeclared
+from troth.rights.restriction import GROUNDS, Restriction
 from troth.web.forms import form_view
 from troth.web.pages import Visit, Words, page
 from troth.web.problems import ShownGap, problem
 from troth.web.routes import Caller, Group, Route
-from troth.web.views import FieldError
+from troth.web.views import Choice, FieldError
 
 Sample = Callable[[Words], dict[str, Any]]
 
@@ -38,6 +39,17 @@ def registration(words: Words) -> dict[str, Any]:
                 FieldError("email", words("fault.email")),
             ),
         )
+    }
+
+
+def grounds(words: Words) -> dict[str, Any]:
+    """The four grounds for setting data aside, as they come back when none was chosen."""
+    choices = [Choice(ground, words(f"restrict.ground-{ground}")) for ground in GROUNDS]
+    return {
+        "action": "/privacy/restrict",
+        "held": None,
+        "grounds": choices,
+        "errors": [FieldError("ground", words("fault.choose"))],
     }
 
 
@@ -84,6 +96,15 @@ SAMPLES: dict[str, tuple[str, Sample]] = {
         always(
             action="/privacy/erase",
             consequences=tuple(f"privacy.erase-{name}" for name in ("account", "certificate", "suppression", "final")),
+        ),
+    ),
+    "privacy-restrict": ("privacy/restrict.html", grounds),
+    "privacy-restricted": (
+        "privacy/restrict.html",
+        always(
+            action="/privacy/restrict",
+            told="7 days",
+            held=Restriction(b"\1" * 16, "accuracy", vendor.NOON, vendor.NOON),
         ),
     ),
     "privacy-receipts": ("privacy/receipts.html", always(receipts=vendor.RECEIPTS)),

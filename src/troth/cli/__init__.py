@@ -29,7 +29,9 @@ COMMANDS = {
     "prove": ("evidence", "Compute the clause board and write the evidence down."),
     "verify": ("evidence", "Check the evidence without trusting the database."),
     "subject": ("subject", "Exercise a right for a person: access, object, erase."),
-    "import": ("moving", "Bring in people, consents or suppressions from a file; take a run back."),
+    "request": ("request", "The register of requests: record, prove, extend, refuse, fulfil."),
+    "import": ("moving", "Bring in people, consents or suppressions from a file, or a whole system (--all)."),
+    "export": ("whole", "Write a whole system into a folder, to move it or to keep it elsewhere."),
     "bench": ("bench", "Measure, as ratios from one run."),
 }
 

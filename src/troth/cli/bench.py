@@ -1,4 +1,4 @@
-"""``troth bench vault``: run a benchmark of the repository. Benchmarks are not installed with the package."""
+"""``troth bench``: run a benchmark of the repository. Benchmarks are not installed with the package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 FOLDER = Path(__file__).parents[3] / "bench"
-KNOWN = ("vault", "writer")
+KNOWN = ("collect", "mail", "vault", "writer")
 
 
 @click.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)

@@ -69,7 +69,7 @@ def served(
     with demonstration(folder, port, policy, bindings, urls, tenants) as (system, box):
         socket = listen(system.config)
         socket.listen()  # from here on visitors wait instead of being turned away
-        web = server(system.shell, system.config)
+        web = server(system.app, system.config)
         thread = threading.Thread(target=web.run, args=([socket],), name="web", daemon=True)
         thread.start()
         worker = system.start_worker()

@@ -1,4 +1,4 @@
-"""``troth import``: people, consents and suppressions from a file of another system."""
+"""``troth import``: people, consents and suppressions from a file of another system, or (--all) a system of ours."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from troth.cli.opened import DATA, TENANT
+from troth.cli.whole import PASSPHRASE_FILE, bring_all
 from troth.config import read_config
 from troth.errors import Invalid, StartRefused
 from troth.store.lock import Locked
@@ -38,9 +39,43 @@ REASONS = {
 }
 
 
-@click.group(name="import")
-def import_() -> None:
-    """Bring people, consents or suppressions in from a file, or take a run back."""
+@click.group(name="import", invoke_without_command=True)
+@click.option(
+    "--all", "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR", help="An export."
+)
+@click.option("--check", "only_check", is_flag=True, help="With --all: look DIR through, and write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="With --all: the answer as JSON, without progress.")
+@PASSPHRASE_FILE
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="TROTH_DATA",
+    help="With --all: the new data folder; it may hold a troth.toml and nothing else.",
+)
+@click.pass_context
+def import_(
+    context: click.Context,
+    folder: Path | None,
+    only_check: bool,
+    as_json: bool,
+    passphrase_file: Path | None,
+    data: Path | None,
+) -> None:
+    """Bring people, consents or suppressions in from a file, or take a run back.
+
+    With --all a whole system moves in, out of a folder that `troth export --all DIR --final` wrote, into an empty
+    place: a new data folder, on SQLite or, as its troth.toml says, on PostgreSQL. It can be broken off and begun again.
+    """
+    if context.invoked_subcommand is not None:
+        if folder is not None:
+            raise click.UsageError("--all stands for itself: it brings in a whole system, not a file")
+        return
+    if folder is None:
+        click.echo(context.get_help())
+    elif data is None and not only_check:
+        raise click.UsageError("say where the system goes on: --data NEW")
+    else:
+        bring_all(folder, data or Path(), passphrase_file, only_check=only_check, as_json=as_json)
 
 
 def bringing(command: Callable[..., None]) -> Callable[..., None]:

@@ -13,6 +13,7 @@ from troth.policy import Compilation, compile_bytes
 from troth.policy.model import CompiledPolicy
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+NEW = click.Path(dir_okay=False, writable=True, path_type=Path)
 
 
 def read(policy: Path, bindings: Path | None) -> Compilation:
@@ -86,14 +87,30 @@ def summary(policy: CompiledPolicy | None, counts: dict[str, int], name: str) ->
 @click.command()
 @click.argument("policy", type=FILE)
 @click.option("--bindings", type=FILE, help="Declarations laid over a text that somebody else owns.")
-@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="A folder.")
-def render(policy: Path, bindings: Path | None, output: Path) -> None:
-    """Write the published pages of POLICY into a folder: plain HTML, one anchor and one page a clause."""
-    from troth.web.standing import write_pages
-
+@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="A folder for the pages.")
+@click.option("--site", type=NEW, help="A file: what the front of a website must know, as JSON.")
+def render(policy: Path, bindings: Path | None, output: Path | None, site: Path | None) -> None:
+    """Write what others serve of POLICY: its pages as plain HTML, or the file that a website's front reads."""
+    if output is None and site is None:
+        raise click.UsageError("say what to write: -o FOLDER for the pages, --site FILE for a website's front")
     found = compiled(policy, bindings)
-    pages = write_pages(found, output)
-    click.echo(f"{pages} pages of version {found.version} written to {output}")
+    if output is not None:
+        from troth.web.standing import write_pages
+
+        pages = write_pages(found, output)
+        click.echo(f"{pages} pages of version {found.version} written to {output}")
+    if site is not None:
+        from troth.policy.site import site_of, to_json
+
+        put(site, to_json(site_of(found)))
+        click.echo(f"the site file of version {found.version} written to {site}")
+
+
+def put(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a front may read it at this very moment."""
+    beside = file.with_name(f".{file.name}.new")
+    beside.write_bytes(content)
+    beside.replace(file)
 
 
 @click.command()

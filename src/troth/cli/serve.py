@@ -41,7 +41,7 @@ def serve(data: Path, host: str | None, port: int | None) -> None:
         system.store.listen(lambda request: perform(system, request))
         worker = system.start_worker()
         ending.callback(worker.close)
-        policy, web = system.policy, server(system.shell, config)
+        policy, web = system.policy, server(system.app, config)
         signal.signal(signal.SIGTERM, web.handle_exit)
         gc.freeze()  # what is there now stays: no collection looks at it again
         gc.enable()

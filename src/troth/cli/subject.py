@@ -44,6 +44,27 @@ def object_(email: str, purpose: str, data: Path, tenant: str | None) -> None:
 
 @subject.command()
 @click.argument("email")
+@click.argument("ground", type=click.Choice(["accuracy", "unlawful", "claims", "objection"]))
+@DATA
+@TENANT
+def restrict(email: str, ground: str, data: Path, tenant: str | None) -> None:
+    """Set this person's data aside: kept and not used. GROUND is one of the four of GDPR Art. 18(1)."""
+    done = ask(data, "subject.restrict", email=email, ground=ground, tenant=tenant)
+    click.echo(f"set aside; entry {done['entry']}")
+
+
+@subject.command()
+@click.argument("email")
+@DATA
+@TENANT
+def unrestrict(email: str, data: Path, tenant: str | None) -> None:
+    """Write to this person that their data will be used again; it is, when the declared days have passed."""
+    done = ask(data, "subject.unrestrict", email=email, tenant=tenant)
+    click.echo(f"the person is being told; their data is used again {done['told']} after the letter went out")
+
+
+@subject.command()
+@click.argument("email")
 @DATA
 @TENANT
 @click.confirmation_option(prompt="This cannot be undone. Erase this person?")

@@ -5,10 +5,13 @@ What it can do is what a person can do with scripts turned off. Used by the demo
 
 from __future__ import annotations
 
+import json
 from http.client import HTTPConnection
 from urllib.parse import urlencode, urlsplit
 
 from troth.evidence.inspection import Fetched, Page
+
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 
 class Visitor:
@@ -36,6 +39,26 @@ class Visitor:
         hidden = {c.name: c.attributes.get("value", "") for c in self.page.controls if not c.shown and c.name}
         body = urlencode({**hidden, **values}).encode()
         return self._ask("POST", path or self.address, body)
+
+    def say(self, **members: str) -> int:
+        """Tell the collector of a visit, as the tag does; the status."""
+        headers = {
+            "Host": self.host,
+            "Origin": f"http://{self.host}",
+            "Content-Type": "text/plain",
+            "User-Agent": BROWSER,
+        }
+        headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request("POST", "/c", json.dumps(members).encode(), headers)
+            response = connection.getresponse()
+            response.read()
+            self.answer = Fetched(response.status, tuple((k.lower(), v) for k, v in response.getheaders()), b"")
+        finally:
+            connection.close()
+        self._keep_cookies()
+        return response.status
 
     def _ask(self, method: str, path: str, body: bytes, hops: int = 5) -> Fetched:
         headers = {"Host": self.host, "Accept": "text/html", "Accept-Language": "en"}

@@ -39,6 +39,7 @@ BEN = {
     "company": "Strandline Charts",
     "purpose": "Two laptops and a server",
 }
+NEW_PHONE = "+353 1 555 0199"
 CLEO = {
     "email": "cleo.marsh-adeyemi@example.org",
     "first": "Cleopatra",
@@ -141,6 +142,7 @@ def walk(stage: Stage) -> None:
         show.heading(f"{person} fills in forms")
         for point in points:
             submit(stage, visitor, point, values)
+    visit(stage, ben)
     sign_in(stage, ben)
 
     tenant, address = system.config.tenant, ANN["email"]
@@ -175,6 +177,23 @@ def submit(stage: Stage, visitor: Visitor, point: Point, person: dict[str, str])
     stage.show.saw(f"{point.id}: an undeclared field refused with its clause, the form sent, the address confirmed")
 
 
+def visit(stage: Stage, ben: Visitor) -> None:
+    """Look at pages: refused, then agreed; only the second is remembered."""
+    from troth.policy.choices import choices
+
+    asked = choices(stage.system.policy)
+    rules = stage.system.visits.rules()
+    if rules is None or rules.ask is None or not asked.asked:
+        return
+    for granted in ((), (rules.ask.purpose,)):
+        ben.cookies[asked.cookie] = asked.value(granted)  # what the site's banner leaves
+        expect(ben.say(page="/") == 204 and ben.say(page="/downloads") == 204, "a visit was not taken")
+        expect(bool(granted) == ("troth_visitor" in ben.cookies), "a browser is recognised against its choice")
+    stranger = Visitor(stage.port, stage.host)
+    expect(stranger.say(page="/") == 204 and not stranger.cookies, "a visitor who chose nothing got a cookie")
+    stage.show.saw("Ben said no, and his visits left nothing; he said yes, and they are kept under a random number")
+
+
 def sign_in(stage: Stage, ben: Visitor) -> None:
     """Set a password after a link, leave, and come back with it."""
     from troth.web.account import has_accounts
@@ -197,6 +216,24 @@ def sign_in(stage: Stage, ben: Visitor) -> None:
     ben.send("/account/sign-in", email=BEN["email"], password=phrase)
     expect(ben.address == "/account", "the password did not let its owner in")
     stage.show.saw("Ben set a password, left, and came back with it; a wrong one was refused")
+    correct(stage, ben)
+
+
+def correct(stage: Stage, ben: Visitor) -> None:
+    """Correct a telephone number: the new one is served from then on, and nothing else."""
+    system = stage.system
+    uses = [(p, u, f.name) for p in system.policy.points.values() for u in p.uses for f in p.fields]
+    phones = (x for x in uses if x[1].basis == "contract" and x[2] in x[1].fields and x[2].startswith("phone"))
+    point, use, name = next((x for x in phones if f"{x[0].id}.confirm" in system.policy.templates), (None, None, ""))
+    if point is None or use is None:
+        return
+    ben.open(f"/privacy/correct/{point.id}")
+    ben.send(f"/privacy/correct/{point.id}", **{name: NEW_PHONE})
+    expect(ben.answer.status == 200, "the correction was not taken")
+    sid = system.vault.find(system.config.tenant, "email", BEN["email"])
+    served = system.gate.open(use.purpose).read(system.config.tenant, sid or b"", frozenset({name})).values
+    expect(served == {name: NEW_PHONE}, "the old telephone number is still served")
+    stage.show.saw("He corrected his telephone number; the old one is served no more")
 
 
 def read_for_purposes(stage: Stage, tenant: str, sid: bytes, points: list[Point]) -> None:
@@ -326,7 +363,32 @@ def exercise(stage: Stage, ann: Visitor, tenant: str, sid: bytes) -> None:
         ann.send("/privacy/object", purpose=stop)
         expect(ann.answer.status == 200, "the objection was not taken")
         object_holds(stage, tenant, sid)
+    set_aside(stage, ann, tenant, sid)
     erase(stage, ann, tenant, sid, values)
+
+
+def set_aside(stage: Stage, ann: Visitor, tenant: str, sid: bytes) -> None:
+    """Set the data aside, be refused what needs it, and take it up again."""
+    from troth.errors import Denied
+
+    system = stage.system
+    if "restriction" not in system.policy.rights:
+        return
+    before = len(stage.box.letters)
+    ann.open("/privacy/restrict")
+    ann.send("/privacy/restrict", ground="accuracy")
+    expect(ann.answer.status == 200, "the data was not set aside")
+    use = next(u for u in system.policy.uses if u.basis == "contract" and not u.survives)
+    try:
+        system.gate.open(use.purpose).read(tenant, sid, frozenset(sorted(use.fields)[:1]))
+    except Denied:
+        pass
+    else:
+        raise Failed("data that is set aside was used")
+    if "rights.restricted" in system.policy.templates:
+        stage.letter(before)
+    ann.send("/privacy/restrict/lift")
+    stage.show.saw("She set her data aside: kept, and refused to every use but her rights; then she took it up again")
 
 
 def object_holds(stage: Stage, tenant: str, sid: bytes) -> None:
@@ -373,7 +435,9 @@ def erase(stage: Stage, ann: Visitor, tenant: str, sid: bytes, values: set[str])
         stage.letter(before)
         show.saw("The certificate arrived; its address was sealed before the keys died")
     settle(system)
-    own = {value.encode() for value in values & set(ANN.values())}  # not choices that the policy itself spells out
+    own = {
+        value.encode() for value in values & {*ANN.values(), NEW_PHONE}
+    }  # not choices that the policy itself spells out
     where = [file.name for file in data_files(system.inspector.inspection()) if holds_any(file, own)]
     expect(not where, f"values are left in {', '.join(where)}")
     show.saw("No value of hers in any file of the data folder")

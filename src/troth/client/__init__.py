@@ -6,13 +6,14 @@
     if troth.allowed(account.id, "newsletter", ["email"], channel="email"):
         ...
 
-Only the standard library is needed (and ``cryptography`` for ``handover_token``). Certificates are verified, and
+Only the standard library is needed (and ``cryptography`` for what a product signs). Certificates are verified, and
 there is no switch to turn that off; plain HTTP goes to loopback only.
 """
 
 from __future__ import annotations
 
+from troth.client.activity import Use, activity_token
 from troth.client.asking import Answer, Troth, Unreachable, allowed
 from troth.client.handover import handover_token
 
-__all__ = ["Answer", "Troth", "Unreachable", "allowed", "handover_token"]
+__all__ = ["Answer", "Troth", "Unreachable", "Use", "activity_token", "allowed", "handover_token"]

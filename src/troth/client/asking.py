@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from troth.client.activity import Use, activity_token
+
 SECONDS = 5.0
 LARGEST = 1024 * 1024
 
@@ -50,6 +52,7 @@ class Troth:
         if not key or not key.isascii() or not key.isprintable():
             raise ValueError("the key is missing or is none")
         self._host, self._port, self._path = host, parts.port, parts.path.rstrip("/")
+        self._url = url.rstrip("/")
         self._tls = ssl.create_default_context(cafile=ca_file) if parts.scheme == "https" else None
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         self._seconds = seconds
@@ -80,6 +83,19 @@ class Troth:
         Raises ``Unreachable`` where that was not taken down.
         """
         self._send("PUT", f"/api/v1/subjects/{quote(reference, safe='')}", {"active": active})
+
+    def report(self, uses: Iterable[Use], *, product: str, key: str, now: float | None = None) -> int:
+        """Tell of up to 500 uses of accounts, signed (see ``activity_token``); how many are new to Troth.
+
+        Raises ``Unreachable`` where the report was not taken: nothing of it counts then, and it may be told again.
+        """
+        told = self._send(
+            "POST", "/api/v1/activity", {"signed": activity_token(self._url, key, product, uses, now=now)}
+        )
+        recorded = told.get("recorded")
+        if not isinstance(recorded, int):
+            raise Unreachable("what came back is no answer to a report")
+        return recorded
 
     def _send(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         try:

@@ -5,10 +5,10 @@ The form of the token stands in ``troth.rights.handover``, which reads it. Needs
 
 from __future__ import annotations
 
-import base64
-import json
 import secrets
 import time
+
+from troth.client.signing import sign
 
 SIGNED = b"troth-handover-1."
 SECONDS = 50  # of the sixty that are taken: the clocks may differ
@@ -35,12 +35,6 @@ def handover_token(
 
     ``ValueError`` where ``key`` is no such key.
     """
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    private = load_pem_private_key(key.encode(), None)
-    if not isinstance(private, Ed25519PrivateKey):
-        raise ValueError("the key is no Ed25519 private key in PEM")
     claim: dict[str, str | int] = {
         "audience": url.rstrip("/"),
         "expires": int(time.time() if now is None else now) + SECONDS,
@@ -50,9 +44,4 @@ def handover_token(
     }
     if address is not None:
         claim["address"] = address
-    body = _text(json.dumps(claim, separators=(",", ":"), sort_keys=True).encode())
-    return f"{body}.{_text(private.sign(SIGNED + body.encode()))}"
-
-
-def _text(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+    return sign(SIGNED, claim, key)

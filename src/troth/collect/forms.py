@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from troth.collect.visits.rules import COUNT, VIEW
 from troth.errors import NotFound, Undeclared
 from troth.policy.model import CompiledPolicy, Field, Point
 
@@ -33,9 +34,9 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 def point_of(policy: CompiledPolicy, name: str) -> Point:
-    """The declared collection point; ``NotFound`` if no clause declares it."""
+    """The declared collection point; ``NotFound`` if no clause declares it, or if no form can fill it (visits)."""
     point = policy.points.get(name)
-    if point is None:
+    if point is None or name in (COUNT, VIEW):
         raise NotFound("no clause declares this collection point", clause="scope.closed-list")
     return point
 

@@ -14,10 +14,13 @@ from troth.evidence.board import BoardRow, Status
 from troth.evidence.checks import Check, Verdict, failed, passed, unseen
 from troth.evidence.checks.accounts import CHECKS as ACCOUNTS
 from troth.evidence.checks.collection import CHECKS as COLLECTION
+from troth.evidence.checks.control import CHECKS as CONTROL
 from troth.evidence.checks.keeping import CHECKS as KEEPING
 from troth.evidence.checks.pages import CHECKS as PAGES
+from troth.evidence.checks.restriction import CHECKS as RESTRICTION
 from troth.evidence.checks.rights import CHECKS as RIGHTS
 from troth.evidence.checks.use import CHECKS as USE
+from troth.evidence.checks.visits import CHECKS as VISITS
 from troth.evidence.inspection import Inspection
 from troth.evidence.said import Said, say, told
 from troth.policy.model import CompiledClause
@@ -32,7 +35,18 @@ def compliance(inspection: Inspection, clause: CompiledClause) -> Verdict:
     return passed(say("evidence.board.good", clauses=len(enforced)))
 
 
-CHECKS: dict[str, Check] = {**PAGES, **COLLECTION, **KEEPING, **USE, **RIGHTS, **ACCOUNTS, "evidence.board": compliance}
+CHECKS: dict[str, Check] = {
+    **PAGES,
+    **COLLECTION,
+    **KEEPING,
+    **USE,
+    **RIGHTS,
+    **RESTRICTION,
+    **ACCOUNTS,
+    **CONTROL,
+    **VISITS,
+    "evidence.board": compliance,
+}
 
 
 class Board(msgspec.Struct, frozen=True):

@@ -24,10 +24,16 @@ OUTCOMES: dict[str, frozenset[str]] = {
     "message.sending": _ENDED | {"message.deferred"},
     "message.deferred": _ENDED | {"message.sending"},
     "disclosure.intended": frozenset({"disclosure.made", "disclosure.failed", "disclosure.unknown"}),
+    "moved.away": frozenset({"moved.in", "moved.back"}),
 }
 """An intent stays open until an entry of one of these kinds refers to it."""
 
-MUST_ANSWER = {"erase.done": "erase.ordered", "epoch.destroyed": "epoch.destroy.ordered"}
+MUST_ANSWER = {
+    "erase.done": "erase.ordered",
+    "epoch.destroyed": "epoch.destroy.ordered",
+    "moved.in": "moved.away",
+    "moved.back": "moved.away",
+}
 """Outcomes that may not stand alone: each refers to its intent, and an intent has one of them at most."""
 
 _TEXT = re.compile(r"[^\x00-\x1f]{0,300}")

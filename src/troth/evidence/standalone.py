@@ -62,9 +62,15 @@ OUTCOMES = {
     "message.sending": ENDED | {"message.deferred"},
     "message.deferred": ENDED | {"message.sending"},
     "disclosure.intended": {"disclosure.made", "disclosure.failed", "disclosure.unknown"},
+    "moved.away": {"moved.in", "moved.back"},
 }
 # These may not stand alone: each must refer to its intent, and an intent has at most one of them.
-MUST_ANSWER = {"erase.done": "erase.ordered", "epoch.destroyed": "epoch.destroy.ordered"}
+MUST_ANSWER = {
+    "erase.done": "erase.ordered",
+    "epoch.destroyed": "epoch.destroy.ordered",
+    "moved.in": "moved.away",
+    "moved.back": "moved.away",
+}
 
 HEX16 = re.compile(r"[0-9a-f]{32}")
 HEX32 = re.compile(r"[0-9a-f]{64}")

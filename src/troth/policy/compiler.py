@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from troth.policy import figures as figure_lines
 from troth.policy.bindings import bind
-from troth.policy.bodies import FrontMatter
+from troth.policy.bodies import FrontMatter, Requires
+from troth.policy.choices import with_flag
 from troth.policy.clauses import ReadClause, read_clauses, read_front
 from troth.policy.definitions import AS_GOOD_AS_EVER, UNSTATED, Definitions
 from troth.policy.diagnostics import Diagnostic, Report
@@ -26,7 +27,7 @@ from troth.policy.interpolation import interpolate
 from troth.policy.lint import lint
 from troth.policy.lints import Lints
 from troth.policy.mechanisms import mechanisms
-from troth.policy.model import CompiledClause, CompiledPolicy, Controller, Keep, Phase, Value
+from troth.policy.model import CompiledClause, CompiledPolicy, Controller, Duration, Keep, Phase, Value
 from troth.policy.obligations import Obligations
 from troth.policy.parse import parse
 from troth.policy.permits import Permissions
@@ -195,11 +196,13 @@ def _meaning(
         cookies=permissions.cookies,
         nevers=tuple(obligations.nevers),
         uses=tuple(dict.fromkeys(use for _, _, use in permissions.uses)),
+        embeds=tuple(permissions.embeds),
+        modes=known.modes,
         examples=read_examples(document, report),
         affiliates=tuple(map(str, front.affiliates)),
         personal=known.personal,
         bindings=document.bindings,
-        figures={"roles": known.roles, "historical": front.historical},
+        figures={"roles": known.roles, "historical": front.historical, "recovery_after": _recovery(clauses)},
     )
     lint(document, policy, clauses, known, lints)
     prose = {name: replace(c, prose=interpolate(policy, c.prose, (name,))) for name, c in compiled.items()}
@@ -214,7 +217,7 @@ def _opened(policy: CompiledPolicy, clauses: Sequence[ReadClause]) -> CompiledPo
         for name, point in policy.points.items()
         if point.clause not in closed
     }
-    return replace(
+    opened = replace(
         policy,
         points=points,
         uses=tuple(use for use in policy.uses if use.clause not in closed and use.point in points),
@@ -223,7 +226,9 @@ def _opened(policy: CompiledPolicy, clauses: Sequence[ReadClause]) -> CompiledPo
         recipients={name: r for name, r in policy.recipients.items() if r.clause not in closed},
         rights={name: r for name, r in policy.rights.items() if r.clause not in closed},
         cookies={name: c for name, c in policy.cookies.items() if c.clause not in closed},
+        embeds=tuple(embed for embed in policy.embeds if embed.clause not in closed),
     )
+    return with_flag(opened)
 
 
 def _keeps(known: Definitions, permissions: Permissions, clauses: Sequence[ReadClause]) -> dict[str, Keep]:
@@ -233,6 +238,12 @@ def _keeps(known: Definitions, permissions: Permissions, clauses: Sequence[ReadC
     if unstated is not None and UNSTATED not in keeps:
         keeps[UNSTATED] = Keep(UNSTATED, unstated, (Phase(for_=AS_GOOD_AS_EVER),))
     return keeps
+
+
+def _recovery(clauses: Sequence[ReadClause]) -> Duration | None:
+    """How long a second factor that is lost is waited for; None where no clause in force declares one."""
+    measures = (clause.body.protect for clause in clauses if clause.open and isinstance(clause.body, Requires))
+    return next((each.second_factor.recovery_after for each in measures if each and each.second_factor), None)
 
 
 def _midnight(front: FrontMatter, document: Document, report: Report) -> int:

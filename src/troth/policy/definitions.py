@@ -23,6 +23,8 @@ from troth.policy.vocabulary import EVENTS, GUARDS, PURPOSES
 UNSTATED = "unstated"
 AS_GOOD_AS_EVER = Duration("no period stated", months=1200)
 
+SHORTEST_MONTH_MS = 28 * 86_400_000
+
 
 class Definitions:
     """The names of one policy. ``purposes`` grows with the vocabulary's purposes as clauses name them."""
@@ -31,6 +33,7 @@ class Definitions:
         self.front = front
         self.clauses = {clause.id: clause for clause in clauses}
         self.surfaces: dict[str, tuple[str, ...]] = {str(s): () for s in front.surfaces}
+        self.modes: dict[str, dict[str, str]] = {}
         self.roles: dict[str, str] = {}
         self.events: dict[str, str] = dict(EVENTS)
         self.categories: dict[str, str] = dict(CATEGORIES)
@@ -158,6 +161,7 @@ class Definitions:
         for name, surface in body.surfaces.items():
             if name in self.surfaces:
                 self.surfaces[str(name)] = tuple(str(h).lower() for h in surface.hosts)
+                self.modes[str(name)] = {"/": str(surface.mode)} | {str(p): str(m) for p, m in surface.paths.items()}
             else:
                 self._unknown_surface(clause, name)
         for name, role in body.roles.items():
@@ -233,7 +237,18 @@ class Definitions:
         if not ends and body.idle is None:
             message = f'nothing ends the state "{name}": data kept by it would be kept for ever'
             clause.error("ENDLESS_STATE", body.at, message, paste="to: [account.closed]")
-        return StateRule(str(name), clause.id, begins, ends, body.idle)
+        if body.warn is not None and not warnable(body.idle, body.warn):
+            message = f'the warning about "{name}" comes a number of days before an idleness that is longer'
+            clause.error("BAD_WARNING", body.at, message, paste="idle: 24 months, warn: 30 days")
+        elif body.warn is not None and not any(self._sends(each, "account.idle") for each in self.clauses.values()):
+            message = f'no message says that "{name}" will end for want of use'
+            letter = "{class: notice, purpose: account, fields: [email], when: account.idle}"
+            clause.error("BAD_WARNING", body.at, message, paste=f"message:\n  account.unused: {letter}")
+        return StateRule(str(name), clause.id, begins, ends, body.idle, body.warn)
+
+    @staticmethod
+    def _sends(clause: ReadClause, event: str) -> bool:
+        return clause.requires is not None and any(m.when == event for m in clause.requires.message.values())
 
     def _keeps(self, clause: ReadClause) -> None:
         for name, body in clause.requires.keep.items() if clause.requires else ():
@@ -271,6 +286,11 @@ class Definitions:
                 if term == "personal_data" and not isinstance(body, str):
                     roots |= {str(c) for c in body.categories if self.category(clause, c)}
         return roots
+
+
+def warnable(idle: Duration | None, warn: Duration) -> bool:
+    """Whether a warning can come so long before this idleness ends, whatever the months' lengths."""
+    return idle is not None and not warn.months and warn.ms < idle.months * SHORTEST_MONTH_MS + idle.ms
 
 
 def meaning(name: str, dpv: str | None, means: str | None, direct: bool) -> str:

@@ -12,8 +12,11 @@ from troth.policy.bodies import (
     Body,
     ChoiceValue,
     CollectBody,
+    ConsentBody,
     CookieBody,
     Defines,
+    EmbedBody,
+    FlagValue,
     Forbids,
     Guard,
     KeepBody,
@@ -77,8 +80,9 @@ def figures(clause: ReadClause) -> tuple[str, ...]:
         for share in permits.share:
             found.append(_share(share))
         found += [_cookie(name, cookie) for name, cookie in permits.cookie.items()]
+        found += [_embed(origin, embed) for origin, embed in permits.embed.items()]
         if permits.consent:
-            found.append(f"asks: {permits.consent.ask}")
+            found.append(_asks(permits.consent))
     elif isinstance(body, Requires):
         found += _requires(body)
     elif isinstance(body, Forbids):
@@ -102,7 +106,7 @@ def _collect(body: CollectBody) -> Iterator[str]:
     for use in body.uses:
         yield _use(use)
     if body.consent:
-        yield f"asks: {body.consent.ask}"
+        yield _asks(body.consent)
 
 
 def _use(use: UseBody) -> str:
@@ -140,7 +144,19 @@ def _cookie(name: str, cookie: CookieBody) -> str:
         value = f"; {cookie.value.random.at_least.count} random bits"
     elif isinstance(cookie.value, ChoiceValue):
         value = "; one of " + ", ".join(cookie.value.choices)
+    elif isinstance(cookie.value, FlagValue):
+        value = "; a yes or no to each question of the site"
     return f"{name}: {cookie.purpose}; {lasts}; {need}; {cookie.party} party{value}"
+
+
+def _embed(origin: str, embed: EmbedBody) -> str:
+    need = "essential" if embed.essential else "only with consent"
+    return f"{embed.title or origin} ({origin}): {embed.purpose}; {', '.join(embed.loads)}; {need}"
+
+
+def _asks(consent: ConsentBody) -> str:
+    lost = f" (without it: no {', no '.join(consent.loses)})" if consent.loses else ""
+    return f"asks: {consent.ask}{lost}"
 
 
 def keep_text(keep: KeepBody | Duration) -> str:
@@ -160,7 +176,8 @@ def _requires(body: Requires) -> Iterator[str]:
         yield f"{name}: {keep_text(keep)}"
     for name, state in body.states.items():
         until = [f"until {', '.join(state.to)}"] if state.to else []
-        until += [f"after {state.idle.text} without use"] if state.idle else []
+        told = f", told {state.warn.text} before" if state.warn else ""
+        until += [f"after {state.idle.text} without use{told}"] if state.idle else []
         yield f"{name}: from {', '.join(state.from_)} {' or '.join(until)}".rstrip()
     for name, message in body.message.items():
         yield _message(name, message)
@@ -170,6 +187,8 @@ def _requires(body: Requires) -> Iterator[str]:
         yield f"from {body.age.at_least} years"
     if body.protect and body.protect.breach:
         yield f"the authority knows within {body.protect.breach.authority_within.text}"
+    if body.protect and body.protect.second_factor:
+        yield f"a second factor that is lost goes after {body.protect.second_factor.recovery_after.text}"
     if body.changes and isinstance(body.changes.advance_notice, Duration):
         yield f"notice of {body.changes.advance_notice.text}"
     if body.has and isinstance(body.has.value, RandomValue):
@@ -189,6 +208,7 @@ def _right(right: RightBody) -> str:
     parts += [f"proof: {right.proof.replace('_', ' ')}"] if right.proof else []
     parts += [f"formats: {', '.join(right.formats)}"] if right.formats else []
     parts += [f"at {', '.join(right.where)}"] if right.where else []
+    parts += [f"told {right.told.text} before it ends"] if right.told else []
     kind = "every right" if right.kind == "any" else right.kind
     return f"{kind}: {'; '.join(parts)}" if parts else str(kind)
 

@@ -23,6 +23,8 @@ LINTS: Final[dict[str, str]] = {
     "CONSENT_BY_SUBMISSION": "a form's submission taken for consent, against GDPR Art. 7",
     "LAW_MISSTATED": "a statement about the law that the law does not bear out",
     "COOKIE_IS_PERSONAL": "cookies said to hold nothing personal, though an identifier is",
+    "WIDE_ORIGIN": "a place to load from that is many places: a wildcard, or every site there is",
+    "SHARED_CDN": "a place to load from that serves everybody's files",
     "OPEN_PERIOD": "a notice in advance that does not say how long before",
     "TWO_AGES": "minors in one place and an age in another",
     "VACUOUS": "a statement about all of a class that has no member",

@@ -20,7 +20,7 @@ from troth.policy.bodies import (
 )
 from troth.policy.clauses import ReadClause
 from troth.policy.diagnostics import did_you_mean
-from troth.policy.vocabulary import MECHANISMS, PLANNED
+from troth.policy.vocabulary import MECHANISMS, PLANNED, REPORTED
 
 _RIGHTS = {
     "access": ("right.access",),
@@ -32,7 +32,7 @@ _RIGHTS = {
     "withdrawal": ("consent.withdraw",),
     "information": ("message.registered",),
     "complaint": ("page.readable",),
-    "any": ("right.proof",),
+    "any": ("right.proof", "right.deadline"),
 }
 
 
@@ -84,8 +84,12 @@ def _permits(body: Permits) -> Iterator[str]:
         yield "cookie.declared"
         if not all(cookie.essential for cookie in body.cookie.values()):
             yield "cookie.consent"
+    if body.embed:
+        yield "embed.registered"
+        if not all(embed.essential for embed in body.embed.values()):
+            yield "cookie.consent"
     if body.consent:
-        yield "consent.record"
+        yield "consent.choice" if body.consent.asked == "site" else "consent.record"
 
 
 def _collect(body: CollectBody) -> Iterator[str]:
@@ -93,7 +97,7 @@ def _collect(body: CollectBody) -> Iterator[str]:
     if body.confirm == "double" or (body.consent and body.consent.confirm == "double"):
         yield "intake.double-opt-in"
     if body.consent:
-        yield "consent.record"
+        yield "consent.choice" if body.consent.asked == "site" else "consent.record"
     if any(use.basis == "contract" for use in body.uses) and any(f.identifier for f in body.fields.values()):
         yield "intake.registration"
 
@@ -109,6 +113,8 @@ def _requires(body: Requires) -> Iterator[str]:
         yield from _right(right)
     if body.keep or body.states:
         yield from ("retain.due", "retain.heartbeat")
+    if any(event.startswith(REPORTED) for state in body.states.values() for event in state.from_):
+        yield "activity.signed"
     if body.hold:
         yield "retain.hold"
     if body.has:
@@ -177,6 +183,10 @@ def _protect(protect: ProtectBody) -> Iterator[str]:
         yield "vault.sealed"
     if protect.password:
         yield "password.hashed"
+    if protect.passkey:
+        yield "account.passkey"
+    if protect.second_factor:
+        yield "account.second-factor"
     if protect.password_change:
         yield "password.change"
     if protect.password_sharing:

@@ -76,13 +76,17 @@ class Keep(Value, frozen=True):
 
 
 class StateRule(Value, frozen=True):
-    """A state that keeping can refer to (``account.active``): which events begin and end it, after what idleness."""
+    """A state that keeping can refer to (``account.active``): which events begin and end it, after what idleness.
+
+    ``warn`` is how long before that end the person is told: an exact time, no months.
+    """
 
     name: str
     clause: str
     begins: tuple[str, ...]
     ends: tuple[str, ...]
     idle: Duration | None = None
+    warn: Duration | None = None
 
 
 class Field(Value, frozen=True):
@@ -142,6 +146,8 @@ class ConsentAsk(Value, frozen=True):
     confirm: Literal["double", "single"] = "single"
     lasts: Duration | None = None
     withdraw: str = "/privacy"
+    asked: Literal["form", "site"] = "form"
+    loses: tuple[str, ...] = ()
 
 
 class Point(Value, frozen=True):
@@ -220,7 +226,10 @@ class Never(Value, frozen=True):
 
 
 class Right(Value, frozen=True):
-    """A right and how it is exercised: the proof asked, and the time allowed."""
+    """A right and how it is exercised: the proof asked, and the time allowed.
+
+    ``told`` is how long before the end of a restriction the person is told of it (GDPR Art. 18(3)).
+    """
 
     kind: RightKind
     clause: str
@@ -231,10 +240,14 @@ class Right(Value, frozen=True):
     to: str | None = None
     formats: tuple[str, ...] = ()
     where: tuple[str, ...] = ()
+    told: Duration | None = None
 
 
 class CookieRule(Value, frozen=True):
-    """A cookie that may be set. ``value`` is ``random`` (at least ``bits``) or one of ``choices``."""
+    """A cookie that may be set. ``value`` is ``random`` (at least ``bits``) or one of ``choices``.
+
+    ``flag``: its choices are what a browser can have chosen (``policy.choices``); there is at most one such cookie.
+    """
 
     name: str
     clause: str
@@ -245,6 +258,19 @@ class CookieRule(Value, frozen=True):
     value: Literal["random", "choice"] = "random"
     bits: int = 128
     choices: tuple[str, ...] = ()
+    flag: bool = False
+
+
+class Embed(Value, frozen=True):
+    """A place of somebody else's that pages may load from: the origin, and the kinds of thing that may come."""
+
+    origin: str
+    clause: str
+    purpose: str
+    loads: tuple[str, ...]
+    essential: bool = False
+    title: str = ""
+    policy: str = ""
 
 
 class CompiledClause(Value, frozen=True):
@@ -285,7 +311,10 @@ class Example(Value, frozen=True):
 
 
 class CompiledPolicy(Value, frozen=True):
-    """One version of a policy, executable. ``sha256`` is of the source text (and bindings), lower-case hex."""
+    """One version of a policy, executable. ``sha256`` is of the source text (and bindings), lower-case hex.
+
+    ``modes``: surface -> the paths of a site -> ``observe`` or ``enforce``; the longest path that fits counts.
+    """
 
     policy: str
     version: str
@@ -309,6 +338,8 @@ class CompiledPolicy(Value, frozen=True):
     cookies: dict[str, CookieRule]
     nevers: tuple[Never, ...]
     uses: tuple[Use, ...]
+    embeds: tuple[Embed, ...] = ()
+    modes: dict[str, dict[str, str]] = {}
     examples: tuple[Example, ...] = ()
     affiliates: tuple[str, ...] = ()
     personal: frozenset[str] = frozenset()

@@ -131,6 +131,7 @@ class Obligations:
             to=str(body.to) if body.to else None,
             formats=tuple(map(str, body.formats)),
             where=tuple(map(str, body.where or (base.where if base else ()))),
+            told=body.told,
         )
         if str(body.kind) in self.rights:
             first = self.rights[str(body.kind)].clause

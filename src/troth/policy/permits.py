@@ -11,6 +11,7 @@ from typing import Literal
 
 from msgspec.structs import replace as _replace
 
+from troth.policy import embeds
 from troth.policy.bodies import (
     AtMost,
     Bits,
@@ -18,6 +19,7 @@ from troth.policy.bodies import (
     CollectBody,
     ConsentBody,
     CookieBody,
+    FlagValue,
     Guard,
     Name,
     Operators,
@@ -27,6 +29,7 @@ from troth.policy.bodies import (
     StandingUse,
     Summary,
     UseBody,
+    Word,
 )
 from troth.policy.categories import under
 from troth.policy.clauses import ReadClause
@@ -34,7 +37,7 @@ from troth.policy.definitions import UNSTATED, Definitions
 from troth.policy.diagnostics import did_you_mean
 from troth.policy.figures import guard_text
 from troth.policy.lints import Lints
-from troth.policy.model import Basis, ConsentAsk, CookieRule, Field, Form, Point, Position, Recipient, Use
+from troth.policy.model import Basis, ConsentAsk, CookieRule, Embed, Field, Form, Point, Position, Recipient, Use
 
 #: A session cookie lives as long as the browser runs; without a value a cookie holds this much chance.
 DEFAULT_BITS = Bits(128)
@@ -55,6 +58,7 @@ class Permissions:
         self.unfounded: set[tuple[str, Position]] = set()
         self.consents: dict[str, ConsentAsk] = {}
         self.cookies: dict[str, CookieRule] = {}
+        self.embeds: list[Embed] = []
         self.recipients: dict[str, Recipient] = {}
         permitting = [(clause, clause.permits) for clause in clauses if clause.permits is not None]
         for clause, body in permitting:
@@ -66,10 +70,14 @@ class Permissions:
             for share in body.share:
                 self._share(clause, share)
             for name, cookie in body.cookie.items():
-                self._cookie(clause, str(name), cookie)
+                self._cookie(clause, name, cookie)
+            for origin, embed in body.embed.items():
+                if (found := embeds.read(definitions, clause, origin, embed, lints)) is not None:
+                    self.embeds.append(found)
             if body.consent:
                 self._consent(clause, body.consent, None)
         self._fill()
+        embeds.told_twice(definitions, self.embeds)
 
     # --- collection ---
 
@@ -319,29 +327,37 @@ class Permissions:
             confirm=confirm,
             lasts=body.lasts,
             withdraw=str(body.withdraw),
+            asked="site" if body.asked == "site" else "form",
+            loses=tuple(map(str, body.loses)),
         )
         if point is not None:
             self.points[point.id] = _replace(point, consent=self.consents[name])
 
-    def _cookie(self, clause: ReadClause, name: str, body: CookieBody) -> None:
+    def _cookie(self, clause: ReadClause, name: Word, body: CookieBody) -> None:
         self.known.purpose(clause, body.purpose)
+        flags = [cookie.name for cookie in self.cookies.values() if cookie.flag]
         if name in self.cookies:
             first = self.cookies[name].clause
             clause.error("DUPLICATE_NAME", body.at, f'the cookie "{name}" stands in {first} already')
             return
         value = body.value
+        if isinstance(value, FlagValue) and flags:
+            clause.error("DUPLICATE_NAME", name.at, f'what a browser chose stands in the cookie "{flags[0]}" already')
+            return
         choices = tuple(map(str, value.choices)) if isinstance(value, ChoiceValue) else ()
         bits = value.random.at_least if isinstance(value, RandomValue) else DEFAULT_BITS
-        self.cookies[name] = CookieRule(
-            name=name,
+        fixed = isinstance(value, ChoiceValue | FlagValue)
+        self.cookies[str(name)] = CookieRule(
+            name=str(name),
             clause=clause.id,
             purpose=str(body.purpose),
             essential=body.essential,
             lasts=body.lasts,
             party=str(body.party),
-            value="choice" if isinstance(value, ChoiceValue) else "random",
-            bits=0 if choices else bits.count,
+            value="choice" if fixed else "random",
+            bits=0 if fixed else bits.count,
             choices=choices,
+            flag=isinstance(value, FlagValue),
         )
 
     def _fill(self) -> None:

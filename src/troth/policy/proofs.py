@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from troth.policy.bodies import Asserts, AssertUses, ChoiceValue, Every, Has, RandomValue
+from troth.policy.bodies import Asserts, AssertUses, ChoiceValue, Every, Has, RandomValue, RefusalBody
+from troth.policy.choices import MOST_QUESTIONS
 from troth.policy.clauses import ReadClause
 from troth.policy.definitions import UNSTATED, Definitions
 from troth.policy.diagnostics import did_you_mean
@@ -27,9 +28,12 @@ def prove(
     """Tell each statement that does not hold, at the clause that makes it."""
     prover = _Prover(known, permissions, obligations, lints)
     prover.consents()
+    prover.site()
     for clause in clauses:
         if clause.asserts:
             prover.asserted(clause, clause.asserts)
+        if clause.requires and clause.requires.consent and clause.requires.consent.refusal:
+            prover.refusal(clause, clause.requires.consent.refusal)
         body = clause.asserts or clause.requires
         if body is None:
             continue
@@ -70,11 +74,59 @@ class _Prover:
             hint = f"there is one for the channel {', '.join(others)}" if others else ""
             clause.error("NO_CONSENT", at, message, hint=hint, paste=paste)
         used = {(use.purpose, use.channel) for _, _, use in self.permissions.uses if use.basis == "consent"}
+        used |= {(purpose, None) for _, _, purpose in self._optional()}
         for ask in self.permissions.consents.values():
             if (ask.purpose, ask.channel) not in used:
                 clause = self.known.clauses[ask.clause]
                 message = f'the consent "{ask.id}" is asked, but no use rests on it'
                 self.lints.tell("warning", "VACUOUS", clause, clause.at, message)
+
+    def _optional(self) -> Iterator[tuple[str, str, str]]:
+        """What a browser must have agreed to: clause, what it is, purpose."""
+        for cookie in self.permissions.cookies.values():
+            if not cookie.essential:
+                yield cookie.clause, f'the cookie "{cookie.name}"', cookie.purpose
+        for embed in self.permissions.embeds:
+            if not embed.essential:
+                yield embed.clause, f"what is loaded from {embed.origin}", embed.purpose
+
+    def site(self) -> None:
+        """What is optional in a browser needs a question that the site asks, and the answers need a place."""
+        asks = [ask for ask in self.permissions.consents.values() if ask.asked == "site"]
+        purposes = {ask.purpose for ask in asks if ask.channel is None}
+        for owner, what, purpose in self._optional():
+            clause = self.known.clauses[owner]
+            if clause.open and purpose not in purposes:
+                message = f'{what} is not essential, and the site does not ask for "{purpose}"'
+                paste = f"consent:\n  to: {{purpose: {purpose}}}\n  ask: Yes, …\n  asked: site"
+                clause.error("NO_CONSENT", clause.at, message, paste=paste)
+        for number, ask in enumerate(asks):
+            clause = self.known.clauses[ask.clause]
+            if ask.purpose in {earlier.purpose for earlier in asks[:number]}:
+                message = f'the site asks for "{ask.purpose}" already'
+                clause.error("DUPLICATE_NAME", clause.at, message)
+            elif number == MOST_QUESTIONS:
+                message = f"a site asks at most {MOST_QUESTIONS} questions; nobody reads more"
+                clause.error("TOO_MANY_CHOICES", clause.at, message)
+        if asks and not any(cookie.flag for cookie in self.permissions.cookies.values()):
+            clause = self.known.clauses[asks[0].clause]
+            message = "no cookie is declared that could remember what a browser answers"
+            paste = (
+                "cookie:\n  troth_choice: {purpose: choices, essential: true, lasts: 6 months, value: {flag: consents}}"
+            )
+            clause.error("NO_FLAG", clause.at, message, paste=paste)
+
+    def refusal(self, clause: ReadClause, body: RefusalBody) -> None:
+        """The list of what a no costs is the whole list: neither more nor less than the questions say."""
+        asks = [ask for ask in self.permissions.consents.values() if ask.asked == "site"]
+        if not (asks and clause.open):
+            return
+        lost = {each for ask in asks if self.known.clauses[ask.clause].open for each in ask.loses}
+        said = {str(each) for each in body.loses}
+        if lost != said:
+            odd = ", ".join(sorted(lost ^ said))
+            message = f'the questions of the site and "{clause.id}" name different losses: {odd}'
+            clause.error("ASSERTION_FAILED", body.at, message)
 
     # --- asserts ---
 

@@ -52,16 +52,33 @@ BASES: Final[dict[str, str]] = {
 #: Events that policies can name besides ``<point>.accepted``, ``.confirmed`` and ``.withdrawn`` of their own points.
 EVENTS: Final[dict[str, str]] = {
     "account.created": "an account was opened",
-    "account.used": "somebody signed in, or a licence runs",
+    "account.used": "somebody signed in",
     "account.password-changed": "a person changed their password",
+    "account.access-changed": "a person changed what they sign in with besides a password",
+    "account.signed-in": "somebody signed in from a device or a country that was not seen with this account",
+    "account.recovery-asked": "a person says that their second factor is lost",
+    "account.recovery-done": "a second factor that was lost is gone",
     "account.closed": "the person or the vendor closed the account",
+    "account.returned": "a person came back to the account that they had closed",
+    "account.idle": "an account was not used for long, and will end soon",
+    "address.asked": "a person asked to be found by another address",
+    "data.rectified": "data of a person was corrected",
+    "licence.runs": "a product told us that a licence runs, and until when",
     "product.reported": "a product told us of an account it keeps",
+    "product.used": "a product told us that an account was used",
     "subject.first": "first data of a person arrived",
     "rights.asked": "a person asked for the link to their own page",
+    "request.received": "a request by a person came in",
+    "request.extended": "the answer to a request is put off",
+    "request.refused": "a request is refused",
+    "request.fulfilled": "what was asked is done",
+    "request.due": "the deadline of a request is near",
     "access.prepared": "a copy of a person's data is ready",
     "erase.ordered": "an erasure was ordered",
     "erase.done": "an erasure is done",
     "objection.made": "a person objected",
+    "restriction.begun": "a person's data was set aside",
+    "restriction.ending": "a person is told that their data will be used again",
     "consent.given": "a person agreed",
     "consent.withdrawn": "a person took a consent back",
     "ticket.opened": "a question was opened",
@@ -77,6 +94,9 @@ EVENTS: Final[dict[str, str]] = {
     "breach.known": "a breach is known",
     "flag.raised": "data of a person looks wrong",
 }
+
+#: How the events begin that products tell of; besides them, those that a policy defines itself.
+REPORTED: Final = ("product.", "licence.")
 
 #: Guards: what must be there, as a row, at the moment of use.
 GUARDS: Final[dict[str, str]] = {
@@ -134,6 +154,8 @@ MECHANISMS: Final[dict[str, str]] = {
     "operator.second": "a second operator approves",
     "operator.sign-in": "staff sign in with two factors; what they do carries their id",
     "product.ask": "a product asks before it uses an entry of its own table",
+    "account.control": "a person closes their account and comes back, and what follows from it follows at once",
+    "activity.signed": "a product tells of an account's use in signed events of declared kinds, each once",
     "cookie.declared": "only declared cookies are set",
     "cookie.random": "cookie values are random or fixed words",
     "site.cookieless": "every public page works without cookies",
@@ -146,7 +168,9 @@ MECHANISMS: Final[dict[str, str]] = {
     "cookie.consent": "an optional cookie is set after a consent only",
     "consent.signal": "the browser's signal counts as a refusal",
     "consent.choice": "a refusal costs what the list says and nothing else",
-    "count.visits": "visits are counted as the policy says",
+    "count.visits": "visits are counted with a consent, or as figures that enough persons stand behind",
+    "count.address": "an address tells a country and is kept by nothing; the key of a day's visitors dies with it",
+    "count.returning": "a browser is recognised after a yes, and not after a no",
     "intake.age": "the question about age keeps the answer, not the age",
     "intake.device": "products report declared fields only",
     "intake.diagnostics": "a diagnostic file is shown before it is sent and goes when the question is closed",
@@ -157,10 +181,13 @@ MECHANISMS: Final[dict[str, str]] = {
     "share.approval": "an approval of the person's own lifts one prohibition for one case",
     "message.registered": "each automatic message and decision stands in a list that a person can read",
     "right.rectify": "a correction reaches every copy",
+    "right.deadline": "a request is answered in time, extended with a reason, or refused with one",
     "right.restrict": "restricted data is kept and not used",
     "retain.hold": "a hold has a reason and an end, and narrows use",
     "child.reply": "a child's data is set aside, answered once and erased",
     "password.hashed": "passwords are stored as Argon2id values",
+    "account.passkey": "a person adds their own passkeys, sealed under their key; each answer of one works once",
+    "account.second-factor": "a second factor is asked wherever its owner set one; a lost one goes after a wait",
     "password.change": "a password is changed on one page, and forced only on evidence of compromise",
     "access.delegation": "colleagues have accounts of their own",
     "breach.register": "each breach is written down, and the clocks of its notices run",
@@ -175,10 +202,6 @@ MECHANISMS: Final[dict[str, str]] = {
 #: Mechanisms that later work brings.
 PLANNED: Final[frozenset[str]] = frozenset(
     {
-        "cookie.consent",
-        "consent.signal",
-        "consent.choice",
-        "count.visits",
         "intake.age",
         "intake.device",
         "intake.diagnostics",
@@ -188,8 +211,6 @@ PLANNED: Final[frozenset[str]] = frozenset(
         "share.release",
         "share.approval",
         "message.registered",
-        "right.rectify",
-        "right.restrict",
         "retain.hold",
         "child.reply",
         "password.change",
@@ -200,7 +221,6 @@ PLANNED: Final[frozenset[str]] = frozenset(
         "policy.precedence",
         "role.processor",
         "link.registered",
-        "embed.registered",
     }
 )
 

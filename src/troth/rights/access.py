@@ -6,6 +6,7 @@ the web makes of the same value. Clauses: ``rights.access``, ``rights.portabilit
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import zipfile
@@ -20,12 +21,18 @@ from troth.notice.consents import Consents
 from troth.notice.shown import periods
 from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy, StateRule
+from troth.rights import restriction
+from troth.rights.address import Addresses
+from troth.rights.rectification import corrections_of
 from troth.rights.requests import REQUESTS_OF, Requests
 from troth.store import Lane, Store, Write
 from troth.store.ledger import EntryDraft
 from troth.store.tables import messages, subject_states, subjects
 from troth.store.writer import DataTx
-from troth.use import credentials, looks, person_sessions
+from troth.use import credentials, known_devices, looks, person_passkeys, person_sessions
+from troth.use.activity import activity_of
+from troth.use.arrivals import TOTP
+from troth.use.second_factor import LOST, RECOVERY
 from troth.vault import StoredRecord, Vault
 from troth.vault.retention import due
 
@@ -90,15 +97,21 @@ class Copy(msgspec.Struct, frozen=True):
     records: Annotated[tuple[Held, ...], said("everything held, record by record")]
     consents: Annotated[tuple[dict[str, Any], ...], said("consent records as JSON-LD (ISO/IEC TS 27560, DPV)")]
     objections: Annotated[tuple[dict[str, str | None], ...], said("purpose, and channel (null: every channel)")]
+    restriction: Annotated[dict[str, Any] | None, said("ground, since: your data is set aside; null: it is not")]
     states: Annotated[tuple[dict[str, Any], ...], said("state, since, until: what the keeping rests on")]
     messages: Annotated[tuple[dict[str, Any], ...], said("template, purpose, state, queued: what was sent to you")]
     account: Annotated[
         dict[str, Any],
         said(
-            "password: since when one is set (null: none; its value is never given out); sessions: begun, seen, "
-            "method, browser and system of each that is open"
+            "password: since when one is set (null: none; its value is never given out); second_factor: since when one "
+            "is set (null: none); recovery_codes: how many are left; recovery_asked: since when one waits whose second "
+            "factor is lost; passkeys: name, added, used, id and public key (base64url) of each; sessions: begun, "
+            "seen, method, browser, system and country of each that is open; devices: browser, system, country and "
+            "time of what was signed in from; waiting: a new address that waits for its proof, with asked and until "
+            "(null: none); activity: event, product, at and until of what products told of its use"
         ),
     ]
+    corrections: Annotated[tuple[dict[str, Any], ...], said("at, point, fields: what was corrected, and when")]
     looks: Annotated[
         tuple[dict[str, Any], ...],
         said("at, role, purpose and reason of each look of our staff at your data (reason null: not kept any more)"),
@@ -114,12 +127,21 @@ class Copy(msgspec.Struct, frozen=True):
 class Access:
     """Prepares copies."""
 
-    def __init__(self, store: Store, vault: Vault, versions: Versions, consents: Consents, requests: Requests) -> None:
+    def __init__(
+        self,
+        store: Store,
+        vault: Vault,
+        versions: Versions,
+        consents: Consents,
+        requests: Requests,
+        addresses: Addresses,
+    ) -> None:
         self.store = store
         self.vault = vault
         self.versions = versions
         self.consents = consents
         self.requests = requests
+        self.addresses = addresses
 
     def copy(self, tenant: str, sid: bytes, *, actor: str = "subject", proof: bytes | None = None) -> Copy:
         """The copy; it leaves only after its entry is durable (promise 3). ``NotFound`` if the person is not here.
@@ -136,9 +158,12 @@ class Access:
                 "state": self.vault.state_of(connection, tenant, sid)[0],
                 "records": self.vault.records(connection, tenant, sid),
                 "consents": self.consents.of(connection, tenant, sid),
+                "restriction": restriction.standing(connection, tenant, sid),
                 "states": [dict(row) for row in connection.execute(STATES, key).mappings()],
-                "password": credentials.find(connection, tenant, sid),
+                "credentials": credentials.of_person(connection, tenant, sid),
                 "sessions": person_sessions.of_person(connection, tenant, sid, self.store.now()),
+                "corrections": corrections_of(connection, tenant, sid),
+                "activity": activity_of(connection, tenant, sid),
                 "messages": [dict(row) for row in connection.execute(MESSAGES, key).mappings()],
                 "looks": list(connection.execute(looks.ALL, key).mappings()),
                 "requests": [dict(row) for row in connection.execute(REQUESTS_OF, key).mappings()],
@@ -152,6 +177,7 @@ class Access:
         consents = tuple(
             self.consents.open(tenant, sid, consent) | {"troth:state": consent.state} for consent in found["consents"]
         )
+        waiting = self.addresses.kept(tenant, sid)
         opening = self.vault.opening(tenant, sid)
 
         def body(tx: DataTx) -> tuple[str, int]:
@@ -189,6 +215,11 @@ class Access:
                 {"purpose": stop.purpose, "channel": stop.channel}
                 for stop in sorted(found["state"].stops, key=lambda s: (s.purpose, s.channel or ""))
             ),
+            restriction=(
+                {"ground": found["restriction"].ground, "since": found["restriction"].since_ms}
+                if found["restriction"]
+                else None
+            ),
             states=tuple(
                 {"state": s["state"], "since": s["since_ms"], "until": s["until_ms"]} for s in found["states"]
             ),
@@ -197,9 +228,12 @@ class Access:
                 for m in found["messages"]
             ),
             account={
-                "password": found["password"].since_ms if found["password"] else None,
+                **self._credentials(tenant, sid, found["credentials"]),
                 "sessions": [self._session(session) for session in found["sessions"]],
+                "waiting": waiting,
+                "activity": found["activity"],
             },
+            corrections=tuple(found["corrections"]),
             looks=tuple(
                 {"at": look.at_ms, "role": look.role, "purpose": look.purpose, "reason": look.reason}
                 for look in looks.opened(self.vault, found["looks"])
@@ -216,6 +250,38 @@ class Access:
             entry=entry,
         )
 
+    def _credentials(self, tenant: str, sid: bytes, held: credentials.Held) -> dict[str, Any]:
+        """What they sign in with, as far as it is theirs to see: no password's value."""
+        password = held.get(credentials.PASSWORD)
+        keys = (
+            (stored.since_ms, credentials.unseal(self.vault, tenant, sid, kind, stored))
+            for kind, stored in held.items()
+            if kind.startswith(person_passkeys.KIND)
+        )
+        factor, lost = held.get(TOTP), held.get(LOST)
+        codes = credentials.unseal(self.vault, tenant, sid, RECOVERY, held.get(RECOVERY)).get("codes", ())
+        return {
+            "password": password.since_ms if password else None,
+            "second_factor": factor.since_ms if factor else None,
+            "recovery_codes": len(codes),
+            "recovery_asked": lost.since_ms if lost else None,
+            "devices": [
+                {**device._asdict(), "seen": seen_ms}
+                for device, seen_ms in known_devices.seen(self.vault, tenant, sid, held).items()
+            ],
+            "passkeys": [
+                {
+                    "name": key["name"],
+                    "added": since_ms,
+                    "used": key["used"] or None,
+                    "id": told(key["credential"]),
+                    "public_key": told(key["key"]),
+                }
+                for since_ms, key in keys
+                if key
+            ],
+        }
+
     def _session(self, session: person_sessions.Session) -> dict[str, Any]:
         """One open session, as the copy tells it: neither token nor hash."""
         device = person_sessions.open_device(self.vault, session)
@@ -225,6 +291,7 @@ class Access:
             "method": session.method,
             "browser": device.browser if device else None,
             "system": device.system if device else None,
+            "country": device.country if device else None,
         }
 
     def _held(self, tenant: str, policy: CompiledPolicy, record: StoredRecord, found: dict[str, Any]) -> Held:
@@ -268,7 +335,9 @@ def as_csv(copy: Copy) -> bytes:
         "consents": [["record", "purpose", "words", "state", "given"]],
         "messages": [["template", "purpose", "state", "queued"]],
         "objections": [["purpose", "channel"]],
-        "account": [["what", "since", "seen", "method", "browser", "system"]],
+        "account": [["what", "since", "seen", "method", "browser", "system", "country"]],
+        "corrections": [["point", "fields", "at"]],
+        "activity": [["event", "product", "at", "until"]],
         "looks": [["at", "role", "purpose", "reason"]],
     }
     for held in copy.records:
@@ -285,13 +354,31 @@ def as_csv(copy: Copy) -> bytes:
         )
     for message in copy.messages:
         tables["messages"].append([str(message[k]) for k in ("template", "purpose", "state", "queued")])
+    if copy.restriction is not None:
+        tables["restriction"] = [["ground", "since"], [str(copy.restriction[k]) for k in ("ground", "since")]]
     for objection in copy.objections:
         tables["objections"].append([objection["purpose"] or "", objection["channel"] or "every channel"])
     if copy.account["password"] is not None:
-        tables["account"].append(["password", str(copy.account["password"]), "", "", "", ""])
+        tables["account"].append(["password", str(copy.account["password"]), *[""] * 5])
+    if copy.account["second_factor"] is not None:
+        tables["account"].append(["second factor", str(copy.account["second_factor"]), *[""] * 5])
+    if copy.account["recovery_asked"] is not None:
+        tables["account"].append(["recovery asked", str(copy.account["recovery_asked"]), *[""] * 5])
+    for key in copy.account["passkeys"]:
+        tables["account"].append(["passkey", str(key["added"]), str(key["used"] or ""), key["name"], "", "", ""])
+    for device in copy.account["devices"]:
+        words = (device["browser"], device["system"], device["country"])
+        tables["account"].append(["device", "", str(device["seen"]), "", *words])
     for session in copy.account["sessions"]:
-        told = [str(session[k] or "") for k in ("begun", "seen", "method", "browser", "system")]
+        told = [str(session[k] or "") for k in ("begun", "seen", "method", "browser", "system", "country")]
         tables["account"].append(["session", *told])
+    if copy.account["waiting"] is not None:
+        waiting = copy.account["waiting"]
+        tables["account"].append([f"waiting: {waiting['address']}", str(waiting["asked"]), "", "", "", ""])
+    for correction in copy.corrections:
+        tables["corrections"].append([correction["point"], ", ".join(correction["fields"]), str(correction["at"])])
+    for told in copy.account["activity"]:
+        tables["activity"].append([str(told[k] or "") for k in ("event", "product", "at", "until")])
     for look in copy.looks:
         tables["looks"].append([str(look[k] or "") for k in ("at", "role", "purpose", "reason")])
     packed = io.BytesIO()
@@ -301,6 +388,11 @@ def as_csv(copy: Copy) -> bytes:
             csv.writer(text).writerows([harmless(cell) for cell in row] for row in rows)
             archive.writestr(f"{name}.csv", "\ufeff" + text.getvalue())
     return packed.getvalue()
+
+
+def told(secret: bytes) -> str:
+    """Bytes as text: base64url without padding, as WebAuthn writes them."""
+    return base64.urlsafe_b64encode(secret).rstrip(b"=").decode()
 
 
 def harmless(cell: str) -> str:

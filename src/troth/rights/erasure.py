@@ -25,12 +25,16 @@ from troth.store.jobs import Job
 from troth.store.ledger import EntryDraft
 from troth.store.outbox import post
 from troth.store.tables import (
+    activity,
+    address_changes,
     consent_records,
+    corrections,
     credentials,
     erasures,
     looks,
     messages,
     personal_records,
+    restrictions,
     rights_requests,
     sessions,
     subject_states,
@@ -38,13 +42,18 @@ from troth.store.tables import (
 )
 from troth.store.tables import links as link_table
 from troth.store.writer import DataTx, KeyTx
-from troth.vault import Vault
+from troth.vault import Cover, Vault
+from troth.vault.provider import Destruction
 from troth.world import Clock, Randomness
 
 ERASE_JOB = "rights.erase"
-NOT_COVERED = ("old-key-copies", "day-keys-of-mail")
+OLD_COPIES = "old-key-copies"  # of the key store: they open until the epoch is destroyed
+KEY_FOLDER = "copies-of-key-files"  # a copy of the epoch's own file undoes its destruction
+DAY_KEYS = "day-keys-of-mail"
 EMAIL = "user.contact.email"
 CHUNK = 500  # rows a transaction: a person with 100,000 rows does not stop the writer for everybody else
+
+NONE = "none"  # the class of a destruction that the provider cannot do
 
 Cause = Literal["right", "retention", "refusal", "child", "undo"]
 Seen = frozenset[tuple[bytes, int | None]]
@@ -64,6 +73,7 @@ CHUNKED = {
     "messages": (messages, messages.c.id),
     "looks": (looks, looks.c.lid),
     "rights_requests": (rights_requests, rights_requests.c.id),
+    "corrections": (corrections, corrections.c.eid),
 }
 CHUNK_DELETES: dict[str, Delete] = {
     name: delete(table).where(
@@ -75,6 +85,9 @@ LAST_DELETES: dict[str, Delete] = {
     "subject_states": delete(subject_states).where(person(subject_states)),
     "sessions": delete(sessions).where(person(sessions)),
     "credentials": delete(credentials).where(person(credentials)),
+    "restrictions": delete(restrictions).where(person(restrictions)),
+    "address_changes": delete(address_changes).where(person(address_changes)),
+    "activity": delete(activity).where(person(activity)),
     "subjects": delete(subjects).where(person(subjects)),
 }
 ORPHAN_LINKS = update(link_table).where(person(link_table, link_table.c.kind == "unsubscribe")).values(sid=None, ref="")
@@ -85,6 +98,9 @@ COUNTS = {
         "subject_states": subject_states,
         "sessions": sessions,
         "credentials": credentials,
+        "restrictions": restrictions,
+        "address_changes": address_changes,
+        "activity": activity,
         "links": link_table,
         "subjects": subjects,
     }.items()
@@ -98,7 +114,14 @@ COUNTED = update(erasures).where(erasures.c.ordered == bindparam("of_order")).va
 UNREADABLE = (
     update(erasures)
     .where(erasures.c.ordered == bindparam("of_order"), erasures.c.state == "ordered")
-    .values(state="unreadable", unreadable_ms=bindparam("at"))
+    .values(
+        state="unreadable", unreadable_ms=bindparam("at"), epoch=bindparam("in_epoch"), destruction=bindparam("how")
+    )
+)
+SETTLED = (
+    update(erasures)
+    .where(erasures.c.epoch <= bindparam("of_epoch"), erasures.c.destruction.is_(None))
+    .values(destroyed_ms=bindparam("at"), destruction=bindparam("how"))
 )
 GONE = (
     update(erasures)
@@ -112,9 +135,11 @@ class Certificate(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
 
     ``unreadable``: keys and tags destroyed, looked for on a new connection, 0 found. ``gone``: rows deleted and looked
     for, 0 found. ``destroyed``: the epoch that wrapped old copies of the keys destroyed, with the provider's class.
+    ``destruction`` is the provider's word: ``hardware``, ``service``, ``scheduled``, ``file_best_effort``, or ``none``
+    where it cannot destroy.
     ``not_covered``: what could still open something, and where. Old copies of the key store open old copies of the
-    data until the epoch ends; the day keys of mail open an address that lay in the queue when a copy was made, until
-    they are destroyed in their turn.
+    data until the epoch ends; after that, where its key was a file, a copy of that file; the day keys of mail open an
+    address that lay in the queue when a copy was made, until they are destroyed in their turn.
     """
 
     ordered: str
@@ -186,7 +211,8 @@ class Erasures:
         if not self.store.read(lambda c: self.vault.exists(c, tenant, sid)):
             raise NotFound("there is no such person here", clause="rights.erase")
         opening = self.vault.opening(tenant, sid)
-        address = self._last_address(tenant, sid) if cause == "right" else None
+        closed = self.store.read(lambda c: self.vault.closed_since(c, tenant, sid)) is not None
+        address = self._last_address(tenant, sid) if cause == "right" or closed else None  # both asked for it
         letter = self.vault.transit_seal(msgspec.json.encode({"address": address, "language": language}))
 
         def body(tx: DataTx) -> bytes:
@@ -257,8 +283,14 @@ class Erasures:
             destruction=row["destruction"],
             rows=msgspec.json.decode(row["counts"]),
             done=row["done"].hex() if row["done"] else None,
-            not_covered=NOT_COVERED,
+            not_covered=not_covered(row["destruction"]),
         )
+
+    @staticmethod
+    def settle(tx: DataTx, epoch: int, destruction: Destruction | None) -> None:
+        """An epoch ended: the third time of everybody whose keys lay under it, and how surely they are gone."""
+        how, at = (destruction.surety, destruction.at_ms) if destruction else (NONE, None)
+        tx.execute(SETTLED, {"of_epoch": epoch, "at": at, "how": how})
 
     def _order(self, order: bytes) -> RowMapping:
         row = self.store.read(lambda c: c.execute(ORDER, {"of_order": order}).mappings().first())
@@ -285,11 +317,13 @@ class Erasures:
         kept the job behind one of them from doing so.
         """
         stops = self.store.read(lambda c: self.vault.state_of(c, tenant, sid)[0].stops)
+        covers: list[Cover] = []  # as the last attempt saw it: a later epoch is a longer wait, never a shorter
 
         def before(ktx: KeyTx) -> None:
             for stop in sorted(stops, key=lambda s: s.purpose):
                 if stop.channel in (None, "email"):
                     self.vault.suppress(ktx, tenant, sid, stop.purpose)
+            covers.append(self.vault.cover(ktx, tenant, sid))
             self.vault.destroy(ktx, tenant, sid)
             self.vault.guard(ktx, order, tenant, sid, "erased", ordered_ms)
 
@@ -302,9 +336,13 @@ class Erasures:
                 clause="rights.erase",
             )
         self.vault.scrub()
-        self.store.write(
-            Write(body=lambda tx: tx.execute(UNREADABLE, {"of_order": order, "at": tx.now}), lane=Lane.RIGHTS)
-        )
+
+        def body(tx: DataTx) -> None:
+            cover = covers[-1]
+            how = NONE if cover.open else None
+            tx.execute(UNREADABLE, {"of_order": order, "at": tx.now, "in_epoch": cover.epoch, "how": how})
+
+        self.store.write(Write(body=body, lane=Lane.RIGHTS))
 
     def _remove_rows(self, order: bytes, tenant: str, sid: bytes) -> None:
         """Step 3, chunk by chunk; each chunk is counted in its own transaction, whoever removes it and when."""
@@ -365,6 +403,7 @@ class Erasures:
         sealed, tenant = self.vault.transit_seal(str(address).encode()), self._order(order)["tenant"]
         certificate = self.certificate(order)
         words = {"order": order.hex(), "language": opened.get("language", "en"), "certificate": certificate}
+        words["link"] = f"/privacy/certificate/{order.hex()}"
         variables = self.vault.transit_seal(msgspec.json.encode(words))
 
         def body(tx: DataTx) -> None:
@@ -387,6 +426,12 @@ class Erasures:
 def clause_of(cause: str) -> str:
     """What asks for the erasure: the right (also where a file that was brought in is taken back), or the keeping."""
     return "rights.erase" if cause in ("right", "undo") else "retain.while-used"
+
+
+def not_covered(destruction: str | None) -> tuple[str, ...]:
+    """What a certificate must name beside its times, by the class of destruction (None: the epoch lives)."""
+    left = {None: (OLD_COPIES,), NONE: (OLD_COPIES,), "file_best_effort": (KEY_FOLDER,)}
+    return (*left.get(destruction, ()), DAY_KEYS)
 
 
 def counted(tx: DataTx, order: bytes) -> dict[str, int]:

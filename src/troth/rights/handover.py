@@ -11,22 +11,18 @@ same words. Clause: ``rights.proof``. Mechanism: ``right.proof``. ``troth.client
 
 from __future__ import annotations
 
-import base64
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import Connection
 
-from troth.collect.json_once import READ_ONCE
 from troth.errors import Invalid, NotFound, Unproven
 from troth.rights.requests import begin
 from troth.store import Lane, Store, Write, links
 from troth.store.writer import DataTx
+from troth.use import signed
 from troth.use.handover_keys import HandoverKey, key_of
 from troth.use.person_sessions import Session
 from troth.use.products import MOST_REFERENCE, Products
@@ -39,15 +35,13 @@ SKEW_MS = 5_000  # by so much the product's clock may differ from ours, either w
 MOST_TOKEN = 4096
 USED = "handover"  # the kind of link that remembers a used number until it would have expired anyway
 
-_PART = re.compile(r"[A-Za-z0-9_-]+")
-
 
 class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a product signs. ``expires`` is in seconds since 1970, UTC; ``product`` is its id in hex."""
 
     audience: Annotated[str, msgspec.Meta(max_length=300)]
     expires: Annotated[int, msgspec.Meta(ge=0, le=2**40)]
-    nonce: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{22,86}\Z")]  # 128 bits or more
+    nonce: Annotated[str, msgspec.Meta(pattern=signed.NONCE)]
     product: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
     reference: Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_REFERENCE)]
     address: Annotated[str, msgspec.Meta(min_length=1, max_length=254)] | None = None
@@ -126,15 +120,11 @@ class Handovers:
         return self.store.write(Write(body=body, lane=Lane.RIGHTS))
 
     def _check(self, token: str, tenant: str | None = None) -> Handed:
-        claim, signed, signature = read(token)
+        claim, content, signature = read(token)
         key = self.store.read(lambda connection: self._key(connection, claim))
         if key is None or tenant not in (None, key.tenant) or claim.audience != self.audiences.get(key.tenant):
             raise refused()
-        try:
-            Ed25519PublicKey.from_public_bytes(key.public).verify(signature, signed)
-        except InvalidSignature:
-            raise refused() from None
-        if not claim.timely(self.clock.now()):
+        if not signed.signed_by(key.public, signature, content) or not claim.timely(self.clock.now()):
             raise refused()
         sid = self.products.find(key.tenant, claim.reference)
         if sid is None or not self._here(key.tenant, sid) or not self._has(key.tenant, sid, claim.address):
@@ -160,26 +150,10 @@ class Handovers:
 
 def read(token: str) -> tuple[Claim, bytes, bytes]:
     """The claim of a token, what was signed, and the signature; ``Unproven`` unless each has exactly its form."""
-    if len(token) > MOST_TOKEN:
-        raise refused()
-    body, _, signature = token.partition(".")
-    content = plain(body)
     try:
-        claim = msgspec.json.decode(content, type=Claim)
-        READ_ONCE.decode(content.decode())
-    except (msgspec.DecodeError, ValueError):
+        return signed.read(token, SIGNED, Claim, MOST_TOKEN)
+    except ValueError:
         raise refused() from None
-    return claim, SIGNED + body.encode(), plain(signature)
-
-
-def plain(part: str) -> bytes:
-    """base64url without padding, in its one spelling; ``Unproven`` for anything else."""
-    if not _PART.fullmatch(part) or len(part) % 4 == 1:
-        raise refused()
-    content = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-    if base64.urlsafe_b64encode(content).rstrip(b"=").decode() != part:
-        raise refused()
-    return content
 
 
 def refused() -> Unproven:

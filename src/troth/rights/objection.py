@@ -23,6 +23,7 @@ from troth.store.ledger import Entry, EntryDraft
 from troth.store.outbox import post
 from troth.store.tables import ledger
 from troth.store.writer import DataTx, KeyTx
+from troth.use.flight import Flight
 from troth.vault import Vault
 from troth.world import Clock, Randomness
 
@@ -45,7 +46,14 @@ class Objections:
     """Stops uses for one person."""
 
     def __init__(
-        self, store: Store, vault: Vault, versions: Versions, consents: Consents, clock: Clock, chance: Randomness
+        self,
+        store: Store,
+        vault: Vault,
+        versions: Versions,
+        consents: Consents,
+        clock: Clock,
+        chance: Randomness,
+        flight: Flight,
     ) -> None:
         self.store = store
         self.vault = vault
@@ -53,6 +61,7 @@ class Objections:
         self.consents = consents
         self.clock = clock
         self.chance = chance
+        self.flight = flight
 
     def object(
         self,
@@ -67,6 +76,8 @@ class Objections:
     ) -> Objected:
         """Stop a purpose, and all purposes below it, for this person. In force when this returns.
 
+        No message that it stops arrives after that: what is on the wire to this person is waited for (``Unknown``
+        where it does not end; the stop holds all the same).
         ``Invalid`` where the purpose is not one that the law or the policy lets a person stop.
         """
         policy = self.versions.current()
@@ -108,6 +119,7 @@ class Objections:
             self._guard(ktx, tenant, sid, done[0].eid, Stop(purpose, channel), done[0].at_ms)
 
         entry, ended = self.store.write(Write(body=body, after=after, lane=Lane.RIGHTS))
+        self.flight.wait(tenant, sid)
         return Objected(entry.eid.hex(), purpose, ended, entry.at_ms)
 
     def unsubscribe(self, token: str, via: Via, tenant: str | None = None) -> Objected | None:

@@ -23,7 +23,7 @@ from troth.store.tables import rights_requests
 from troth.store.writer import DataTx
 from troth.use import person_sessions
 from troth.use.devices import Device
-from troth.use.person_sessions import Method, Session
+from troth.use.person_sessions import CLASS, Method, Session
 from troth.use.sessions import SEEN_EVERY_MS, cookie_hash
 from troth.vault import Vault
 from troth.world import Clock, Randomness
@@ -152,7 +152,7 @@ class Requests:
             opening = self.vault.opening(link.tenant, sid)
         except NotFound:
             raise Unproven(NOT_VALID, clause="rights.proof") from None
-        csrf = self.chance.bytes(32)
+        csrf, policy = self.chance.bytes(32), self.versions.current()
         sealed = person_sessions.seal_device(self.vault, link.tenant, sid, cookie, device)
 
         def body(tx: DataTx) -> Session:
@@ -160,6 +160,9 @@ class Requests:
                 raise Unproven("this link was used before: please ask for a new one", clause="rights.proof")
             if not self.vault.exists(tx.connection, link.tenant, sid):
                 raise Unproven(NOT_VALID, clause="rights.proof")
+            if any(record.class_ == CLASS for record in self.vault.records(tx.connection, link.tenant, sid)):
+                self.vault.change_state(tx, link.tenant, sid, lambda state: state)  # who found them unused looks again
+                self.vault.happen(tx, link.tenant, sid, "account.used", policy)  # who has no password comes in so
             return begin(tx, link.tenant, sid, opening, cookie, csrf, device=sealed)
 
         return self.store.write(Write(body=body, lane=Lane.RIGHTS))
@@ -185,6 +188,14 @@ class Requests:
             raise Unproven("please ask for a link to your address first", clause="rights.proof")
         if now - found.seen_ms >= SEEN_EVERY_MS:
             self.store.write(Write(body=lambda tx: person_sessions.seen(tx, digest)))
+        return found
+
+    def again(self, session: Session) -> Session:
+        """The same session as it stands now; ``Unproven`` if it ended."""
+        now = self.clock.now()
+        found = self.store.read(lambda connection: person_sessions.find(connection, session.hash, now))
+        if found is None:
+            raise Unproven("please ask for a link to your address first", clause="rights.proof")
         return found
 
     def close(self, cookie: str) -> None:

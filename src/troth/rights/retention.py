@@ -1,4 +1,4 @@
-"""The retention run: what is due is erased, nothing earlier and nothing later, and a day without a run is red.
+"""The retention run: who leaves by disuse is told, what is due is erased, and a day without a run is red.
 
 When a record is due is computed from its anchor, the person's states and the rule of the version it was collected
 under; no due date is ever stored, so a change of policy touches no record. Clauses: ``retain.while-used``,
@@ -7,22 +7,25 @@ under; no due date is ever stored, so a change of policy touches no record. Clau
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, select, tuple_
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, tuple_
 
 from troth.errors import Conflict, NotFound
 from troth.notice.consents import CLASS as CONSENT_CLASS
 from troth.notice.versions import Versions
+from troth.policy.model import CompiledPolicy, Template
 from troth.rights.erasure import Erasures
 from troth.store import Lane, Store, Write, links
 from troth.store.jobs import Job
 from troth.store.ledger import EntryDraft
 from troth.store.once import insert_once
+from troth.store.outbox import post
 from troth.store.tables import (
     consent_records,
     idempotency,
@@ -36,7 +39,7 @@ from troth.store.tables import (
 from troth.store.writer import DataTx, KeyTx
 from troth.use import credentials, person_sessions
 from troth.vault import StoredRecord, Vault
-from troth.vault.retention import due
+from troth.vault.retention import due, to_warn, warned
 from troth.world import DAY_MS
 
 RETAIN_JOB = "rights.retain"
@@ -45,6 +48,7 @@ PERIOD_MS = 6 * 60 * 60_000  # four times a day: one missed run is not yet a day
 PAGE = 200
 TRANSIT_DAYS = 7  # how long a mail may wait for its relay; then its sealed words are destroyed
 READS_DAYS = 365  # how long it can be told who was in a block of reads
+IDLE = "account.idle"  # the event that sets the letter off
 KEY_LIFE_MS = 30 * DAY_MS  # how long the answer to an idempotency key is repeated
 
 NEXT_PAGE = (
@@ -61,6 +65,12 @@ STATES = select(subject_states.c.state, subject_states.c.since_ms, subject_state
 )
 GENERATION = select(subjects.c.generation).where(
     subjects.c.tenant == bindparam("of_tenant"), subjects.c.sid == bindparam("of_sid")
+)
+TOLD = insert(subject_states)
+FORGET_TOLD = delete(subject_states).where(
+    subject_states.c.tenant == bindparam("of_tenant"),
+    subject_states.c.sid == bindparam("of_sid"),
+    subject_states.c.state == bindparam("of_state"),
 )
 DROP_RECORD = delete(personal_records).where(
     personal_records.c.tenant == bindparam("of_tenant"),
@@ -96,6 +106,7 @@ class Ran(msgspec.Struct, frozen=True):
     records: int
     overdue: int
     at: int
+    warned: int
 
 
 @dataclass(frozen=True)
@@ -109,6 +120,7 @@ class Person:
     generation: int
     consents_due: tuple[bytes, ...] = ()
     consents_left: int = 0
+    to_warn: tuple[tuple[str, int], ...] = ()  # state, and when it will end by disuse if they are told now
 
     @property
     def anything_due(self) -> bool:
@@ -144,9 +156,12 @@ class Everybody:
             states = {s.state: (s.since_ms, s.until_ms) for s in connection.execute(STATES, key)}
             past: list[StoredRecord] = []
             left: list[StoredRecord] = []
+            untold: dict[str, int] = {}
             for record in self.vault.records(connection, row.tenant, bytes(row.sid)):
                 end = self._due(record, states, row.last_use_ms)
-                (past if end is not None and end <= now else left).append(record)
+                told = self._to_warn(record, states, row.last_use_ms, now)
+                untold |= told
+                (past if end is not None and end <= now and not told else left).append(record)
             consents = [
                 (bytes(consent.cid), self._consent_due(consent, states, row.last_use_ms))
                 for consent in connection.execute(CONSENTS, key).all()
@@ -161,6 +176,7 @@ class Everybody:
                     row.generation,
                     consents_due=ended,
                     consents_left=len(consents) - len(ended),
+                    to_warn=tuple(sorted(untold.items())),
                 )
             )
         return people
@@ -180,6 +196,26 @@ class Everybody:
         keep = version.keeps.get(record.class_)
         return due(keep, version.states, record.anchor_ms, states, last_use) if keep else None
 
+    def _to_warn(
+        self, record: StoredRecord, states: dict[str, tuple[int, int | None]], last_use: int, now: int
+    ) -> dict[str, int]:
+        """What is to be told before this record's keeping ends by disuse; until then it does not end."""
+        version = self.versions.history.version(record.terms.version)
+        keep = version.keeps.get(record.class_)
+        if keep is None or letter_of(self.versions.current()) is None:
+            return {}
+        return {rule.name: end for rule, end in to_warn(keep, version.states, states, last_use, now)}
+
+
+def letter_of(policy: CompiledPolicy) -> Template | None:
+    """The declared letter that tells of disuse, if there is one."""
+    return next((t for t in policy.templates.values() if t.trigger == IDLE), None)
+
+
+def people_untold(store: Store, vault: Vault, versions: Versions, at_ms: int) -> int:
+    """How many persons were to be told by this time that their account ends by disuse, and were not."""
+    return sum(1 for person in Everybody(store, vault, versions).at(at_ms) if person.to_warn)
+
 
 def people_due(store: Store, vault: Vault, versions: Versions, at_ms: int) -> int:
     """How many persons have a record that is due at this time and still there."""
@@ -193,6 +229,7 @@ class RetentionRun:
         self.store = store
         self.vault = vault
         self.erasures = erasures
+        self.versions = versions
         self.everybody = Everybody(store, vault, versions).at
 
     def job(self, job: Job) -> None:
@@ -200,11 +237,13 @@ class RetentionRun:
         self.run()
 
     def run(self) -> Ran:
-        """Erase what is due, look again, and record that the run took place."""
-        seen = erased = records = 0
+        """Tell whom it concerns, erase what is due, look again, and record that the run took place."""
+        seen = erased = records = told = 0
         now = self.store.now()
         for person in self.everybody(now):
             seen += 1
+            if person.to_warn:
+                told += self._warn(person)
             if not person.anything_due and person.stays:
                 continue
             if person.stays:
@@ -224,9 +263,37 @@ class RetentionRun:
                 erased += 1
                 records += len(person.due)
         overdue = sum(1 for person in self.everybody(now) if person.anything_due)
-        ran = self._record(seen, erased, records, overdue)
+        ran = self._record(seen, erased, records, overdue, told)
         self.vault.scrub()  # the day keys that ended go out of K's files too
         return ran
+
+    def _warn(self, person: Person) -> int:
+        """Tell somebody that their account ends by disuse, and until when they can keep it; 1, or 0 if not now."""
+        policy = self.versions.current()
+        template = letter_of(policy)
+        try:
+            opening = self.vault.opening(person.tenant, person.sid)
+        except NotFound:
+            return 0  # erased by another meanwhile
+        ends = max(end for _, end in person.to_warn)
+        until = dt.datetime.fromtimestamp(ends / 1000, tz=dt.UTC).date().isoformat()
+        words = self.vault.transit_seal(msgspec.json.encode({"language": policy.language, "until": until}))
+        of = {"of_tenant": person.tenant, "of_sid": person.sid}
+
+        def body(tx: DataTx) -> int:
+            if template is None or tx.execute(GENERATION, of).scalar() != person.generation:
+                return 0  # they came back meanwhile: the next run looks again
+            for state, end in person.to_warn:
+                facts = {"state": state, "until": end}
+                tx.append(EntryDraft("retention.warned", "retain.while-used", "retain.due", facts=facts), opening)
+                tx.execute(FORGET_TOLD, of | {"of_state": warned(state)})
+                row = {"tenant": person.tenant, "sid": person.sid, "state": warned(state)}
+                tx.execute(TOLD, row | {"since_ms": tx.now, "until_ms": None})
+            chance = self.store.randomness
+            post(tx, template, chance, tenant=person.tenant, sid=person.sid, opening=opening, variables=words)
+            return 1
+
+        return self.store.write(Write(body=body, lane=Lane.JOB))
 
     def _drop(self, person: Person) -> int:
         """Erase some records of somebody who stays: the key of a class goes with its last record."""
@@ -247,8 +314,8 @@ class RetentionRun:
             for cid in person.consents_due:
                 tx.execute(DROP_CONSENT, {**of, "of_cid": cid})
             if person_sessions.CLASS in ended:  # the account is over: nobody signs in to it any more
-                credentials.drop(tx, person.tenant, person.sid)
-                person_sessions.end_by_password(tx, person.tenant, person.sid)
+                credentials.drop_all(tx, person.tenant, person.sid)
+                person_sessions.end_of_account(tx, person.tenant, person.sid)
             tx.append(
                 EntryDraft(
                     kind="retention.records",
@@ -275,7 +342,7 @@ class RetentionRun:
         self.store.write(Write(body=lambda tx: None, after=after, lane=Lane.JOB))
         self.vault.scrub()
 
-    def _record(self, seen: int, erased: int, records: int, overdue: int) -> Ran:
+    def _record(self, seen: int, erased: int, records: int, overdue: int, told: int) -> Ran:
         """The heartbeat, and the housekeeping of what has a fixed life."""
         today = self.store.now() // DAY_MS
 
@@ -284,8 +351,8 @@ class RetentionRun:
             self.vault.drop_days(ktx, "reads", today - READS_DAYS)
 
         def body(tx: DataTx) -> Ran:
-            ran = Ran(seen, erased, records, overdue, tx.now)
-            facts = {"subjects": seen, "erased": erased, "records": records, "overdue": overdue}
+            ran = Ran(seen, erased, records, overdue, tx.now, told)
+            facts = {"subjects": seen, "erased": erased, "records": records, "overdue": overdue, "warned": told}
             tx.append(
                 EntryDraft(kind="retention.run", clause="retain.while-used", mechanism="retain.heartbeat", facts=facts)
             )

@@ -199,17 +199,20 @@ class Worker:
         self._registry = registry
         self._longest = longest_wait_s
         self._closing = False
+        self._added = threading.Event()
+        store.writer.waking.append(self._added)
         self._thread = threading.Thread(target=self._work, name="troth-jobs", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Stop after the job in hand."""
         self._closing = True
-        self._store.writer.jobs_added.set()
+        self._added.set()
         self._thread.join()
+        self._store.writer.waking.remove(self._added)
 
     def _work(self) -> None:
-        added = self._store.writer.jobs_added
+        added = self._added
         while not self._closing:
             added.clear()
             try:

@@ -13,8 +13,11 @@ from troth.errors import StartRefused
 from troth.store import tables
 from troth.store.engine import Database, Role, driver
 
-HEADS: dict[Role, str] = {"data": "0007", "keys": "0001"}
+HEADS: dict[Role, str] = {"data": "0013", "keys": "0002"}
 """The newest version of each database's tables (a test compares them with the folders of steps)."""
+
+MOVING = "moving"
+"""In the place of a version: a system is being moved into this database, and not all of it is there."""
 
 METADATA: dict[Role, MetaData] = {"data": tables.data, "keys": tables.keys}
 TELLING: dict[Role, str] = {"data": "ledger", "keys": "secrets"}
@@ -33,6 +36,10 @@ def migrate(database: Database, role: Role, *, steps: Path | None = None, head: 
     found = version(database)
     if found == head:
         return
+    if found == MOVING:
+        raise StartRefused(
+            f"a system is being moved into this {role} database and is not all here: run `troth import --all` again"
+        )
     if found is None:
         create(database, role)
         if head == HEADS[role]:
@@ -58,12 +65,36 @@ def version(database: Database) -> str | None:
 def create(database: Database, role: Role) -> None:
     """All tables in an empty database, marked with the version they are."""
     with database.transaction() as connection:
-        METADATA[role].create_all(connection)
-        connection.exec_driver_sql(
-            "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
-            "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
-        )
-        connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{HEADS[role]}')")  # noqa: S608 - a constant of ours
+        _create(connection, role, HEADS[role])
+
+
+def _create(connection: Connection, role: Role, mark: str) -> None:
+    METADATA[role].create_all(connection)
+    connection.exec_driver_sql(
+        "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
+        "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+    )
+    connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{mark}')")  # noqa: S608 - a constant of ours
+
+
+def move_in(database: Database, role: Role) -> None:
+    """All tables, empty, in an empty database or in the place of those of a system that was half moved in.
+
+    Marked with ``MOVING`` from the first moment on: nothing opens it. ``RuntimeError`` where a system is there.
+    """
+    found = version(database)
+    if found not in (None, MOVING):
+        raise RuntimeError("only what was half moved in is dropped")
+    with database.transaction() as connection:
+        if found is not None:
+            METADATA[role].drop_all(connection)
+            connection.exec_driver_sql("DROP TABLE alembic_version")
+        _create(connection, role, MOVING)
+
+
+def moved_in(connection: Connection, role: Role) -> None:
+    """All of it is there: from the end of this transaction on the database opens."""
+    connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{HEADS[role]}'")  # noqa: S608 - a constant of ours
 
 
 def upgrade(database: Database, steps: Path, head: str) -> None:

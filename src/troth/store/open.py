@@ -21,6 +21,7 @@ from troth.store.checkpoint import Named, Signer
 from troth.store.engine import Database, open_database, refuse_shared
 from troth.store.lock import FolderLock, Handler, Listener
 from troth.store.migrate import migrate
+from troth.store.moving.away import refuse_away
 from troth.store.publisher import Publisher, check_head
 from troth.store.transaction import KeyTx, Lane, Write
 from troth.store.writer import Writer
@@ -121,6 +122,14 @@ class Store:
 
         return work() if self.writer.here() else self.writer.control(work).result()
 
+    def truncate_data(self) -> bool:
+        """As ``truncate_keys``, for D: a value that was replaced is gone from its files too."""
+
+        def work() -> bool:
+            return self.data.checkpoint("TRUNCATE")
+
+        return work() if self.writer.here() else self.writer.control(work).result()
+
     # --- reading ---
 
     def read(self, fn: Callable[[Connection], T]) -> T:
@@ -160,6 +169,10 @@ class Store:
     def on_commit(self, call: Callable[[], None]) -> None:
         """Call ``call`` on the writer's thread after each commit; it must return at once and never wait."""
         self.writer.committed.append(call)
+
+    def seal(self) -> None:
+        """From here on every write is refused with ``Unavailable``: the system moved away, and its log with it."""
+        self.writer.seal()
 
     def publish(self) -> int:
         """Publish the log's tiles up to the newest commit, now; returns the published size.
@@ -223,10 +236,12 @@ def open_store(
     *,
     abort: Callable[[str], None] = end_process,
     rebuild_tiles: bool = False,
+    moved_away: bool = False,
 ) -> Store:
     """Open both databases, bring them up to date, check the log's head, and start the writer.
 
     ``abort`` ends the process when a write or sync failed. ``rebuild_tiles`` writes the published tiles anew from D.
+    ``moved_away`` opens a system that moved away, which otherwise is refused, and only such a one is opened for.
     Raises ``Locked`` if another process works on the folder (then ``lock.forward``), and ``StartRefused`` with one
     clear reason if anything is not as it must be.
     """
@@ -242,6 +257,9 @@ def open_store(
         for database in opened:
             database.claim()
             migrate(database, database.role)
+        if not moved_away:
+            with data.connect() as connection:
+                refuse_away(connection)
         if not keys.checkpoint("TRUNCATE"):
             raise StartRefused("the key store's log could not be overwritten: another process reads it")
         signer = named_as_before(data, signer_factory(keys))

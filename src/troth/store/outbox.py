@@ -1,4 +1,4 @@
-"""Queueing a message in the caller's own transaction: the row, the job that sends it and the entry of intent.
+"""Queueing a message in the caller's own transaction: the row, which is its place in the queue, and the entry.
 
 The row holds no address and no words: who it goes to is opened through the gate at the moment of sending.
 What the person must receive and nobody else may hold (a link's token) travels as ``variables``, sealed.
@@ -33,11 +33,15 @@ def post(
     address: tuple[int, bytes] | None = None,
     dedup: str | None = None,
     actor: str = "system",
+    campaign: bytes | None = None,
+    due_ms: int | None = None,
 ) -> bytes:
     """Queue one message by a declared template; returns its id (16 bytes).
 
     ``variables`` and ``address`` are sealed already; ``address`` is (day, ciphertext) and is given only where the
-    message must go out after the person's keys are destroyed. The same ``dedup`` raises IntegrityError.
+    message must go out after the person's keys are destroyed. The same ``dedup`` raises IntegrityError: whatever may
+    ask twice gives one, and the message is sent once at most. ``campaign`` names words that are not the catalogue's;
+    ``due_ms`` is the earliest time (at once, if None). Marketing waits behind all else.
     """
     mid = randomness.bytes(16)
     entry = tx.append(
@@ -67,7 +71,10 @@ def post(
             "state": "queued",
             "queued_ms": tx.now,
             "eid": entry.eid,
+            "due_ms": tx.now if due_ms is None else due_ms,
+            "lane": 1 if template.kind == "marketing" else 0,
+            "campaign": campaign,
         },
     )
-    tx.enqueue("message.send", mid.hex())
+    tx.enqueued += 1  # wakes whoever sends
     return mid

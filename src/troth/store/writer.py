@@ -44,12 +44,13 @@ class Writer:
     def __init__(self, executor: Executor) -> None:
         self.executor = executor
         self.committed: list[Callable[[], None]] = []  # called on the writer's thread after each commit
-        self.jobs_added = threading.Event()
+        self.waking: list[threading.Event] = []  # set when something durable was queued: jobs, messages
         self._lanes: dict[Lane, deque[Item]] = {lane: deque() for lane in Lane}
         self._controls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._condition = threading.Condition()
         self._sleeping = False
         self._closing = False
+        self._sealed = False
         self.dead = False
         """The thread ended by a fault: nothing is taken any more."""
         self._held: list[Item] = []
@@ -86,6 +87,8 @@ class Writer:
         with self._condition:
             if self._closing or self.dead:
                 raise Unavailable("the store is closing: nothing was read or written")
+            if self._sealed:
+                raise Unavailable("this system moved away: nothing is read or written here any more")
             if len(queue) >= CAPACITY[lane]:
                 raise Busy("too many requests wait to be recorded: nothing was read or written")
             queue.append(item)
@@ -123,6 +126,11 @@ class Writer:
         item.loop, item.settle = loop, settle
         self.put(item)
         return await waiter
+
+    def seal(self) -> None:
+        """Take no item any more: the log's last word was said."""
+        with self._condition:
+            self._sealed = True
 
     def control(self, work: Callable[[], T]) -> Future[T]:
         """Run something between two batches on the writer's thread (a checkpoint, a write to K alone)."""
@@ -218,7 +226,8 @@ class Writer:
                 except Exception as problem:
                     log.error("a call after a commit failed: %s", type(problem).__name__)
         if self.executor.enqueued:
-            self.jobs_added.set()
+            for event in self.waking:
+                event.set()
         loops: dict[asyncio.AbstractEventLoop, list[Item]] = {}
         for item in items:
             if item.loop is not None:

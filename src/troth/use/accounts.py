@@ -10,27 +10,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
-import msgspec
 from sqlalchemy import Connection
 
 from troth.errors import Conflict, Invalid, NotFound, Unproven
-from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy
-from troth.store import Lane, Store, Write
+from troth.store import Lane, Write
 from troth.store.ledger import EntryDraft
-from troth.store.outbox import post
 from troth.store.transaction import DataTx
 from troth.use import credentials, person_sessions
+from troth.use.arrivals import CLAUSE, NO_ACCOUNT, TOTP, Arrivals, lacks_second, require_second
+from troth.use.credentials import PASSWORD, Held
 from troth.use.devices import Device
 from troth.use.passwords import PASSWORD_HASHED, Passwords, fault_of
-from troth.use.person_sessions import CLASS, Session
-from troth.use.sessions import cookie_hash
-from troth.vault import Vault
+from troth.use.person_sessions import CLASS, LINK_LIFE_MS, Session
+from troth.use.second_factor import Halfway
 
-CLAUSE = "protect.password"
 EMAIL = "user.contact.email"
 CHANGED = "account.password-changed"  # the letter that says so, where the policy declares it
-NO_ACCOUNT = "there is no account to sign in to: please register first"
 
 
 def offered(policy: CompiledPolicy) -> bool:
@@ -41,18 +37,28 @@ def offered(policy: CompiledPolicy) -> bool:
 class Accounts:
     """Passwords and sessions of people. Methods block: call them from a thread."""
 
-    def __init__(self, store: Store, vault: Vault, versions: Versions, passwords: Passwords) -> None:
-        self.store = store
-        self.vault = vault
-        self.versions = versions
+    def __init__(self, arrivals: Arrivals, passwords: Passwords) -> None:
+        self.arrivals = arrivals
+        self.store = arrivals.store
+        self.vault = arrivals.vault
+        self.versions = arrivals.versions
         self.passwords = passwords
 
     # --- the password ---
 
     def password_since(self, tenant: str, sid: bytes) -> int | None:
         """Since when a password is set (UTC milliseconds); None where there is none."""
-        stored = self.store.read(lambda connection: credentials.find(connection, tenant, sid))
+        stored = self.held(tenant, sid).get(PASSWORD)
         return None if stored is None else stored.since_ms
+
+    def held(self, tenant: str, sid: bytes) -> Held:
+        """What a person signs in with, sealed."""
+        return self.store.read(lambda connection: credentials.of_person(connection, tenant, sid))
+
+    def lacks_second(self, session: Session) -> bool:
+        """Whether this account has a second factor that this session has not shown."""
+        held = self.store.read(lambda connection: credentials.of_person(connection, session.tenant, session.sid))
+        return lacks_second(session, held)
 
     def has_account(self, tenant: str, sid: bytes) -> bool:
         """Whether there is an account that a password could belong to."""
@@ -74,12 +80,11 @@ class Accounts:
         self._refuse_own_words(tenant, sid, new)
         hashed = self.passwords.hash(new, "")
         try:
-            ct = credentials.seal(self.vault, tenant, sid, hashed)
+            ct = credentials.seal(self.vault, tenant, sid, PASSWORD, {"hash": hashed})
             opening = self.vault.opening(tenant, sid)
         except NotFound:
             raise Conflict(NO_ACCOUNT, clause=CLAUSE) from None
-        template = self.versions.current().templates.get(CHANGED) if before is not None else None
-        variables = self.vault.transit_seal(msgspec.json.encode({"language": language})) if template else b""
+        tell = self.arrivals.letter(CHANGED, tenant, sid, opening, language=language)
 
         def body(tx: DataTx) -> int:
             self._require_still(tx, session, before)
@@ -87,10 +92,9 @@ class Accounts:
             kind = "account.password-set" if before is None else "account.password-changed"
             facts = {"sessions_ended": ended}
             entry = tx.append(EntryDraft(kind, CLAUSE, PASSWORD_HASHED, "subject", facts=facts), opening)
-            credentials.put(tx, tenant, sid, eid=entry.eid, ct=ct)
-            if template is not None:
-                chance = self.store.randomness
-                post(tx, template, chance, tenant=tenant, sid=sid, opening=opening, variables=variables)
+            credentials.put(tx, tenant, sid, PASSWORD, eid=entry.eid, ct=ct)
+            if before is not None:
+                tell(tx)
             return ended
 
         return self.store.write(Write(body, lane=Lane.RIGHTS))
@@ -105,7 +109,7 @@ class Accounts:
 
         def body(tx: DataTx) -> int:
             self._require_still(tx, session, before)
-            credentials.drop(tx, tenant, sid)
+            credentials.drop(tx, tenant, sid, PASSWORD)
             ended = person_sessions.end_others(tx, tenant, sid, session.hash)
             facts = {"sessions_ended": ended}
             draft = EntryDraft("account.password-removed", CLAUSE, PASSWORD_HASHED, "subject", facts=facts)
@@ -115,13 +119,18 @@ class Accounts:
         return self.store.write(Write(body, lane=Lane.RIGHTS))
 
     def _prove(self, session: Session, old: str) -> credentials.Stored | None:
-        """The password until now, after its owner has shown that it is they: by the link just used, or by it."""
-        stored = self.store.read(lambda c: credentials.find(c, session.tenant, session.sid))
-        if session.method == "link":
+        """The password until now, after its owner has shown that it is they: by what they just came in with, or by it.
+
+        Where a second factor is set, it was shown too.
+        """
+        held = self.store.read(lambda c: credentials.of_person(c, session.tenant, session.sid))
+        stored = held.get(PASSWORD)
+        require_second(session, held)
+        if needs_no_old(session, self.store.now()):
             return stored
         if stored is None:
             raise Unproven("please ask for a link to your address first", clause=CLAUSE)
-        hashed = credentials.unseal(self.vault, session.tenant, session.sid, stored)
+        hashed = credentials.unseal(self.vault, session.tenant, session.sid, PASSWORD, stored).get("hash")
         if not self.passwords.fits(hashed, old):
             raise Invalid("the password is not right", clause=CLAUSE, gaps=("old: wrong-password",))
         return stored
@@ -129,11 +138,12 @@ class Accounts:
     def _require_still(self, tx: DataTx, session: Session, before: credentials.Stored | None) -> None:
         """The account, the session and the password are as they were when they were looked at, or ``Conflict``."""
         tenant, sid = session.tenant, session.sid
-        if not self._has_account(tx.connection, tenant, sid):
-            raise Conflict(NO_ACCOUNT, clause=CLAUSE)
-        if person_sessions.find(tx.connection, session.hash, tx.now) is None:
-            raise Conflict("this session has ended", clause=CLAUSE)
-        now = credentials.find(tx.connection, tenant, sid)
+        self.arrivals.require_there(tx, session)
+        if self.vault.closed_since(tx.connection, tenant, sid) is not None:
+            raise Conflict("this account is closed: come back to it first", clause="purpose.account")
+        held = credentials.of_person(tx.connection, tenant, sid)
+        require_second(session, held)
+        now = held.get(PASSWORD)
         if (now and now.eid) != (before and before.eid):
             raise Conflict("the password was changed elsewhere just now", clause=CLAUSE)
 
@@ -145,8 +155,12 @@ class Accounts:
                 if fault:
                     raise Invalid("this password may not be used", clause=CLAUSE, gaps=(f"password: {fault}",))
 
+    def address(self, tenant: str, sid: bytes) -> str:
+        """The person's own address, by which their own device tells their passkeys apart; "" where there is none."""
+        return next(self._addresses(tenant, sid), "")
+
     def _addresses(self, tenant: str, sid: bytes) -> Iterator[str]:
-        """The addresses that the account was registered with, opened for this comparison alone."""
+        """The addresses that the account was registered with, opened for their owner alone."""
         for row in self.store.read(lambda connection: self.vault.records(connection, tenant, sid)):
             if row.class_ != CLASS:
                 continue
@@ -166,8 +180,11 @@ class Accounts:
         *,
         device: Device | None = None,
         was: Sequence[str] = (),
-    ) -> Session:
-        """Sign in; ``Unproven`` in the same words and with the same work, whoever the address is or is not.
+        language: str = "en",
+    ) -> Session | Halfway:
+        """Sign in, or come halfway where a second factor is set.
+
+        ``Unproven`` in the same words and with the same work, whoever the address is or is not.
 
         ``was`` are the cookies that this browser came with: their sessions end, whoever's they were.
         """
@@ -175,40 +192,38 @@ class Accounts:
             sid = self.vault.find(tenant, "email", address) or credentials.NOBODY
         except Invalid:
             sid = credentials.NOBODY
-        stored = self.store.read(lambda connection: credentials.find(connection, tenant, sid))
-        hashed = credentials.unseal(self.vault, tenant, sid, stored)
+        held = self.store.read(lambda connection: credentials.of_person(connection, tenant, sid))
+        stored = held.get(PASSWORD)
+        hashed = credentials.unseal(self.vault, tenant, sid, PASSWORD, stored).get("hash")
         if not self.passwords.fits(hashed, password) or stored is None:
             self._refuse()
+        if TOTP in held:
+            return Halfway(tenant, sid, stored.eid)
         try:
-            opening = self.vault.opening(tenant, sid)
+            let_in = self.arrivals.prepare(
+                tenant,
+                sid,
+                cookie,
+                method="password",
+                mechanism=PASSWORD_HASHED,
+                device=device,
+                was=was,
+                language=language,
+            )
         except NotFound:
             self._refuse()
-        sealed = person_sessions.seal_device(self.vault, tenant, sid, cookie, device)
-        csrf, policy = self.store.randomness.bytes(32), self.versions.current()
 
         def body(tx: DataTx) -> Session:
-            still = credentials.find(tx.connection, tenant, sid)
-            if still is None or still.eid != stored.eid:
+            now = credentials.of_person(tx.connection, tenant, sid)
+            if TOTP in now or PASSWORD not in now or now[PASSWORD].eid != stored.eid:
                 raise wrong()  # changed, removed or erased in this very moment
-            for cookie_before in was:
-                person_sessions.end(tx, cookie_hash(cookie_before))
-            facts = {"method": "password"}
-            entry = tx.append(EntryDraft("account.signed-in", CLAUSE, PASSWORD_HASHED, "subject", facts=facts), opening)
-            self.vault.change_state(tx, tenant, sid, lambda state: state)  # who found them unused looks again
-            self.vault.happen(tx, tenant, sid, "account.used", policy)
-            return person_sessions.start(
-                tx, cookie, tenant, sid, csrf=csrf, method="password", proof=entry.eid, device=sealed
-            )
+            return let_in(tx)
 
         return self.store.write(Write(body, lane=Lane.RIGHTS))
 
     def _refuse(self) -> NoReturn:
         """Note a refused sign-in, without any name, and refuse it."""
-
-        def body(tx: DataTx) -> None:
-            tx.append(EntryDraft("account.refused", CLAUSE, PASSWORD_HASHED, "visitor", facts={"method": "password"}))
-
-        self.store.write(Write(body))
+        self.arrivals.note_refusal("password", PASSWORD_HASHED)
         raise wrong()
 
     # --- sessions ---
@@ -249,6 +264,13 @@ class Accounts:
             return ended
 
         return self.store.write(Write(body, lane=Lane.RIGHTS))
+
+
+def needs_no_old(session: Session, now_ms: int) -> bool:
+    """Whether what this session was opened with stands for the old password: a link, or a passkey just used."""
+    if session.method == "passkey":
+        return session.created_ms > now_ms - LINK_LIFE_MS
+    return session.method in ("link", "link+totp")
 
 
 def wrong() -> Unproven:

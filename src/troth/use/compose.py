@@ -1,42 +1,53 @@
 """Making a message from a declared template: the catalogue's words, the person's values, the headers that mail needs.
 
-Values never become markup, headers or links: control characters are gone before anything is assembled, HTML is
-escaped, and the only links are ours, under the base address. A name that could pass for an address or a link is
-left out, so that nobody can send their own text to strangers through a form. Clauses: ``rights.automated``
-(mechanism ``message.declared``), ``rights.unsubscribe`` (``message.unsubscribe``). Sources: RFC 5322, RFC 2369,
-RFC 2919, RFC 3834, RFC 8058, 15 USC 7704.
+The words are compiled once for each template, language and version of the policy (``templates``); what is made per
+person is bytes between them. Values never become markup, headers or links: control characters are gone before anything
+is assembled, HTML is escaped, and the only links are ours, under the base address. A name that could pass for an
+address or a link is left out, so that nobody can send their own text to strangers through a form.
+Clauses: ``rights.automated`` (mechanism ``message.declared``), ``rights.unsubscribe`` (``message.unsubscribe``).
+Sources: RFC 5322, RFC 2369, RFC 2919, RFC 3834, RFC 8058, 15 USC 7704.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import email.policy
-import html
+import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from email.headerregistry import Address
-from email.message import EmailMessage
 from email.utils import format_datetime
+from functools import lru_cache
 
 from troth.errors import Invalid
 from troth.policy.model import CompiledPolicy, Template
-from troth.policy.writing import direction
+from troth.use.mime import BOUNDARY, CONTROL, addr_spec, header, mailbox
+from troth.use.templates import Compiled, Fault, Said, compile_words, faults, page_of
 from troth.use.transport import Envelope
 
 Words = Callable[[str, str], str]
 """``(key, language) -> text`` from the catalogue; KeyError where there is no such text."""
 
 ADDRESS_LENGTH = 254  # RFC 5321 4.5.3.1.3, less the angle brackets
-SUBJECT_LENGTH = 200
-PLACEHOLDER = re.compile(r"\{([a-z][a-z_]*)\}")
+KEPT = 512  # compiled templates
 LOCAL_PART = re.compile(r"[^\s\x00-\x20\x7f()<>\[\]\\,;:\"@]{1,64}")
 DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
 NAME = re.compile(r"[^\W\d_][^\x00-\x1f<>@:/\\\[\]{}\"]{0,59}")
 LINKED = re.compile(r"\.\w{2,}|www|http", re.IGNORECASE)
-SEND_ASCII = email.policy.SMTP.clone(cte_type="7bit")
-SEND_UTF8 = email.policy.SMTPUTF8
+CONSTANT = ("controller", "contact", "postal", "centre_link", "policy_link")
+GIVEN = ("name", "first_name", "greeting", "checkpoint", "unsubscribe_link")
+VARIABLES = (
+    *("link", "title", "text", "purpose", "certificate"),
+    *("right", "reason", "request", "due", "days", "until"),  # of requests and restrictions
+    *("browser", "system", "country", "moment", "what"),  # of sign-ins
+)
+"""What whoever queues a message may seal into it, besides the fields that the template declares."""
+Sign = Callable[[bytes, bytes, int], bytes]
+
+
+def unsigned(headers: bytes, body: bytes, now_ms: int) -> bytes:
+    """No signature: where no key is configured."""
+    return b""
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,8 @@ class Addressee:
 
 def clean(value: str) -> str:
     """One line of printable text: no control, format or separator character survives (Unicode C*, Zl, Zp)."""
+    if value.isprintable():
+        return " ".join(value.split())
     kept = "".join(" " if unicodedata.category(c)[0] == "C" or c in "\u2028\u2029" else c for c in value)
     return " ".join(kept.split())
 
@@ -79,19 +92,46 @@ def sendable(address: str) -> str:
 
 
 class Composer:
-    """Makes finished messages. ``base_url`` is where every link begins; ``sender`` the address they come from."""
+    """Makes finished messages. ``base_url`` is where every link begins; ``sender`` the address they come from.
 
-    def __init__(self, words: Words, *, base_url: str, sender: str, languages: frozenset[str] | None = None) -> None:
+    ``sign`` takes the message's headers and its body and gives the headers that sign them (DKIM), or nothing.
+    ``bounces`` gives the envelope's sender for a message's id: where a letter that cannot be delivered comes back to.
+    """
+
+    def __init__(
+        self,
+        words: Words,
+        *,
+        base_url: str,
+        sender: str,
+        languages: frozenset[str] | None = None,
+        sign: Sign = unsigned,
+        bounces: Callable[[bytes], str] | None = None,
+        unsubscribe_address: str = "",
+    ) -> None:
         self.words = words
         self.base_url = base_url.rstrip("/")
         self.sender = sendable(sender)
+        self.domain = self.sender.rpartition("@")[2]
         self.languages = languages
+        self.sign = sign
+        self.bounces = bounces
+        self.unsubscribe_address = sendable(unsubscribe_address) if unsubscribe_address else ""
+        self._compiled: dict[tuple[str, str, str, str], Letterhead] = {}
 
     def at(self, url: str) -> Composer:
         """The same composer, whose links begin with ``url`` ("": with its own)."""
         if not url or url == self.base_url:
             return self
-        return Composer(self.words, base_url=url, sender=self.sender, languages=self.languages)
+        return Composer(
+            self.words,
+            base_url=url,
+            sender=self.sender,
+            languages=self.languages,
+            sign=self.sign,
+            bounces=self.bounces,
+            unsubscribe_address=self.unsubscribe_address,
+        )
 
     def link(self, path: str) -> str:
         """A link of ours. ``Invalid`` for anything that would lead elsewhere (clause ``links.leaving``)."""
@@ -108,6 +148,20 @@ class Composer:
             raise KeyError(key)
         return text
 
+    def catalogued(self, template: Template, language: str) -> Said:
+        """What the catalogue has a template say. KeyError where it lacks its words."""
+        subject = self.said(f"mail.{template.id}.subject", language)
+        return Said(subject, self.said(f"mail.{template.id}.body", language))
+
+    def check(self, template: Template, language: str, said: Said | None = None) -> list[Fault]:
+        """What keeps this template from being sent in this language, with lines and columns; nothing where all is well.
+
+        ``said`` is given where the words are not the catalogue's. KeyError where the catalogue lacks them.
+        """
+        given = [name for name in template.fields if name not in CONSTANT]
+        known = frozenset([*given, *GIVEN, *CONSTANT, *VARIABLES])
+        return faults(said or self.catalogued(template, language), template.kind, known)
+
     def compose(
         self,
         policy: CompiledPolicy,
@@ -117,56 +171,115 @@ class Composer:
         mid: bytes,
         now_ms: int,
         checkpoint: str,
+        said: Said | None = None,
+        said_id: str = "",
     ) -> Envelope:
-        """The finished message. KeyError: the catalogue lacks a text; ``Invalid``: the address or a value is none.
+        """The finished message, signed. KeyError: a text or value is missing; ``Invalid``: an address or value is none.
 
-        A marketing message without an unsubscribe link is never made (clause ``rights.unsubscribe``).
+        ``said`` are words of a letter's own (a campaign's issue) under a name of their own, ``said_id``. A marketing
+        message without an unsubscribe link is never made (clause ``rights.unsubscribe``).
         """
         if (template.kind == "marketing") != (to.unsubscribe is not None):
             raise Invalid("marketing carries an unsubscribe link, nothing else does", clause="rights.unsubscribe")
         language = to.language if self.languages is None or to.language in self.languages else policy.language
         recipient = sendable(to.address)
-        values = self._values(policy, template, to, language, checkpoint)
-        subject = _fill(self.said(f"mail.{template.id}.subject", language), values)
-        text = self._text(template, to, language)
-
-        message = EmailMessage(policy=SEND_ASCII if recipient.isascii() else SEND_UTF8)
-        message["From"] = _mailbox(clean(policy.controller.name), self.sender)
-        message["To"] = _mailbox("", recipient)
-        message["Subject"] = clean(subject)[:SUBJECT_LENGTH]
-        message["Date"] = format_datetime(dt.datetime.fromtimestamp(now_ms / 1000, tz=dt.UTC))
-        message["Message-ID"] = f"<{mid.hex()}@{self.sender.rpartition('@')[2]}>"
-        message["Auto-Submitted"] = "auto-generated"
+        head = self._letterhead(policy, template, language, said, said_id)
+        values = self._values(to, head, language, checkpoint)
+        headers = [
+            head.sender,
+            b"To: " + addr_spec(recipient) + b"\r\n",
+            head.compiled.header(values),
+            _date(now_ms // 1000),
+            b"Message-ID: <%s@%s>\r\n" % (mid.hex().encode(), self.domain.encode()),
+        ]
         if to.unsubscribe is not None:
-            message["List-Id"] = f"<{template.purpose}.{self.sender.rpartition('@')[2]}>"
-            message["List-Unsubscribe"] = f"<{self.link(to.unsubscribe)}>"
-            message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-        message.set_content(_fill(text, values), cte="quoted-printable")
-        message.add_alternative(_page(text, values, language), subtype="html", cte="quoted-printable")
-        message["Content-Language"] = language
-        return Envelope(self.sender, recipient, message.as_bytes())
+            headers += self._list_headers(template, to.unsubscribe)
+        headers.append(head.rest)
+        body = head.compiled.body(values)
+        whole = b"".join(headers)
+        data = self.sign(whole, body, now_ms) + whole + b"\r\n" + body
+        return Envelope(self.bounces(mid) if self.bounces else self.sender, recipient, data)
 
-    def _values(
-        self, policy: CompiledPolicy, template: Template, to: Addressee, language: str, checkpoint: str
-    ) -> dict[str, str]:
-        values = {key: clean_lines(value) for key, value in to.values.items()}
-        if "link" in values:
-            values["link"] = self.link(to.values["link"])
-        if "purpose" in values:
-            values["purpose"] = self._purpose(values["purpose"], language)
-        name = greetable(values.get("name") or values.get("first_name") or "")
-        greeting = self.said("mail.greeting.name" if name else "mail.greeting.nobody", language)
-        values |= {
-            "name": name,
-            "first_name": name,
-            "greeting": _fill(greeting, {"name": name}),
+    def digest(
+        self, policy: CompiledPolicy, template: Template, language: str, said: Said | None = None, said_id: str = ""
+    ) -> str:
+        """SHA-256 of the words before anybody's values: evidence of what was said, without whom it was said to."""
+        known = language if self.languages is None or language in self.languages else policy.language
+        return self._letterhead(policy, template, known, said, said_id).digest
+
+    # --- what is the same in every letter of a template ---
+
+    def _letterhead(
+        self, policy: CompiledPolicy, template: Template, language: str, said: Said | None, said_id: str
+    ) -> Letterhead:
+        key = (policy.sha256 or policy.version, template.id, language, said_id)
+        found = self._compiled.get(key)
+        if found is None or (said is not None and found.said is not said and found.said != said):
+            if len(self._compiled) >= KEPT:
+                self._compiled.clear()
+            found = self._compiled[key] = self._compile(policy, template, language, said)
+        return found
+
+    def _compile(self, policy: CompiledPolicy, template: Template, language: str, said: Said | None) -> Letterhead:
+        own = said or self.catalogued(template, language)
+        wrong = faults(own, template.kind, None)
+        if wrong:
+            first = wrong[0]
+            raise Invalid(f"{first.part}:{first.line}:{first.column}: {first.message}", clause=template.clause)
+        footer = ["--"]
+        if template.kind == "marketing":
+            footer.append(self.said("mail.footer.unsubscribe", language))
+        footer += [self.said("mail.footer.why", language), self.said("mail.footer.checkpoint", language)]
+        joined = "\n\n".join(footer)
+        text = "\n\n".join([own.text.replace("\r\n", "\n").strip("\n"), joined]) + "\n"
+        page = own.html if own.html is None else f"{own.html}\n{page_of(joined)}"
+        constants = {
             "controller": clean(policy.controller.name),
             "contact": clean(policy.controller.contact),
             "postal": clean(policy.controller.address or policy.controller.country),
             "centre_link": self.link("/privacy"),
             "policy_link": self.link(f"/policy/clauses/{template.clause}"),
-            "checkpoint": clean(checkpoint),
         }
+        rest = (
+            b"Auto-Submitted: auto-generated\r\n"
+            + header("Content-Language", language)
+            + b'MIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n boundary="%s"\r\n' % BOUNDARY
+        )
+        return Letterhead(
+            own,
+            compile_words(Said(own.subject, text, page), constants, language),
+            b"From: " + mailbox(clean(policy.controller.name), self.sender) + b"\r\n",
+            rest,
+            self.said("mail.greeting.name", language),
+            self.said("mail.greeting.nobody", language),
+            hashlib.sha256("\n".join((own.subject, own.text, own.html or "")).encode()).hexdigest(),
+        )
+
+    # --- what is each person's own ---
+
+    def _list_headers(self, template: Template, unsubscribe: str) -> Iterator[bytes]:
+        ways = [self.link(unsubscribe)]
+        if self.unsubscribe_address:
+            local, _, domain = self.unsubscribe_address.rpartition("@")
+            ways.append(f"mailto:{local}@{domain}?subject={unsubscribe.rpartition('/')[2]}")
+        if any(not way.isascii() or CONTROL.search(way) or "<" in way or ">" in way for way in ways):
+            raise Invalid("the unsubscribe link cannot stand in a header", clause="rights.unsubscribe")
+        yield f"List-Id: <{template.purpose}.{self.domain}>\r\n".encode("ascii")
+        yield ("List-Unsubscribe: " + ",\r\n ".join(f"<{way}>" for way in ways) + "\r\n").encode("ascii")
+        yield b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
+
+    def _values(self, to: Addressee, head: Letterhead, language: str, checkpoint: str) -> dict[str, str]:
+        values = {key: clean_lines(value) for key, value in to.values.items()}
+        if "link" in values:
+            values["link"] = self.link(to.values["link"])
+        if "purpose" in values:
+            values["purpose"] = self._purpose(values["purpose"], language)
+        if "what" in values:
+            values["what"] = self.said(f"account.what.{values['what']}", language)
+        name = greetable(values.get("name") or values.get("first_name") or "")
+        values["name"] = values["first_name"] = name
+        values["greeting"] = head.greeting.replace("{name}", name) if name else head.greeting_nobody
+        values["checkpoint"] = clean(checkpoint)
         if to.unsubscribe is not None:
             values["unsubscribe_link"] = self.link(to.unsubscribe)
         return values
@@ -178,45 +291,21 @@ class Composer:
         except KeyError:
             return purpose
 
-    def _text(self, template: Template, to: Addressee, language: str) -> str:
-        """The words with their footer, placeholders still open."""
-        parts = [self.said(f"mail.{template.id}.body", language).replace("\r\n", "\n").strip("\n"), "--"]
-        if to.unsubscribe is not None:
-            parts.append(self.said("mail.footer.unsubscribe", language))
-        parts += [self.said("mail.footer.why", language), self.said("mail.footer.checkpoint", language)]
-        return "\n\n".join(parts) + "\n"
+
+@dataclass(frozen=True)
+class Letterhead:
+    """What every letter of one template in one language has in common."""
+
+    said: Said
+    compiled: Compiled
+    sender: bytes
+    rest: bytes
+    greeting: str
+    greeting_nobody: str
+    digest: str
 
 
-def _mailbox(name: str, address: str) -> Address:
-    local, _, domain = address.rpartition("@")
-    return Address(name, local, domain)
-
-
-def _fill(text: str, values: Mapping[str, str]) -> str:
-    """Put the values in, once: a value that looks like a placeholder stays as it is. KeyError for one not given."""
-    return PLACEHOLDER.sub(lambda found: values[found[1]], text)
-
-
-def _page(text: str, values: Mapping[str, str], language: str) -> str:
-    """The same words as plain HTML: paragraphs and our links, nothing to load, nothing to track."""
-
-    def put(found: re.Match[str]) -> str:
-        value = html.escape(values[found[1]]).replace("\n", "<br>\n")
-        return f'<a href="{value}">{value}</a>' if found[1] == "link" or found[1].endswith("_link") else value
-
-    def paragraph(block: str) -> str:
-        if block.strip() == "--":
-            return "<hr>"
-        parts = PLACEHOLDER.split(block)
-        # split() gives text, name, text, name, ...: text is escaped here, names are put in by the same rule as above
-        done = []
-        for place, part in enumerate(parts):
-            found = PLACEHOLDER.fullmatch(f"{{{part}}}") if place % 2 else None
-            done.append(put(found) if found else html.escape(part).replace("\n", "<br>\n"))
-        return f"<p>{''.join(done)}</p>"
-
-    body = "\n".join(paragraph(block) for block in re.split(r"\n{2,}", text.strip("\n")))
-    return (
-        f'<!doctype html>\n<html lang="{html.escape(language)}" dir="{direction(language)}">\n'
-        f'<head><meta charset="utf-8"><title></title></head>\n<body>\n{body}\n</body>\n</html>\n'
-    )
+@lru_cache(maxsize=4)
+def _date(seconds: int) -> bytes:
+    at = dt.datetime.fromtimestamp(seconds, tz=dt.UTC)
+    return f"Date: {format_datetime(at)}\r\n".encode("ascii")

@@ -33,16 +33,17 @@ SYSTEMS = (
 
 
 class Device(NamedTuple):
-    """A browser and the system it runs on."""
+    """A browser, the system it runs on, and the country it comes from (ISO 3166-1, two letters); "" is unknown."""
 
     browser: str
     system: str
+    country: str = ""
 
 
-def device_of(user_agent: str) -> Device:
+def device_of(user_agent: str, country: str = "") -> Device:
     """The two words for a ``User-Agent`` header; nothing of the header itself is kept."""
     said = user_agent[:MOST]
-    return Device(first(BROWSERS, said), first(SYSTEMS, said))
+    return Device(first(BROWSERS, said), first(SYSTEMS, said), country)
 
 
 def first(words: tuple[tuple[str, str], ...], said: str) -> str:

@@ -72,6 +72,26 @@ class Gate:
         asked = Ask(purpose, frozenset(), recipient, channel, form, frozenset(evidence))
         return Opening(self, asked, actor, proving)
 
+    def read_many(
+        self, wanted: Sequence[tuple[Opening, str, bytes, frozenset[str]]]
+    ) -> list[Answer | Denied | Exception]:
+        """What ``Opening.read`` gives or raises, for many at once: (opening, tenant, person, fields) each.
+
+        One transaction and one entry for all of them. Raises ``Busy`` or ``Unavailable`` before anything was read.
+        """
+        self.reads.admit()
+        out: list[Answer | Denied | Exception] = []
+        for (opening, tenant, sid, _), found in zip(wanted, self.gathering.together(wanted), strict=True):
+            if isinstance(found, Refused):
+                denied, refusal = self.refusal(opening, tenant, sid, found)
+                write = self.note(refusal)
+                if write is not None:
+                    self.store.write(write)
+                out.append(denied)
+            else:
+                out.append(found)
+        return out
+
     async def off_loop(self, work: Callable[[], T]) -> T:
         """Do reading work where it does not hold up the event loop: inline on SQLite, which answers in microseconds."""
         if self._pool is None:

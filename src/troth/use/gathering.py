@@ -59,6 +59,13 @@ class _Wanted:
         raise found if isinstance(found, Exception) else RuntimeError("nothing was found")
 
 
+def _told(wanted: _Wanted, eid: bytes) -> Answer | Refused | Exception:
+    try:
+        return wanted.answer(eid)
+    except Exception as own:
+        return own
+
+
 class _NobodyWasRead(Exception):
     """All were refused: there is nothing to record."""
 
@@ -84,6 +91,19 @@ class Gathering:
         except _NobodyWasRead:
             eid = b""
         return wanted.answer(eid)
+
+    def together(
+        self, wanted: Sequence[tuple[Opening, str, bytes, frozenset[str]]]
+    ) -> list[Answer | Refused | Exception]:
+        """Do several reads in one transaction and wait for their one entry; where each may be of another opening."""
+        group = [_Wanted(opening, tenant, sid, fields) for opening, tenant, sid, fields in wanted]
+        if not group:
+            return []
+        try:
+            eid = self._gate.store.write(Write(lambda tx: self._read(tx, group), lane=Lane.READ))
+        except _NobodyWasRead:
+            eid = b""
+        return [_told(each, eid) for each in group]
 
     def join(
         self, opening: Opening, tenant: str, sid: bytes, fields: frozenset[str]

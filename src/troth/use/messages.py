@@ -2,378 +2,363 @@
 
 A message is a row that holds no address and no words. Its way: queued -> sending -> sent | refused | unknown. The
 entry of intent is durable before the relay hears anything, the outcome after it has answered; what is found in
-``sending`` after a crash is ``unknown`` and is never sent again by itself (promise 3). Clauses: ``rights.automated``,
-``rights.object-marketing``, ``rights.unsubscribe``. Mechanisms: ``message.declared``, ``message.unsubscribe``.
+``sending`` after a crash is ``unknown`` and is never sent again by itself (promise 3). Many messages share the two
+writes: the outcomes of those that ended and the intents of those that go next are one transaction.
+Clauses: ``rights.automated``, ``rights.object-marketing``, ``rights.unsubscribe``. Mechanisms: ``message.declared``,
+``message.unsubscribe``.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import hashlib
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Literal
 
-import msgspec
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select
 
-from troth.errors import Denied, Invalid, NotFound
 from troth.notice.versions import Versions
-from troth.policy.model import CompiledPolicy, Template
 from troth.store import DataTx, Lane, Store, Write, links
-from troth.store.jobs import Job, Later
+from troth.store.engine import driver
 from troth.store.ledger import EntryDraft
-from troth.store.tables import messages, subjects, tree
-from troth.use.compose import Addressee, Composer
-from troth.use.gate import Gate
-from troth.use.transport import Envelope, Outcome, Transport
+from troth.store.tables import messages
+from troth.store.text import Text
+from troth.use.flight import Flight
+from troth.use.letters import UNDECLARED, Letter, Letters, Refusal, Row
+from troth.use.transport import Outcome, Transport
 from troth.vault import Vault
 from troth.world import DAY_MS
 
-UNDECLARED = "rights.automated"  # the clause under which a template without declaration is refused
 UNSUBSCRIBE_MS = 800 * DAY_MS  # how long an unsubscribe link works: more than two years
-GIVE_UP_MS = 4 * DAY_MS  # RFC 5321 4.5.4.1: give up after four or five days
+GIVE_UP_MS = 5 * DAY_MS  # RFC 5321 4.5.4.1: give up after four or five days
 FIRST_PAUSE_MS = 60_000
 LONGEST_PAUSE_MS = 4 * 3_600_000
-EMAIL = "user.contact.email"
-PATHS: Mapping[str, str] = {"rights.link": "/privacy/open/"}
-CONFIRM_PATH = "/confirm/"
+STALE_MS = 60_000  # a letter that was made so long ago is made again: the policy, the words, its date
+GROUP = 64  # messages made at once
 
 ROW = select(messages).where(messages.c.id == bindparam("of_id"))
+DUE = (
+    select(messages)
+    .where(messages.c.state == "queued", messages.c.lane == bindparam("of_lane"), messages.c.due_ms <= bindparam("now"))
+    .order_by(messages.c.due_ms)
+    .limit(bindparam("most"))
+)
+NEXT = select(func.min(messages.c.due_ms)).where(messages.c.state == "queued")
 CUT_OFF = select(messages.c.id).where(messages.c.state == "sending")
-MOVE = (
-    update(messages)
-    .where(messages.c.id == bindparam("of_id"), messages.c.state == bindparam("from_state"))
-    .values(state=bindparam("to_state"), reason=bindparam("why"), eid=bindparam("by_eid"), ended_ms=bindparam("at"))
+LANES = (0, 1)
+LOOK = (
+    "SELECT m.id, m.state, m.eid, s.generation FROM messages m"
+    " LEFT JOIN subjects s ON s.tenant = m.tenant AND s.sid = m.sid WHERE m.id IN ({marks})"
 )
-SHED = update(messages).where(messages.c.id == bindparam("of_id")).values(variables=None, sealed=None)
-GENERATION = select(subjects.c.generation).where(
-    subjects.c.tenant == bindparam("of_tenant"), subjects.c.sid == bindparam("of_sid")
+INTEND = Text("UPDATE messages SET state = 'sending', eid = ?, attempt = attempt + 1 WHERE id = ?")
+AGAIN = Text("UPDATE messages SET state = 'queued', reason = ?, eid = ?, due_ms = ? WHERE id = ?")
+LATER = Text("UPDATE messages SET due_ms = ? WHERE id = ? AND state = 'queued'")
+# What it said and where it went is needed no more.
+ENDED = Text(
+    "UPDATE messages SET state = ?, reason = ?, eid = ?, ended_ms = ?, variables = NULL, sealed = NULL WHERE id = ?"
 )
-CHECKPOINT = select(tree.c.checkpoint)
-Row = dict[str, Any]
-ENDED = frozenset({"sent", "refused", "unknown"})
+LINK = Text(
+    "INSERT INTO links (hash, kind, tenant, sid, ref, created_ms, expires_ms) VALUES (?, 'unsubscribe', ?, ?, ?, ?, ?)"
+)
 
-
-@dataclass(frozen=True)
-class Letter:
-    """A message that may be sent: what goes to the relay, and what the intent must find unchanged."""
-
-    envelope: Envelope
-    template: Template
-    words: str  # SHA-256 of the words as they stand in the catalogue: what was said, without whom it was said to
-    generation: int | None
-    token: str | None
-
-
-class _Refusal(Exception):
-    """Why a message is not sent: under which clause, and in a few words of ours."""
-
-    def __init__(self, clause: str, reason: str, gaps: tuple[str, ...] = ()) -> None:
-        super().__init__(reason)
-        self.clause = clause
-        self.reason = reason
-        self.gaps = gaps
+Fate = Literal["go", "again", "over"]
+"""What becomes of a letter whose intent was asked for: sent now, made anew, or refused in that very moment."""
+Ending = tuple[Letter, Outcome]
 
 
 class Messages:
-    """Sends what is queued. ``send`` is the handler of the job ``message.send``."""
+    """The queue of messages: what is due, what may go, what became of it. Safe from any thread."""
 
     def __init__(
-        self,
-        store: Store,
-        vault: Vault,
-        gate: Gate,
-        versions: Versions,
-        composer: Composer,
-        transport: Transport,
-        *,
-        paths: Mapping[str, str] = PATHS,
-        urls: Mapping[str, str] | None = None,
+        self, store: Store, vault: Vault, versions: Versions, letters: Letters, flight: Flight | None = None
     ) -> None:
-        """``urls`` are where each tenant's links begin; where they are given, nothing goes out for anybody else."""
         self.store = store
         self.vault = vault
-        self.gate = gate
         self.versions = versions
-        self.composer = composer
-        self.transport = transport
-        self.paths = paths
-        self.urls = urls
+        self.letters = letters
+        self.flight = flight or Flight(store)
         self._lock = threading.Lock()
         self._in_hand: set[bytes] = set()
 
-    def send(self, job: Job) -> None:
-        """Send the message that the job names; ``Later`` where it has to wait. Done messages are left alone."""
-        mid = bytes.fromhex(job.ref)
-        with self._lock:
-            if mid in self._in_hand:
-                raise Later()
-            self._in_hand.add(mid)
+    # --- what is due ---
+
+    def take(self, most: int = GROUP) -> list[Letter]:
+        """Letters for up to ``most`` messages that are due, the urgent lane first; they are in hand until released.
+
+        What may not be sent is recorded as refused, and what has to wait gets its time, before this returns.
+        """
+        rows = self._due(most)
         try:
-            self._send(mid, job.attempt)
+            made = self.letters.make(rows)
+        except BaseException:
+            self._release(row["id"] for row in rows)
+            raise
+        late = self.store.clock.now() - GIVE_UP_MS
+        given_up = [
+            Refusal(letter.row, letter.template.clause, "it could not be handed over for days")
+            for letter in made.letters
+            if letter.row["queued_ms"] < late and letter.row["campaign"] is None and letter.row["attempt"] == 0
+        ]
+        over = {refusal.row["id"] for refusal in given_up}
+        refused = [*made.refused, *given_up]
+        try:
+            if refused or made.later:
+                self._set_aside(refused, made.later)
         finally:
-            with self._lock:
-                self._in_hand.discard(mid)
+            kept = [letter for letter in made.letters if letter.mid not in over]
+            self._release({row["id"] for row in rows} - {letter.mid for letter in kept})
+        return kept
+
+    def next_due(self) -> int | None:
+        """When the next message is due (milliseconds UTC); None if none waits."""
+        return self.store.read(lambda connection: connection.execute(NEXT).scalar())
+
+    def release(self, letters: Sequence[Letter]) -> None:
+        """These letters are not sent now: whoever looks next takes them again."""
+        self._release(letter.mid for letter in letters)
+
+    def _due(self, most: int) -> list[Row]:
+        with self._lock:
+            held = set(self._in_hand)
+        now, found = self.store.clock.now(), []
+
+        def look(connection: Any) -> list[Row]:
+            rows: list[Row] = []
+            for lane in LANES:
+                if len(rows) < most:
+                    asked = {"now": now, "most": most + len(held), "of_lane": lane}
+                    rows += [dict(row) for row in connection.execute(DUE, asked).mappings() if row["id"] not in held]
+            return rows[:most]
+
+        found = self.store.read(look)
+        with self._lock:
+            mine = [row for row in found if row["id"] not in self._in_hand]
+            self._in_hand.update(row["id"] for row in mine)
+        return mine
+
+    def _release(self, mids: Any) -> None:
+        with self._lock:
+            self._in_hand.difference_update(mids)
+
+    # --- what goes and what ended ---
+
+    def record(self, ended: Sequence[Ending], going: Sequence[Letter]) -> list[Fate]:
+        """In one transaction: the outcomes of letters that ended, and the intents of letters that go next.
+
+        When this returns it is durable. A letter may be sent exactly where its fate is ``go``; the others are no
+        longer in hand. The person's choices, the suppression of the address and the policy are asked for again here.
+        """
+        mids = [letter.mid for letter, _ in ended] + [letter.mid for letter in going]
+
+        def body(tx: DataTx) -> list[Fate]:
+            there = self._look(tx, mids)
+            steps = _Steps()
+            for letter, outcome in ended:
+                row = there.get(letter.mid)
+                if row is None:  # erased meanwhile: then nobody is named
+                    self._outcome(tx, steps, letter, outcome, None)
+                elif row[1] == "sending" and bytes(row[2]) == letter.intent:
+                    self._outcome(tx, steps, letter, outcome, letter.secret)
+            fates = [self._intend(tx, steps, letter, there.get(letter.mid)) for letter in going]
+            steps.run(tx)
+            return fates
+
+        fates = self.store.write(Write(body=body, lane=Lane.JOB))
+        self._release(letter.mid for letter, _ in ended)
+        self._release(letter.mid for letter, fate in zip(going, fates, strict=True) if fate != "go")
+        if ended:
+            self.flight.landed()
+        return fates
+
+    def _look(self, tx: DataTx, mids: Sequence[bytes]) -> dict[bytes, Any]:
+        execute = driver(tx.connection).execute
+        rows = execute(self.store.data.sql(_look_at(len(mids))), mids).fetchall() if mids else []
+        return {bytes(row[0]): row for row in rows}
+
+    def _intend(self, tx: DataTx, steps: _Steps, letter: Letter, found: Any) -> Fate:
+        row, template = letter.row, letter.template
+        if found is None or found[1] != "queued":
+            return "over"
+        if letter.generation is not None and found[3] != letter.generation:
+            return "again"  # the person's choices changed just now
+        if self.store.clock.now() - letter.made_ms > STALE_MS or self.versions.current().version != letter.version:
+            return "again"
+        stop = self._suppressed(letter)
+        if stop is not None:
+            refusal = Refusal(row, "rights.object-marketing", "suppressed", (f"stop:{stop}",))
+            self._refuse(tx, steps, refusal, letter.secret)
+            return "over"
+        facts = {
+            "template": template.id,
+            "class": template.kind,
+            "message": letter.mid.hex(),
+            "words": letter.digest,
+            "unsubscribe": letter.token is not None,
+        }
+        tx.append(
+            EntryDraft(
+                kind="message.sending",
+                clause=template.clause,
+                mechanism="message.declared",
+                purpose=template.purpose,
+                refers=row["eid"],
+                facts=facts,
+            ),
+            letter.secret,
+            eid=letter.intent,
+        )
+        steps.intend.append((letter.intent, letter.mid))
+        if letter.token is not None:
+            hashed = links.token_hash(letter.token)
+            steps.links.append((hashed, row["tenant"], row["sid"], template.purpose, tx.now, tx.now + UNSUBSCRIBE_MS))
+        return "go"
+
+    def _suppressed(self, letter: Letter) -> str | None:
+        """The purpose that an objection to this address covers: it outlives the data it was made about (L17)."""
+        if letter.hashed is None:
+            return None
+        scopes = self.vault.spared(letter.row["tenant"], "email", letter.hashed)
+        return next((node for node in letter.nodes if node in scopes), None) if scopes else None
+
+    def _outcome(self, tx: DataTx, steps: _Steps, letter: Letter, outcome: Outcome, secret: bytes | None) -> None:
+        state: str = outcome.kind
+        row, template = letter.row, letter.template
+        if state == "deferred" and tx.now - row["queued_ms"] > GIVE_UP_MS:
+            state = "refused"
+        entry = tx.append(
+            EntryDraft(
+                kind=f"message.{state}",
+                clause=template.clause,
+                mechanism="message.declared",
+                purpose=template.purpose,
+                refers=letter.intent,
+                facts={"message": letter.mid.hex(), "reason": outcome.reason, "template": template.id},
+            ),
+            secret,
+        )
+        if state == "deferred":
+            due = tx.now + min(FIRST_PAUSE_MS << min(row["attempt"], 10), LONGEST_PAUSE_MS)
+            steps.again.append((outcome.reason, entry.eid, due, letter.mid))
+        else:
+            steps.ended.append((state, outcome.reason, entry.eid, tx.now, letter.mid))
+
+    # --- what is not sent ---
+
+    def _set_aside(self, refused: Sequence[Refusal], later: Sequence[tuple[Row, int]]) -> None:
+        secrets = {refusal.row["id"]: self.letters.secret(refusal.row) for refusal in refused}
+
+        def body(tx: DataTx) -> None:
+            steps, there = _Steps(), self._look(tx, [refusal.row["id"] for refusal in refused])
+            for refusal in refused:
+                found = there.get(refusal.row["id"])
+                if found is None or found[1] == refusal.row["state"]:  # else somebody ended it before
+                    self._refuse(tx, steps, refusal, secrets[refusal.row["id"]] if found is not None else None)
+            steps.later += [(due, row["id"]) for row, due in later]
+            steps.run(tx)
+
+        self.store.write(Write(body=body, lane=Lane.JOB))
+
+    def _refuse(
+        self, tx: DataTx, steps: _Steps, refusal: Refusal, secret: bytes | None, state: str = "refused"
+    ) -> None:
+        row = refusal.row
+        facts: dict[str, Any] = {"message": row["id"].hex(), "reason": refusal.reason}
+        declared = row["template"] in self.versions.current().templates
+        if declared:
+            facts["template"] = row["template"]
+        if refusal.gaps:
+            facts["gaps"] = list(refusal.gaps)
+        entry = tx.append(
+            EntryDraft(
+                kind=f"message.{state}",
+                clause=refusal.clause,
+                mechanism="message.declared",
+                purpose=row["purpose"] if declared else None,
+                refers=row["eid"],
+                facts=facts,
+            ),
+            secret,
+        )
+        steps.ended.append((state, refusal.reason, entry.eid, tx.now, row["id"]))
 
     def resolve(self) -> int:
         """Before the port opens: what a crash left in ``sending`` is said to be unknown; how many there were."""
         cut_off = self.store.read(lambda connection: connection.execute(CUT_OFF).scalars().all())
-        for mid in cut_off:
-            with self._lock:
-                if mid in self._in_hand:
-                    continue
-            self._end(self._row(mid), "unknown", "the sending was cut off")
-        return len(cut_off)
+        with self._lock:
+            left = [mid for mid in cut_off if mid not in self._in_hand]
+        for start in range(0, len(left), GROUP):
+            self._unknown(left[start : start + GROUP])
+        return len(left)
 
-    # --- one message ---
+    def _unknown(self, mids: Sequence[bytes]) -> None:
+        templates = self.versions.current().templates
 
-    def _send(self, mid: bytes, attempt: int) -> None:
-        row = self._row(mid)
-        if row is None or row["state"] in ENDED:
-            return
-        if row["state"] == "sending":
-            self._end(row, "unknown", "the sending was cut off")
-            return
-        if row["state"] != "queued":
-            return
-        try:
-            letter = self._write(row)
-        except _Refusal as refusal:
-            self._end(row, "refused", refusal.reason, clause=refusal.clause, gaps=refusal.gaps)
-            return
-        intent = self._intend(row, letter)
-        if intent is None:
-            raise Later(100)  # the person's choices changed just now: ask again
-        outcome = self.transport.send(letter.envelope)
-        self._conclude(row, letter, outcome, intent, attempt)
+        def look(connection: Any) -> list[Row]:
+            return [
+                dict(found) for mid in mids if (found := connection.execute(ROW, {"of_id": mid}).mappings().first())
+            ]
 
-    def _row(self, mid: bytes) -> Row | None:
-        found = self.store.read(lambda connection: connection.execute(ROW, {"of_id": mid}).mappings().first())
-        return dict(found) if found is not None else None
-
-    def _write(self, row: Row) -> Letter:
-        """Ask whether it may be sent, open what it needs, and make it; ``_Refusal`` where it may not or cannot."""
-        policy, url = self.versions.current(row["tenant"]), self._url(row["tenant"])
-        template = policy.templates.get(row["template"])
-        if template is None or template.purpose != row["purpose"] or template.channel != "email":
-            raise _Refusal(UNDECLARED, "no clause declares this message")
-        try:
-            variables = self._variables(row)
-            fields, generation = self._open(row, policy, template)
-            address = str(fields.pop(_address_field(policy, template), ""))
-            self._ask_suppression(row, policy, template, address)
-            token = links.new_token(self.store.randomness) if template.kind == "marketing" else None
-            language = variables.pop("language", policy.language)
-            to = Addressee(
-                address,
-                language,
-                {**{name: str(value) for name, value in fields.items()}, **variables},
-                f"/unsubscribe/{token}" if token else None,
-            )
-            envelope = self.composer.at(url).compose(
-                policy, template, to, mid=row["id"], now_ms=self.store.clock.now(), checkpoint=self._checkpoint()
-            )
-            return Letter(envelope, template, self._said(template, language), generation, token)
-        except Denied as denied:
-            raise _Refusal(denied.clause or template.clause, "denied", denied.gaps) from denied
-        except NotFound as gone:
-            raise _Refusal(template.clause, "what it was to say has expired") from gone
-        except Invalid as fault:
-            raise _Refusal(fault.clause or template.clause, fault.detail) from fault
-        except KeyError as missing:
-            raise _Refusal(template.clause, "its words or a value they need are missing") from missing
-
-    def _url(self, tenant: str) -> str:
-        """Where the links of this tenant's letters begin, "" for the system's own address."""
-        if self.urls is None:
-            return ""
-        if tenant not in self.urls:
-            raise _Refusal(UNDECLARED, "no such tenant is configured")  # never in the name of somebody else
-        return self.urls[tenant]
-
-    def _variables(self, row: Row) -> dict[str, str]:
-        """What the queue sealed: texts, and the token of the link to click."""
-        if row["variables"] is None:
-            return {}
-        opened = msgspec.json.decode(self.vault.transit_open(row["variables"]), type=dict[str, Any])
-        values = {key: _text(value) for key, value in opened.items()}
-        token, path = values.pop("token", None), values.pop("path", None)
-        if token is not None:
-            values["link"] = f"{path or self.paths.get(row['template'], CONFIRM_PATH)}{token}"
-        return values
-
-    def _open(self, row: Row, policy: CompiledPolicy, template: Template) -> tuple[dict[str, Any], int | None]:
-        """The address and the other declared fields, through the gate, under the template's own purpose."""
-        if row["sealed"] is not None:  # the person's keys are gone, as they asked: this was sealed for this message
-            return {_address_field(policy, template): self.vault.transit_open(row["sealed"]).decode()}, None
-        opening = self.gate.open(template.purpose, channel=template.channel, proving=template.id.endswith(".confirm"))
-        answer = opening.read(row["tenant"], row["sid"] or b"", frozenset(template.fields))
-        return dict(answer.values), answer.generation
-
-    def _ask_suppression(self, row: Row, policy: CompiledPolicy, template: Template, address: str) -> None:
-        """An objection outlives the data it was made about: the address itself is asked for (L17)."""
-        if row["sealed"] is not None or not address:
-            return
-        for node in policy.ancestors(template.purpose):
-            if self.vault.suppressed(row["tenant"], "email", address, node):
-                raise _Refusal("rights.object-marketing", "suppressed", (f"stop:{node}",))
-
-    def _checkpoint(self) -> str:
-        """The newest head of the ledger in one line: origin, size, root."""
-        note = self.store.read(lambda connection: connection.execute(CHECKPOINT).scalar())
-        return " ".join(str(note or "").split("\n")[:3])
-
-    def _said(self, template: Template, language: str) -> str:
-        words = [self.composer.said(f"mail.{template.id}.{part}", language) for part in ("subject", "body")]
-        return hashlib.sha256("\n".join(words).encode()).hexdigest()
-
-    # --- what is recorded ---
-
-    def _intend(self, row: Row, letter: Letter) -> bytes | None:
-        """The entry before the relay hears anything; None if the person or the message changed meanwhile."""
-        secret = self._secret(row)
-        template = letter.template
-
-        def body(tx: DataTx) -> bytes | None:
-            if letter.generation is not None:
-                key = {"of_tenant": row["tenant"], "of_sid": row["sid"]}
-                if tx.execute(GENERATION, key).scalar() != letter.generation:
-                    return None
-            entry = tx.append(
-                EntryDraft(
-                    kind="message.sending",
-                    clause=template.clause,
-                    mechanism="message.declared",
-                    purpose=template.purpose,
-                    refers=row["eid"],
-                    facts={
-                        "template": template.id,
-                        "class": template.kind,
-                        "message": row["id"].hex(),
-                        "words": letter.words,
-                        "unsubscribe": letter.token is not None,
-                    },
-                ),
-                secret,
-            )
-            if not self._move(tx, row["id"], "queued", "sending", entry.eid):
-                raise Later(100)
-            if letter.token is not None:
-                links.make(
-                    tx,
-                    letter.token,
-                    "unsubscribe",
-                    tenant=row["tenant"],
-                    sid=row["sid"],
-                    ref=template.purpose,
-                    expires_ms=tx.now + UNSUBSCRIBE_MS,
-                )
-            return entry.eid
-
-        return self.store.write(Write(body=body, lane=Lane.JOB))
-
-    def _conclude(self, row: Row, letter: Letter, outcome: Outcome, intent: bytes, attempt: int) -> None:
-        state: str = outcome.kind
-        if state == "deferred":
-            late = self.store.clock.now() - row["queued_ms"] > GIVE_UP_MS
-            state = "refused" if late else "queued"
-        self._end(
-            {**row, "state": "sending", "eid": intent},
-            state,
-            outcome.reason,
-            clause=letter.template.clause,
-        )
-        if state == "queued":
-            raise Later(min(FIRST_PAUSE_MS << min(attempt - 1, 10), LONGEST_PAUSE_MS))
-
-    def _end(
-        self,
-        row: Row | None,
-        state: str,
-        reason: str,
-        *,
-        clause: str | None = None,
-        gaps: tuple[str, ...] = (),
-    ) -> None:
-        """Record what became of it. An erased person's message has no row any more: then nobody is named."""
-        if row is None:
-            return
-        secret = self._secret(row)
-        template = self.versions.current().templates.get(row["template"])
-        facts: dict[str, Any] = {"message": row["id"].hex(), "reason": reason}
-        if template is not None:
-            facts["template"] = template.id
-        if gaps:
-            facts["gaps"] = list(gaps)
+        rows = self.store.read(look)
+        secrets = {row["id"]: self.letters.secret(row) for row in rows}
 
         def body(tx: DataTx) -> None:
-            there = tx.execute(ROW, {"of_id": row["id"]}).mappings().first()
-            if there is not None and there["state"] != row["state"]:
-                return  # somebody ended it before: what is recorded stands
-            entry = tx.append(
-                EntryDraft(
-                    kind="message.deferred" if state == "queued" else f"message.{state}",
-                    clause=clause or (template.clause if template else UNDECLARED),
-                    mechanism="message.declared",
-                    purpose=row["purpose"] if template is not None else None,
-                    refers=row["eid"],
-                    facts=facts,
-                ),
-                secret if there is not None else None,
-            )
-            if there is not None:
-                self._move(tx, row["id"], row["state"], state, entry.eid, reason)
-                if state != "queued":
-                    tx.execute(SHED, {"of_id": row["id"]})  # what it said and where it went is needed no more
+            steps, there = _Steps(), self._look(tx, mids)
+            for row in rows:
+                if row["id"] in there and there[row["id"]][1] == "sending":
+                    declared = templates.get(row["template"])
+                    clause = declared.clause if declared else UNDECLARED
+                    refusal = Refusal(row, clause, "the sending was cut off")
+                    self._refuse(tx, steps, refusal, secrets[row["id"]], "unknown")
+            steps.run(tx)
 
         self.store.write(Write(body=body, lane=Lane.JOB))
+        self.flight.landed()
 
-    def _move(self, tx: DataTx, mid: bytes, before: str, after: str, eid: bytes, reason: str | None = None) -> bool:
-        changed = tx.execute(
-            MOVE,
-            {
-                "of_id": mid,
-                "from_state": before,
-                "to_state": after,
-                "why": reason,
-                "by_eid": eid,
-                "at": tx.now if after in ENDED else None,
-            },
-        )
-        return changed.rowcount == 1
+    # --- one after the other ---
 
-    def _secret(self, row: Row) -> bytes | None:
-        if row["sid"] is None:
-            return None
+    def send_due(self, transport: Transport, most: int = GROUP) -> int:
+        """Send what is due on this thread, over one connection: for commands and tests. How many were taken."""
+        letters = self.take(most)
+        line, ended = transport.line(), list[Ending]()
         try:
-            return self.vault.opening(row["tenant"], row["sid"])
-        except NotFound:  # erased meanwhile
-            return None
+            left = list(letters)
+            while left and line.ready() is None:
+                (fate,) = self.record(ended, [left[0]])
+                ended = []
+                letter = left.pop(0)
+                if fate == "go":
+                    ended = [(letter, line.send(letter.envelope))]
+            if ended:
+                self.record(ended, [])
+            self.release(left)
+        finally:
+            line.close()
+        return len(letters)
 
 
-def _address_field(policy: CompiledPolicy, template: Template) -> str:
-    """The declared field of the template that is an e-mail address; ``Invalid`` if it declares none."""
-    for name in template.fields:
-        for point in policy.points.values():
-            field = point.field(name)
-            if field is not None and (field.category == EMAIL or field.category.startswith(f"{EMAIL}.")):
-                return name
-    raise Invalid("the message declares no field with an address to send to", clause=template.clause)
+class _Steps:
+    """The rows that a transaction changes, gathered so that each statement runs once for all of them."""
+
+    def __init__(self) -> None:
+        self.intend: list[tuple[Any, ...]] = []
+        self.again: list[tuple[Any, ...]] = []
+        self.ended: list[tuple[Any, ...]] = []
+        self.later: list[tuple[Any, ...]] = []
+        self.links: list[tuple[Any, ...]] = []
+
+    def run(self, tx: DataTx) -> None:
+        """Change them. The caller has looked at the rows in this transaction."""
+        for statement, rows in (
+            (ENDED, self.ended),
+            (AGAIN, self.again),
+            (LATER, self.later),
+            (INTEND, self.intend),
+            (LINK, self.links),
+        ):
+            if rows:
+                statement.run_many(tx.connection, rows)
 
 
-def _text(value: Any) -> str:
-    """A value as words: objects as lines of ``name: value``, their times as dates."""
-    if isinstance(value, dict):
-        lines = []
-        for name, inner in value.items():
-            if name.endswith("_ms") and isinstance(inner, int):
-                at = dt.datetime.fromtimestamp(inner / 1000, tz=dt.UTC).isoformat(timespec="milliseconds")
-                lines.append(f"{name.removesuffix('_ms')}: {at.replace('+00:00', 'Z')}")
-            else:
-                lines.append(f"{name}: {_text(inner)}")
-        return "\n".join(lines)
-    if isinstance(value, list | tuple):
-        return ", ".join(_text(inner) for inner in value)
-    return "" if value is None else str(value)
+@lru_cache(maxsize=256)
+def _look_at(count: int) -> str:
+    return LOOK.format(marks=", ".join("?" * count))

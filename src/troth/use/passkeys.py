@@ -1,14 +1,17 @@
-"""Passkeys of staff (WebAuthn level 3): one gesture, two factors, nothing that can be guessed or asked out of anybody.
+"""Passkeys, of staff and of people (WebAuthn level 3): one gesture, two factors, nothing to guess or be asked out of.
 
 Nothing is stored when a ceremony begins: its challenge travels sealed, in the form, and is marked used in the same
-transaction that lets the operator in, so that an answer works once. The webauthn package is loaded when the first
-ceremony begins (15 MiB).
+transaction that lets somebody in, so that an answer works once. A sign-in names no credentials, whoever asks: a list
+would tell who is here. So each passkey is one that its device finds by itself. The webauthn package is loaded when
+the first answer is checked (15 MiB).
 """
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,9 +20,6 @@ from troth.errors import Unproven
 from troth.store import links
 from troth.store.transaction import DataTx
 from troth.world import Clock, Randomness
-
-if TYPE_CHECKING:
-    from sqlalchemy import Row
 
 CEREMONY_MS = 5 * 60_000
 CHALLENGE_BYTES = 32
@@ -44,7 +44,7 @@ class Ceremony(msgspec.Struct, frozen=True):
     kind: Literal["register", "sign-in"]
     challenge: bytes
     expires_ms: int
-    operator: bytes = b""
+    owner: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,25 @@ class NewPasskey:
     sign_count: int
 
 
+class Checkable(Protocol):
+    """What an answer is checked against: a row, or a passkey that was opened."""
+
+    @property
+    def public_key(self) -> bytes:
+        """COSE key."""
+        ...
+
+    @property
+    def sign_count(self) -> int:
+        """How often it had signed when it was seen last; 0 where the device does not count."""
+        ...
+
+
 class Passkeys:
-    """Ceremonies for one origin, which is where people reach this system."""
+    """Ceremonies for one origin, which is where people reach this system.
+
+    ``box`` belongs to one kind of owner: a ceremony that was begun by staff is none for people.
+    """
 
     def __init__(self, url: str, issuer: str, box: SecretBox, clock: Clock, randomness: Randomness) -> None:
         parts = urlsplit(url)
@@ -76,45 +93,46 @@ class Passkeys:
         self.clock = clock
         self.randomness = randomness
 
-    def ask_to_register(self, operator: bytes, name: str) -> Question:
-        """Begin adding a passkey for an operator."""
+    def ask_to_register(
+        self, owner: bytes, name: str, *, handle: bytes | None = None, known: Sequence[bytes] = ()
+    ) -> Question:
+        """Begin adding a passkey for an owner, to whom the device will show it as ``name``'s.
+
+        ``handle`` is what the device keeps of them (the owner's id where it is not given); a device that holds one of
+        the ``known`` credentials makes no second one.
+        """
         import webauthn
         from webauthn.helpers import structs
 
-        ceremony = self._begin("register", operator)
+        ceremony = self._begin("register", owner)
         options = webauthn.generate_registration_options(
             rp_id=self.rp_id,
             rp_name=self.issuer,
-            user_id=operator,
+            user_id=handle or owner,
             user_name=name,
             challenge=ceremony.challenge,
             authenticator_selection=structs.AuthenticatorSelectionCriteria(
                 resident_key=structs.ResidentKeyRequirement.REQUIRED,
                 user_verification=structs.UserVerificationRequirement.REQUIRED,
             ),
+            exclude_credentials=[structs.PublicKeyCredentialDescriptor(id=credential) for credential in known],
         )
         return Question(webauthn.options_to_json(options), self._seal(ceremony))
 
     def ask_to_sign_in(self) -> Question:
-        """Begin a sign-in: the browser offers its passkeys for us, no name is asked."""
-        import webauthn
-        from webauthn.helpers import structs
-
+        """Begin a sign-in: the browser offers its passkeys for us, no name is asked and none is told."""
         ceremony = self._begin("sign-in", b"")
-        options = webauthn.generate_authentication_options(
-            rp_id=self.rp_id,
-            challenge=ceremony.challenge,
-            user_verification=structs.UserVerificationRequirement.REQUIRED,
-        )
-        return Question(webauthn.options_to_json(options), self._seal(ceremony))
+        challenge = base64.urlsafe_b64encode(ceremony.challenge).rstrip(b"=").decode()
+        options = {"challenge": challenge, "rpId": self.rp_id, "timeout": CEREMONY_MS, "allowCredentials": []}
+        return Question(msgspec.json.encode({**options, "userVerification": "required"}).decode(), self._seal(ceremony))
 
-    def registered(self, sealed: str, answer: str, operator: bytes) -> tuple[Ceremony, NewPasskey]:
+    def registered(self, sealed: str, answer: str, owner: bytes) -> tuple[Ceremony, NewPasskey]:
         """Check the browser's answer to ``ask_to_register``; ``Unproven`` where anything does not fit."""
         import webauthn
         from webauthn.helpers.exceptions import WebAuthnException
 
         ceremony = self._open(sealed, "register")
-        if ceremony.operator != operator:
+        if ceremony.owner != owner:
             raise refused()
         try:
             found = webauthn.verify_registration_response(
@@ -130,15 +148,13 @@ class Passkeys:
 
     def credential_of(self, answer: str) -> bytes:
         """The id of the credential that answers, to look it up by; ``Unproven`` where there is none."""
-        from webauthn.helpers import base64url_to_bytes
+        return part_of(answer, "rawId")
 
-        try:
-            named: dict[str, Any] = msgspec.json.decode(answer)
-            return base64url_to_bytes(named["rawId"])
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError) as fault:
-            raise refused() from fault
+    def handle_of(self, answer: str) -> bytes:
+        """Whose passkey says it is answering: the handle that its device kept; ``Unproven`` where it says nothing."""
+        return part_of(answer, "response", "userHandle")
 
-    def signed_in(self, sealed: str, answer: str, stored: Row[Any]) -> tuple[Ceremony, int]:
+    def signed_in(self, sealed: str, answer: str, stored: Checkable) -> tuple[Ceremony, int]:
         """Check the answer to ``ask_to_sign_in`` against the stored credential; the ceremony and the new count."""
         import webauthn
         from webauthn.helpers.exceptions import WebAuthnException
@@ -163,9 +179,9 @@ class Passkeys:
         if not links.use_up(tx, ceremony.challenge.hex(), USED, tenant=tenant, expires_ms=ceremony.expires_ms):
             raise refused()
 
-    def _begin(self, kind: Literal["register", "sign-in"], operator: bytes) -> Ceremony:
+    def _begin(self, kind: Literal["register", "sign-in"], owner: bytes) -> Ceremony:
         challenge = self.randomness.bytes(CHALLENGE_BYTES)
-        return Ceremony(kind, challenge, self.clock.now() + CEREMONY_MS, operator)
+        return Ceremony(kind, challenge, self.clock.now() + CEREMONY_MS, owner)
 
     def _seal(self, ceremony: Ceremony) -> str:
         return self.box.seal(msgspec.msgpack.encode(ceremony), USED.encode()).hex()
@@ -180,6 +196,17 @@ class Passkeys:
         if ceremony.kind != kind or ceremony.expires_ms <= self.clock.now():
             raise refused()
         return ceremony
+
+
+def part_of(answer: str, *names: str) -> bytes:
+    """The bytes of one member of a browser's answer; ``Unproven`` where it has no such member."""
+    try:
+        found: Any = msgspec.json.decode(answer)
+        for name in names:
+            found = found[name]
+        return base64.urlsafe_b64decode(found + "=" * (-len(found) % 4))
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError, IndexError) as fault:
+        raise refused() from fault
 
 
 def refused() -> Unproven:

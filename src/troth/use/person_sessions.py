@@ -1,7 +1,8 @@
 """Sessions of people: the browser holds a random token, the store its hash; each ends by itself, or when told to.
 
-A link opens the centre for half an hour; a password for longer, unless it is left idle. What a session shows of its
-device are two words, sealed under the person's own key; no address is kept. Clause ``protect.password``.
+A link opens the centre for half an hour; a password or a passkey for longer, unless it is left idle. What a session
+shows of its device are a word each for browser, system and country, sealed under the person's own key; no address is
+kept. Clause ``protect.password``.
 """
 
 from __future__ import annotations
@@ -20,12 +21,17 @@ from troth.use.sessions import cookie_hash
 from troth.vault import Vault
 from troth.world import DAY_MS
 
-Method = Literal["link", "password", "handover"]
+Method = Literal["link", "link+totp", "handover", "password", "password+totp", "passkey"]
 
 LINK_LIFE_MS = 30 * 60_000
 PASSWORD_LIFE_MS = 14 * DAY_MS
 PASSWORD_IDLE_MS = DAY_MS
-LIFE_MS: dict[Method, int] = {"link": LINK_LIFE_MS, "handover": LINK_LIFE_MS, "password": PASSWORD_LIFE_MS}
+LONG: tuple[Method, ...] = ("password", "password+totp", "passkey")  # what the person keeps opens for longer
+SECOND: tuple[Method, ...] = ("link+totp", "password+totp", "passkey")  # two factors were shown
+LIFE_MS: dict[Method, int] = {
+    **dict.fromkeys(("link", "link+totp", "handover"), LINK_LIFE_MS),
+    **dict.fromkeys(LONG, PASSWORD_LIFE_MS),
+}
 
 KIND = "subject"
 CLASS = "account"  # the retention class whose key seals what belongs to an account
@@ -42,9 +48,14 @@ ALL = select(sessions).where(*OF_PERSON).order_by(sessions.c.created_ms, session
 SEEN = update(sessions).where(sessions.c.hash == bindparam("of_hash")).values(seen_ms=bindparam("at"))
 END = delete(sessions).where(sessions.c.hash == bindparam("of_hash"), sessions.c.kind == KIND)
 END_OTHERS = delete(sessions).where(*OF_PERSON, sessions.c.hash != bindparam("but_hash"))
-END_BY_PASSWORD = delete(sessions).where(*OF_PERSON, sessions.c.method == "password")
+END_OF_ACCOUNT = delete(sessions).where(*OF_PERSON, sessions.c.method.in_(LONG))
+STRENGTHEN = (
+    update(sessions)
+    .where(sessions.c.hash == bindparam("of_hash"), sessions.c.kind == KIND)
+    .values(method=bindparam("by"), eid=bindparam("proof"))
+)
 SWEEP_IDLE = delete(sessions).where(
-    sessions.c.kind == KIND, sessions.c.method == "password", sessions.c.seen_ms <= bindparam("idle_since")
+    sessions.c.kind == KIND, sessions.c.method.in_(LONG), sessions.c.seen_ms <= bindparam("idle_since")
 )
 
 
@@ -70,12 +81,11 @@ class Session:
 
 
 def seal_device(vault: Vault, tenant: str, sid: bytes, cookie: str, device: Device | None) -> bytes | None:
-    """The device's two words, sealed for this session; None where they are not told or the person has no account."""
+    """The device's words, sealed for this session; None where they are not told or the person has no account."""
     if device is None:
         return None
     try:
-        value = {"browser": device.browser, "system": device.system}
-        return vault.seal(tenant, sid, CLASS, cookie_hash(cookie)[:16], TABLE, SCHEMA, value)
+        return vault.seal(tenant, sid, CLASS, cookie_hash(cookie)[:16], TABLE, SCHEMA, device._asdict())
     except NotFound:
         return None
 
@@ -88,7 +98,7 @@ def open_device(vault: Vault, session: Session) -> Device | None:
         found = vault.unseal(session.tenant, session.sid, CLASS, session.hash[:16], TABLE, SCHEMA, session.sealed)
     except (NotFound, Damaged):
         return None
-    return Device(str(found["browser"]), str(found["system"]))
+    return Device(*(str(found.get(word, "")) for word in Device._fields))
 
 
 def start(
@@ -145,7 +155,7 @@ def shown(row: Row[Any]) -> Session:
 
 def open_at(session: Session, now_ms: int) -> Session | None:
     """The session if it still opens anything."""
-    idle = session.method == "password" and session.seen_ms <= now_ms - PASSWORD_IDLE_MS
+    idle = session.method in LONG and session.seen_ms <= now_ms - PASSWORD_IDLE_MS
     return None if session.expires_ms <= now_ms or idle else session
 
 
@@ -164,9 +174,14 @@ def end_others(tx: DataTx, tenant: str, sid: bytes, but: bytes) -> int:
     return tx.execute(END_OTHERS, {"of_tenant": tenant, "of_sid": sid, "but_hash": but}).rowcount
 
 
-def end_by_password(tx: DataTx, tenant: str, sid: bytes) -> int:
-    """End what a password opened; how many."""
-    return tx.execute(END_BY_PASSWORD, {"of_tenant": tenant, "of_sid": sid}).rowcount
+def end_of_account(tx: DataTx, tenant: str, sid: bytes) -> int:
+    """End what a password or a passkey opened; how many."""
+    return tx.execute(END_OF_ACCOUNT, {"of_tenant": tenant, "of_sid": sid}).rowcount
+
+
+def strengthen(tx: DataTx, session: Session, method: Method, proof: bytes) -> None:
+    """Note that more was shown in this session than what opened it, by this entry; it lasts no longer for it."""
+    tx.execute(STRENGTHEN, {"of_hash": session.hash, "by": method, "proof": proof})
 
 
 def sweep(tx: DataTx) -> int:

@@ -8,10 +8,12 @@ certificate, and there is no setting to turn that off. Sources: RFC 5321, RFC 32
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import smtplib
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ from troth.config import Mail
 from troth.errors import StartRefused
 
 Dial = Callable[[str, int, float], socket.socket]
+MESSAGES = 100  # on one connection: many relays close it after as many
+IDLE = 20.0  # seconds of silence after which a connection is not trusted any more
 SECONDS = 20.0  # for each answer of the relay; RFC 5321 4.5.3.2 allows minutes, but a worker thread waits here
 
 
@@ -43,11 +47,27 @@ class Outcome:
     reason: str
 
 
-class Transport(Protocol):
-    """Whatever takes a finished message to its recipient."""
+class Line(Protocol):
+    """One conversation with the relay, for one thread; many messages may go over it, one after the other."""
+
+    def ready(self) -> Outcome | None:
+        """Connect, unless it is; what is wrong if the relay cannot be reached. Nothing of a message is said."""
+        ...
 
     def send(self, envelope: Envelope) -> Outcome:
         """Hand over one message; never raises for what the network or the relay does."""
+        ...
+
+    def close(self) -> None:
+        """Say goodbye, if there is anybody."""
+        ...
+
+
+class Transport(Protocol):
+    """Whatever takes finished messages to their recipients."""
+
+    def line(self) -> Line:
+        """A line of one's own; nothing is connected before ``ready`` or ``send``."""
         ...
 
 
@@ -85,7 +105,7 @@ class _Smtp(smtplib.SMTP):
 
 
 class SmtpTransport:
-    """One relay, one connection a message.
+    """One relay. ``line`` is a connection that is used again and again; ``send`` makes one for a single message.
 
     Outside loopback the relay must offer STARTTLS and show a certificate for its configured name, verified against
     the system's authorities or ``ca_file``; with ``ca_file`` that holds on loopback too. A demonstration reaches
@@ -116,43 +136,26 @@ class SmtpTransport:
             raise StartRefused("a password goes to the relay under TLS only; set mail.ca_file for a loopback relay")
 
     def send(self, envelope: Envelope) -> Outcome:
-        """Hand one message over. Before its content is sent, 4xx and broken connections are ``deferred``."""
+        """Hand one message over on a connection of its own."""
+        line = self.line()
+        try:
+            return line.send(envelope)
+        finally:
+            line.close()
+
+    def line(self) -> SmtpLine:
+        """A line to the relay."""
+        return SmtpLine(self)
+
+    def connect(self) -> _Smtp:
+        """A conversation that a message may go through. Raises what went wrong."""
         smtp = _Smtp(self._dial, self._mail.host, self._seconds, self._hostname)
         try:
-            try:
-                self._begin(smtp)
-                turned_down = self._address(smtp, envelope)
-            except NotProtected as fault:
-                return Outcome("deferred", str(fault))
-            except ssl.SSLCertVerificationError:
-                return Outcome("deferred", "the relay's certificate could not be verified")
-            except (OSError, smtplib.SMTPException, ValueError) as fault:
-                # A relay that refuses us as such (sign-in, greeting) says nothing about this message: it can wait.
-                return Outcome("deferred", f"no conversation with the relay ({type(fault).__name__})")
-            if turned_down is not None:
-                return turned_down
-            try:
-                return self._content(smtp, envelope.data)
-            except (OSError, smtplib.SMTPException):
-                return Outcome("unknown", "the connection ended before the relay answered")
-        finally:
+            self._begin(smtp)
+        except BaseException:
             smtp.close()
-
-    def _address(self, smtp: _Smtp, envelope: Envelope) -> Outcome | None:
-        """Say from whom and to whom; None when the relay asks for the content."""
-        if any(bad in part for part in (envelope.sender, envelope.recipient) for bad in "\r\n<> "):
-            return Outcome("refused", "an address with a line break, a space or a bracket")
-        options = []
-        if not (envelope.recipient + envelope.sender).isascii():
-            if not smtp.has_extn("smtputf8"):
-                return Outcome("refused", "the relay takes no such address (SMTPUTF8)")
-            options = ["SMTPUTF8", "BODY=8BITMIME"]
-        code, _ = smtp.mail(envelope.sender, options)
-        if code == 250:
-            code, _ = smtp.rcpt(envelope.recipient)
-        if code in (250, 251):
-            code, _ = smtp.docmd("DATA")
-        return None if code == 354 else _turned_down(code)
+            raise
+        return smtp
 
     def _begin(self, smtp: _Smtp) -> None:
         """Connect, and make the connection one that a message may go through."""
@@ -172,6 +175,114 @@ class SmtpTransport:
         if self._mail.username:
             smtp.login(self._mail.username, self._password)
 
+
+class SmtpLine:
+    """A connection that is opened when it is needed and used for up to ``MESSAGES`` messages.
+
+    What broke before a message's content was sent is told as ``deferred``, and tried once more at once where the
+    connection had been used before: relays hang up on those who were silent. Once the content is out, only the relay's
+    answer counts. With PIPELINING (RFC 2920) the three commands before the content are one packet.
+    """
+
+    def __init__(self, transport: SmtpTransport) -> None:
+        self._transport = transport
+        self._smtp: _Smtp | None = None
+        self._used = 0
+        self._since = 0.0
+
+    def ready(self) -> Outcome | None:
+        """See ``Line``."""
+        if self._smtp is not None and (self._used >= MESSAGES or time.monotonic() - self._since > IDLE):
+            self.close()
+        if self._smtp is not None:
+            return None
+        try:
+            self._smtp, self._used, self._since = self._transport.connect(), 0, time.monotonic()
+        except NotProtected as fault:
+            return Outcome("deferred", str(fault))
+        except ssl.SSLCertVerificationError:
+            return Outcome("deferred", "the relay's certificate could not be verified")
+        except (OSError, smtplib.SMTPException, ValueError) as fault:
+            # A relay that refuses us as such (sign-in, greeting) says nothing about a message: it can wait.
+            return Outcome("deferred", f"no conversation with the relay ({type(fault).__name__})")
+        return None
+
+    def send(self, envelope: Envelope) -> Outcome:
+        """See ``Line``."""
+        if any(bad in part for part in (envelope.sender, envelope.recipient) for bad in "\r\n<> "):
+            return Outcome("refused", "an address with a line break, a space or a bracket")
+        for again in (True, False):
+            away = self.ready()
+            if away is not None:
+                return away
+            assert self._smtp is not None
+            used, smtp = self._used > 0, self._smtp
+            try:
+                turned_down = self._address(smtp, envelope)
+            except (OSError, smtplib.SMTPException, ValueError) as fault:
+                self._drop()
+                if used and again:
+                    continue
+                return Outcome("deferred", f"no conversation with the relay ({type(fault).__name__})")
+            break
+        self._used += 1
+        self._since = time.monotonic()
+        if turned_down is not None:
+            return turned_down
+        try:
+            return self._content(smtp, envelope.data)
+        except (OSError, smtplib.SMTPException):
+            self._drop()
+            return Outcome("unknown", "the connection ended before the relay answered")
+
+    def close(self) -> None:
+        """See ``Line``."""
+        if self._smtp is not None:
+            with contextlib.suppress(OSError, smtplib.SMTPException):  # a rude goodbye changes nothing
+                self._smtp.quit()
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._smtp is not None:
+            self._smtp.close()
+            self._smtp = None
+
+    def _address(self, smtp: _Smtp, envelope: Envelope) -> Outcome | None:
+        """Say from whom and to whom; None when the relay asks for the content."""
+        options = ""
+        if not (envelope.recipient + envelope.sender).isascii():
+            if not smtp.has_extn("smtputf8"):
+                return Outcome("refused", "the relay takes no such address (SMTPUTF8)")
+            options = " SMTPUTF8 BODY=8BITMIME"
+        said = [f"MAIL FROM:<{envelope.sender}>{options}", f"RCPT TO:<{envelope.recipient}>", "DATA"]
+        if smtp.has_extn("pipelining"):
+            smtp.send(("\r\n".join(said) + "\r\n").encode())
+            codes = [smtp.getreply()[0] for _ in said]
+        else:
+            codes = []
+            for command in said:
+                smtp.send((command + "\r\n").encode())
+                codes.append(smtp.getreply()[0])
+                if not 200 <= codes[-1] < 400:
+                    break
+        return self._asked(smtp, codes)
+
+    def _asked(self, smtp: _Smtp, codes: list[int]) -> Outcome | None:
+        bad = next((code for code in codes[:2] if code not in (250, 251, 252)), None)
+        if bad is None and codes[2] == 354:
+            return None
+        if len(codes) == 3 and codes[2] == 354:  # asked for content that has no recipient: it gets none (RFC 2920 3.1)
+            smtp.send(b".\r\n")
+            smtp.getreply()
+        code = codes[2] if bad is None else bad
+        if code in (421, -1):
+            raise smtplib.SMTPServerDisconnected("the relay closes the conversation")
+        try:
+            smtp.rset()  # what was accepted of this message is forgotten before the next
+        except (OSError, smtplib.SMTPException):
+            self._drop()
+        return _turned_down(code)
+
     def _content(self, smtp: _Smtp, data: bytes) -> Outcome:
         """Send the content and read the one answer that counts."""
         stuffed = data.replace(b"\r\n.", b"\r\n..")
@@ -180,14 +291,15 @@ class SmtpTransport:
         ending = b".\r\n" if stuffed.endswith(b"\r\n") else b"\r\n.\r\n"
         smtp.send(stuffed + ending)
         code, _ = smtp.getreply()
-        if code != 250:
+        if code == 250:
+            return Outcome("sent", "250")
+        if code < 400:
             # getreply gives -1 where the relay said something unintelligible: then nobody knows.
-            return _turned_down(code) if code >= 400 else Outcome("unknown", "the relay's answer was unintelligible")
-        try:
-            smtp.quit()
-        except (OSError, smtplib.SMTPException):
-            return Outcome("sent", "250")  # it is sent: a rude goodbye changes nothing
-        return Outcome("sent", "250")
+            self._drop()
+            return Outcome("unknown", "the relay's answer was unintelligible")
+        if code == 421:
+            self._drop()
+        return _turned_down(code)
 
 
 def _turned_down(code: int) -> Outcome:

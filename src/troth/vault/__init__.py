@@ -12,19 +12,19 @@ from sqlalchemy import Connection
 
 from troth.config import Config
 from troth.errors import Unavailable
-from troth.policy.model import UNKNOWN, CompiledPolicy, State, Stop
+from troth.policy.model import UNKNOWN, CompiledPolicy, State, Stop, Terms
 from troth.store.engine import Database
 from troth.store.open import Store, open_store
 from troth.store.transaction import DataTx, KeyTx
 from troth.vault import guards, records, retention, states, subjects
 from troth.vault.keys import Keyring
-from troth.vault.provider import FileProvider
+from troth.vault.provider import FileProvider, RootProvider
 from troth.vault.repair import Repair, Repaired
 from troth.vault.subjects import NewRecord, Staged, StoredRecord
 from troth.vault.tags import Tags
 from troth.world import Clock, Randomness
 
-__all__ = ["Look", "NewRecord", "Repair", "Repaired", "Staged", "StoredRecord", "Vault", "open_vault"]
+__all__ = ["Cover", "Look", "NewRecord", "Repair", "Repaired", "Staged", "StoredRecord", "Vault", "open_vault"]
 
 
 class Look(NamedTuple):
@@ -32,6 +32,13 @@ class Look(NamedTuple):
 
     keys: int
     tags: int
+
+
+class Cover(NamedTuple):
+    """What ends old copies of destroyed keys: the end of ``epoch``, unless some lie under one that stays ``open``."""
+
+    epoch: int
+    open: bool
 
 
 class Vault:
@@ -53,6 +60,7 @@ class Vault:
         tenant: str,
         *,
         sid: bytes | None = None,
+        new_sid: bytes | None = None,
         identifiers: Mapping[str, str],
         records: Sequence[NewRecord],
         pending: bool,
@@ -63,6 +71,7 @@ class Vault:
         """Prepare a new person (or, with ``sid``, more of an existing one): ids, keys and payloads, no row yet.
 
         ``identifiers`` maps kind to value as typed; pending ones exclude nobody and expire after ``expires_days``.
+        ``new_sid`` (16 bytes, never used before) is the id of a new person who is found by something only they have.
         ``classes`` are further keys to make. ``Invalid`` where a value does not fit, never with the value.
         """
         return Staged(
@@ -77,6 +86,7 @@ class Vault:
             classes=classes,
             expires_days=expires_days,
             state=state,
+            new_sid=new_sid,
         )
 
     def promote(self, ktx: KeyTx, tenant: str, sid: bytes) -> int:
@@ -102,9 +112,39 @@ class Vault:
         """The other person who holds live what this one has pending, or None."""
         return self.tags.owner(tenant, sid)
 
+    def settle(
+        self,
+        ktx: KeyTx,
+        tenant: str,
+        sid: bytes,
+        kind: str,
+        *,
+        live: Collection[str],
+        pending: Collection[str] = (),
+        expires_ms: int | None = None,
+    ) -> None:
+        """Let this person have exactly these identifiers of this kind: proven ones, and some that wait for proof.
+
+        ``Conflict`` (or ``IntegrityError``, where another process was faster) if somebody else has proven one.
+        """
+        self.tags.settle(
+            ktx.connection,
+            tenant,
+            sid,
+            kind,
+            ktx.now,
+            live=[self.tags.identifier(tenant, kind, value) for value in live],
+            pending=[self.tags.identifier(tenant, kind, value) for value in pending],
+            expires=expires_ms,
+        )
+
     def exists(self, connection: Connection, tenant: str, sid: bytes) -> bool:
         """Whether the person is here: neither unknown nor void nor being erased."""
         return subjects.exists(connection, tenant, sid)
+
+    def mode_of(self, connection: Connection, tenant: str, sid: bytes) -> str | None:
+        """Pending | live | restricted | erasing | void; None if there is no such person."""
+        return subjects.mode_of(connection, tenant, sid)
 
     def records(self, connection: Connection, tenant: str, sid: bytes) -> list[StoredRecord]:
         """A person's records in the caller's snapshot, sealed."""
@@ -140,6 +180,15 @@ class Vault:
         cipher = self.keyring.cipher(tenant, sid, class_)
         return records.unseal(cipher, ct, tenant, sid, class_, rid, table, schema)
 
+    def reseal(self, record: StoredRecord, value: dict[str, Any]) -> bytes:
+        """Another content for a stored record, sealed for its place; ``NotFound`` if its key is destroyed."""
+        place = (record.tenant, record.sid, record.class_, record.rid, subjects.TABLE, record.schema)
+        return self.seal(*place, value)
+
+    def replace(self, tx: DataTx, record: StoredRecord, ct: bytes) -> bool:
+        """Put ``ct`` (from ``reseal``) in the record's place; False if the record is not as it was read any more."""
+        return subjects.replace(tx, record, ct)
+
     def transit_seal(self, content: bytes) -> bytes:
         """Content under today's transit key; the first 4 bytes are the day (since 1970, big-endian)."""
         return self.transit.seal(content)
@@ -160,7 +209,7 @@ class Vault:
         return self.transit.open_under(day, sealed, "reads", eid)
 
     def drop_days(self, ktx: KeyTx, kind: str, before_day: int) -> int:
-        """Destroy the day keys (``reads`` or ``transit``) before a day; how many."""
+        """Destroy the day keys (``reads``, ``transit`` or ``visits``) before a day; how many."""
         return self.keyring.drop_days(ktx.connection, kind, before_day)
 
     def opening(self, tenant: str, sid: bytes) -> bytes:
@@ -171,7 +220,22 @@ class Vault:
         """32 bytes that belong to this system under ``name`` (answer tokens, operators' second factors …)."""
         return self.keyring.secret(name)
 
+    def salt(self, day: int) -> bytes:
+        """The key under which visitors of today (days since 1970) are told apart, made when first asked for.
+
+        It lies in K alone, and goes by ``drop_days`` once its day is over.
+        """
+        return self.keyring.day_key("visits", day)
+
     # --- states ---
+
+    def state_from(self, canonical: str) -> State:
+        """The state that is spelled so in D."""
+        return states.state_from(canonical)
+
+    def terms_id(self, tx: DataTx, of: Terms) -> int:
+        """The number of these terms. Do not remember it beyond the transaction."""
+        return states.terms_id(tx, of)
 
     def state_id(self, tx: DataTx, state: State) -> int:
         """The number of a state. Do not remember it beyond the transaction."""
@@ -192,6 +256,28 @@ class Vault:
     def begin(self, tx: DataTx, tenant: str, sids: Sequence[bytes], event: str, policy: CompiledPolicy) -> None:
         """As ``happen``, for many who came in in this very transaction."""
         states.begin(tx, tenant, sids, event, policy)
+
+    def used(
+        self,
+        tx: DataTx,
+        tenant: str,
+        sid: bytes,
+        event: str,
+        policy: CompiledPolicy,
+        *,
+        at_ms: int,
+        runs_until_ms: int = 0,
+    ) -> bool:
+        """Let a use count that somebody tells of; False where the account is closed, or ended after that use."""
+        return states.used(tx, tenant, sid, event, policy, at_ms=at_ms, runs_until_ms=runs_until_ms)
+
+    def close(self, tx: DataTx, tenant: str, sid: bytes, policy: CompiledPolicy) -> None:
+        """The person closes their account; only they open it again (``account.returned``, or a new registration)."""
+        states.close(tx, tenant, sid, policy)
+
+    def closed_since(self, connection: Connection, tenant: str, sid: bytes) -> int | None:
+        """Since when a person's account is closed by themselves (milliseconds UTC); None if it is not."""
+        return states.closed_since(connection, tenant, sid)
 
     def set_mode(self, tx: DataTx, tenant: str, sid: bytes, mode: str) -> None:
         """Pending | live | restricted | erasing | void; the generation grows."""
@@ -215,9 +301,13 @@ class Vault:
         """Whether this value is suppressed for exactly this scope (a purpose)."""
         return self.tags.suppressed(tenant, kind, value, scope)
 
+    def spared(self, tenant: str, kind: str, hashed: bytes) -> frozenset[str]:
+        """Every scope (a purpose) for which a value is suppressed; ``hashed`` is the second of ``hashed``'s two."""
+        return self.tags.scopes(tenant, kind, hashed)
+
     def lift(self, ktx: KeyTx, tenant: str, sid: bytes, scope: str) -> bool:
         """Undo a suppression for this person's identifiers, because they ask for it; whether there was one."""
-        return self.tags.lift(ktx.connection, tenant, sid, scope)
+        return self.tags.lift(ktx.connection, tenant, sid, scope, ktx.now)
 
     def guard(
         self,
@@ -252,6 +342,10 @@ class Vault:
             self.keyring.destroy_class(ktx.connection, tenant, sid, class_)
         return gone
 
+    def cover(self, ktx: KeyTx, tenant: str, sid: bytes) -> Cover:
+        """With which epoch's end old copies of this person's keys end; to be asked before they are destroyed."""
+        return Cover(*self.keyring.cover(ktx.connection, tenant, sid))
+
     def look(self, tenant: str, sid: bytes) -> Look:
         """Look for a person's keys and tags on a connection opened for that."""
         return Look(*self.keyring.look(tenant, sid))
@@ -270,13 +364,21 @@ class Vault:
 
 
 def open_vault(
-    config: Config, clock: Clock, randomness: Randomness, *, log_name: str = "troth", **options: Any
+    config: Config,
+    clock: Clock,
+    randomness: Randomness,
+    *,
+    log_name: str = "troth",
+    provider: RootProvider | None = None,
+    **options: Any,
 ) -> tuple[Store, Vault]:
-    """Open store and vault with the configured key file. Raises ``StartRefused`` with one clear reason.
+    """Open store and vault. Raises ``StartRefused`` with one clear reason.
 
-    ``log_name`` is the ledger's name in its checkpoints; ``options`` go to ``open_store``.
+    The root is the configured key file, unless another ``provider`` is given; ``log_name`` is the ledger's name in its
+    checkpoints; ``options`` go to ``open_store``.
     """
-    provider = FileProvider.open(config.path(config.root_key), randomness)
+    copy = config.path(config.keys_copy) if config.keys_copy else None
+    provider = provider or FileProvider.open(config.path(config.root_key), randomness, copy)
     rings: list[Keyring] = []
 
     def signer(keys: Database) -> Any:

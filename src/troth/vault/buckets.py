@@ -1,7 +1,7 @@
 """Epochs and buckets: the two storeys between the root and the keys of the persons.
 
 root -> epoch key -> bucket key (4,096 subjects, or a 256th of the blind index) -> data key or tag. A roll of the epoch
-will re-key only the buckets with erasures and re-wrap the others; that is why they exist. Today there is one epoch.
+(``epochs``) re-keys only the buckets with erasures and re-wraps the others; that is why they exist.
 
 Every insert into K holds its bucket and asserts, in the same transaction, that the bucket's epoch is ``current``
 (STORAGE, invariant 12): a key put under an epoch that is being emptied would be lost with it.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from troth.errors import Busy, Damaged, Unavailable
 from troth.store.once import insert_once
@@ -43,6 +43,16 @@ ONE_HELD = Text(
 )
 NEXT = select(func.max(buckets.c.number)).where(buckets.c.kind == "data", buckets.c.compartment == NORMAL)
 EPOCH = select(epochs.c.state, epochs.c.wrapped).where(epochs.c.epoch == bindparam("of_epoch"))
+SHED = (
+    update(buckets)
+    .where(
+        buckets.c.kind == bindparam("of_kind"),
+        buckets.c.number == bindparam("of_number"),
+        buckets.c.compartment == bindparam("of_compartment"),
+        buckets.c.shed_ms.is_(None),
+    )
+    .values(shed_ms=bindparam("at"))
+)
 ANY_EPOCH = select(func.count()).select_from(epochs)
 NEW_EPOCH = insert(epochs)
 NEW_BUCKET = insert_once(buckets)
@@ -126,12 +136,30 @@ class Buckets:
                 if connection is None:
                     raise Damaged(f"epoch {epoch} of a key bucket is not open")
                 above = self.open_epoch(connection, epoch)
-            context = self._context(kind, number, compartment, generation, epoch)
+            context = context_of(kind, number, compartment, generation, epoch)
             key = unwrap(above, wrapped, f"the key of {kind} bucket {number}", *context)
             if len(self._held) >= MAX_HELD:
                 self._held.clear()
             self._held[at] = key
         return key
+
+    def shed(self, connection: Connection, kind: str, number: int, compartment: str, at_ms: int) -> None:
+        """Something under this bucket's key was destroyed: the next roll gives the bucket another key."""
+        values = {"of_kind": kind, "of_number": number, "of_compartment": compartment, "at": at_ms}
+        connection.execute(SHED, values)
+
+    def current(self, connection: Connection) -> int:
+        """The current epoch. ``Unavailable`` if there is none."""
+        return self._current(connection)
+
+    def forget(self, epoch: int) -> None:
+        """Drop an epoch's key, and every bucket key, from memory."""
+        self._epochs.pop(epoch, None)
+        self.forget_keys()
+
+    def forget_keys(self) -> None:
+        """Drop every bucket key from memory: the next use opens it as it lies in K."""
+        self._held.clear()
 
     def is_open(self, epoch: int) -> bool:
         """Whether the epoch's key is in memory already."""
@@ -163,7 +191,7 @@ class Buckets:
         """Insert a bucket under the current epoch unless another process was first."""
         epoch = self._current(connection)
         above = self.open_epoch(connection, epoch)
-        context = self._context(kind, number, NORMAL, 1, epoch)
+        context = context_of(kind, number, NORMAL, 1, epoch)
         connection.execute(
             NEW_BUCKET,
             {
@@ -188,8 +216,9 @@ class Buckets:
             raise Unavailable("the key store has no current epoch: nothing can be stored until it has one")
         return int(row[0])
 
-    @staticmethod
-    def _context(
-        kind: str, number: int, compartment: str, generation: int, epoch: int
-    ) -> tuple[str, str, int, str, int, int]:
-        return ("bucket", kind, number, compartment, generation, epoch)
+
+def context_of(
+    kind: str, number: int, compartment: str, generation: int, epoch: int
+) -> tuple[str, str, int, str, int, int]:
+    """What a bucket's key is bound to under its epoch's."""
+    return ("bucket", kind, number, compartment, generation, epoch)

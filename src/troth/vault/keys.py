@@ -8,7 +8,7 @@ K is read through autocommit point reads only: an open reader would keep dead wr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -18,7 +18,7 @@ from troth.errors import Conflict, Damaged, NotFound, StartRefused
 from troth.store.checkpoint import Ed25519Signer, Signer
 from troth.store.engine import Database
 from troth.store.once import insert_once
-from troth.store.tables import data_keys, day_keys, secrets, tags
+from troth.store.tables import buckets, data_keys, day_keys, epochs, secrets, tags
 from troth.store.text import Text
 from troth.vault.buckets import NORMAL, Buckets
 from troth.vault.cache import TTL_MS, KeyCache
@@ -40,8 +40,10 @@ ADD_KEY = insert_once(data_keys)
 ADD_DAY = insert_once(day_keys)
 ADD_SECRET = insert_once(secrets)
 SECRET = select(secrets.c.wrapped).where(secrets.c.name == bindparam("of_name"))
-DAY_KEY = select(day_keys.c.wrapped).where(
-    day_keys.c.kind == bindparam("of_kind"), day_keys.c.day == bindparam("of_day")
+DAY_KEY = (  # with its bucket in one statement: a roll may be changing both
+    select(day_keys.c.wrapped, buckets.c.epoch, buckets.c.generation, buckets.c.wrapped.label("above"))
+    .join(buckets, (buckets.c.kind == "day") & (buckets.c.compartment == NORMAL))
+    .where(day_keys.c.kind == bindparam("of_kind"), day_keys.c.day == bindparam("of_day"))
 )
 DROP_DAYS = delete(day_keys).where(day_keys.c.kind == bindparam("of_kind"), day_keys.c.day < bindparam("before_day"))
 OF_SUBJECT = (data_keys.c.tenant == bindparam("of_tenant"), data_keys.c.sid == bindparam("of_sid"))
@@ -50,9 +52,20 @@ HOME = (  # FOR SHARE (PostgreSQL): an erasure waits for this transaction, or th
     .where(*OF_SUBJECT, data_keys.c.class_ == OPENING)
     .with_for_update(read=True)
 )
-DROP_KEYS = delete(data_keys).where(*OF_SUBJECT)
-DROP_CLASS = delete(data_keys).where(*OF_SUBJECT, data_keys.c.class_ == bindparam("of_class"))
-DROP_TAGS = delete(tags).where(tags.c.tenant == bindparam("of_tenant"), tags.c.sid == bindparam("of_sid"))
+DROP_KEYS = delete(data_keys).where(*OF_SUBJECT).returning(data_keys.c.bucket, data_keys.c.compartment)
+DROP_CLASS = DROP_KEYS.where(data_keys.c.class_ == bindparam("of_class"))
+DROP_TAGS = (
+    delete(tags)
+    .where(tags.c.tenant == bindparam("of_tenant"), tags.c.sid == bindparam("of_sid"))
+    .returning(tags.c.bucket)
+)
+BORN = select(func.min(data_keys.c.created_ms)).where(*OF_SUBJECT)
+NEXT_EPOCH = epochs.alias("next_epoch")
+LAST_LEFT = (  # when the last epoch that could not be destroyed gave way to the one after it
+    select(func.max(NEXT_EPOCH.c.opened_ms))
+    .select_from(epochs.join(NEXT_EPOCH, NEXT_EPOCH.c.epoch == epochs.c.epoch + 1))
+    .where(epochs.c.state == "left")
+)
 COUNT_KEYS = "SELECT count(*) FROM data_keys WHERE tenant = ? AND sid = ?"
 COUNT_TAGS = "SELECT count(*) FROM tags WHERE tenant = ? AND sid = ?"
 # The gate's path to a key: prebuilt text on the thread's own driver connection (SQLAlchemy costs 3.7 times as much).
@@ -72,7 +85,7 @@ class Keyring:
     def __init__(self, database: Database, provider: RootProvider, clock: Clock, randomness: Randomness) -> None:
         self.database = database
         self.buckets = Buckets(provider, randomness)
-        self._provider = provider
+        self.provider = provider
         self._clock = clock
         self._randomness = randomness
         self._cache = KeyCache()
@@ -103,7 +116,7 @@ class Keyring:
                 self.provision(lambda connection: self._add_secret(connection, name))
                 with self.database.connect() as connection:
                     wrapped = connection.execute(SECRET, {"of_name": name}).scalar_one()
-            key = self._secrets[name] = self._provider.unwrap(wrapped, framed("secret", name), f"the secret {name!r}")
+            key = self._secrets[name] = self.provider.unwrap(wrapped, framed("secret", name), f"the secret {name!r}")
         return key
 
     def signing_key(self, name: str, origin: str | None = None) -> Signer:
@@ -144,6 +157,8 @@ class Keyring:
     def drop_days(self, connection: Connection, kind: str, before_day: int) -> int:
         """Destroy the day keys of this kind before ``before_day``; how many there were."""
         dropped = connection.execute(DROP_DAYS, {"of_kind": kind, "before_day": before_day}).rowcount
+        if dropped:
+            self.buckets.shed(connection, "day", DAY, NORMAL, self._clock.now())
         self._days.clear()
         return dropped
 
@@ -209,7 +224,7 @@ class Keyring:
                         bucket.key,
                         key,
                         self._randomness,
-                        *_context(tenant, sid, class_, bucket.number, NORMAL, bucket.generation),
+                        *context_of(tenant, sid, class_, bucket.number, NORMAL, bucket.generation),
                     ),
                     now,
                 )
@@ -224,7 +239,7 @@ class Keyring:
         """
         home = self.require(connection, tenant, sid)
         bucket = self.buckets.hold(connection, "data", home[0], home[1])
-        context = _context(tenant, sid, class_, bucket.number, home[1], bucket.generation)
+        context = context_of(tenant, sid, class_, bucket.number, home[1], bucket.generation)
         connection.execute(
             ADD_KEY,
             {
@@ -250,19 +265,37 @@ class Keyring:
             raise NotFound("this person has no keys (any more)")
         return home.bucket, home.compartment
 
+    def cover(self, connection: Connection, tenant: str, sid: bytes) -> tuple[int, bool]:
+        """(current epoch, whether this person's keys are older than the end of an epoch that could not be destroyed).
+
+        Somebody who has no keys (any more) counts as old: nothing says that they were not.
+        """
+        epoch = self.buckets.current(connection)
+        if (end := connection.execute(LAST_LEFT).scalar()) is None:
+            return epoch, False
+        born = connection.execute(BORN, {"of_tenant": tenant, "of_sid": sid}).scalar()
+        return epoch, born is None or born <= end
+
     def destroy(self, connection: Connection, tenant: str, sid: bytes) -> tuple[int, int]:
         """Delete the subject's keys and index tags; how many there were of each. 0 and 0 is a success too."""
         of = {"of_tenant": tenant, "of_sid": sid}
-        gone = connection.execute(DROP_KEYS, of).rowcount, connection.execute(DROP_TAGS, of).rowcount
+        keys_gone = self._shed(connection, "data", connection.execute(DROP_KEYS, of).all())
+        tags_gone = self._shed(connection, "tag", [(row.bucket, NORMAL) for row in connection.execute(DROP_TAGS, of)])
         self._cache.forget(tenant, sid)
-        return gone
+        return keys_gone, tags_gone
 
     def destroy_class(self, connection: Connection, tenant: str, sid: bytes, class_: str) -> int:
         """Delete the key of one class (a retention class whose last record is gone); 1 or 0."""
         of = {"of_tenant": tenant, "of_sid": sid, "of_class": class_}
-        gone = connection.execute(DROP_CLASS, of).rowcount
+        gone = self._shed(connection, "data", connection.execute(DROP_CLASS, of).all())
         self._cache.forget(tenant, sid)
         return gone
+
+    def _shed(self, connection: Connection, kind: str, gone: Sequence[Any]) -> int:
+        """Mark the buckets of deleted rows for the next roll; how many rows there were."""
+        for number, compartment in {(row[0], row[1]) for row in gone}:
+            self.buckets.shed(connection, kind, number, compartment, self._clock.now())
+        return len(gone)
 
     def look(self, tenant: str, sid: bytes) -> tuple[int, int]:
         """Keys and tags of this subject as a connection sees them that was opened for this question only."""
@@ -290,7 +323,7 @@ class Keyring:
             with self.database.connect() as reading:
                 self.buckets.open_epoch(reading, epoch)
         above = self.buckets.key(connection, "data", number, compartment, generation, epoch, bucket)
-        context = _context(tenant, sid, class_, number, compartment, generation)
+        context = context_of(tenant, sid, class_, number, compartment, generation)
         return unwrap(above, wrapped, "a person's key", *context)
 
     def _prove_root(self, connection: Connection) -> None:
@@ -303,7 +336,7 @@ class Keyring:
             self._add_secret(connection, INDEX)
             return
         try:
-            self._provider.unwrap(wrapped, framed("secret", CHECK), "the check value")
+            self.provider.unwrap(wrapped, framed("secret", CHECK), "the check value")
         except Damaged:
             raise StartRefused(
                 "the root key is not the one that this key store was made with: put the right key file back"
@@ -314,7 +347,7 @@ class Keyring:
     def _add_secret(self, connection: Connection, name: str) -> None:
         private = self.new_key()
         public = Ed25519Signer(name, private).public if name.startswith("signing:") else None
-        wrapped = self._provider.wrap(private, framed("secret", name))
+        wrapped = self.provider.wrap(private, framed("secret", name))
         connection.execute(ADD_SECRET, {"name": name, "wrapped": wrapped, "public": public})
 
     def _add_day(self, connection: Connection, kind: str, day: int) -> None:
@@ -323,13 +356,11 @@ class Keyring:
         connection.execute(ADD_DAY, {"kind": kind, "day": day, "wrapped": wrapped})
 
     def _read_day(self, connection: Connection, kind: str, day: int) -> bytes | None:
-        wrapped = connection.execute(DAY_KEY, {"of_kind": kind, "of_day": day}).scalar_one_or_none()
-        if wrapped is None:
+        row = connection.execute(DAY_KEY, {"of_kind": kind, "of_day": day}).one_or_none()
+        if row is None:
             return None
-        bucket = self.buckets.peek(connection, "day", DAY)
-        if bucket is None:
-            raise Damaged("the bucket of the day keys is not in the key store")
-        return unwrap(bucket.key, wrapped, f"the {kind} key of day {day}", "day", kind, day)
+        above = self.buckets.key(connection, "day", DAY, NORMAL, row.generation, row.epoch, row.above)
+        return unwrap(above, row.wrapped, f"the {kind} key of day {day}", "day", kind, day)
 
     def _provision_alone(self, make: Callable[[Connection], None]) -> None:
         """Before there is a writer, and on its thread: in a transaction of its own."""
@@ -337,7 +368,8 @@ class Keyring:
             make(connection)
 
 
-def _context(
+def context_of(
     tenant: str, sid: bytes, class_: str, bucket: int, compartment: str, generation: int
 ) -> tuple[str, str, bytes, str, int, str, int]:
+    """What a person's key is bound to under its bucket's."""
     return ("data", tenant, sid, class_, bucket, compartment, generation)

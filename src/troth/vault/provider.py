@@ -3,8 +3,10 @@
 Python cannot zero memory: keys lie in RAM (and in its swap and core dumps) until the interpreter re-uses the place.
 What can be done is done elsewhere: few copies, short caches. ``docs/explanation/limits.md`` repeats it.
 
-A provider will also destroy an epoch and say how surely (``hardware``, ``service``, ``scheduled``,
-``file_best_effort``). That comes with the rolling of epochs; until then nothing here claims it.
+A provider also destroys an epoch's key and says how surely (``hardware``, ``service``, ``scheduled``,
+``file_best_effort``); a certificate of erasure prints that class and never a better one. The local provider keeps a
+secret per epoch in a file beside the root's, overwrites and removes it, and can promise no more than that it is gone
+from the file system.
 """
 
 from __future__ import annotations
@@ -13,10 +15,10 @@ import hmac
 import os
 import stat
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 
-from troth.errors import StartRefused
-from troth.vault.wrapping import KEY, derive, unwrap, wrap
+from troth.errors import Damaged, StartRefused, Unavailable
+from troth.vault.wrapping import KEY, WRAPPED, derive, unwrap, wrap
 from troth.world import Randomness
 
 FORM = "troth-root-1"
@@ -25,6 +27,17 @@ ABOUT = (
     "# Keep a copy apart from the data and from its backups, where only its keeper can read it.\n"
 )
 MAX_BYTES = 4096
+EPOCHS = "epochs"  # the folder of the epochs' secrets, beside the root key
+MARK = 8  # random bytes that name an epoch's file: no epoch ever overwrites another's
+
+Surety = Literal["hardware", "service", "scheduled", "file_best_effort"]
+
+
+class Destruction(NamedTuple):
+    """What a provider answered: how surely an epoch's key is gone, and since (or from) when, UTC milliseconds."""
+
+    surety: Surety
+    at_ms: int
 
 
 class RootProvider(Protocol):
@@ -48,21 +61,41 @@ class RootProvider(Protocol):
         ...
 
     def open_epoch(self, number: int, wrapped: bytes) -> bytes:
-        """The epoch key (32 bytes) from what ``create_epoch`` gave."""
+        """The epoch key (32 bytes) from what ``create_epoch`` or ``adopt_epoch`` gave.
+
+        ``Damaged`` if it does not open or is destroyed.
+        """
+        ...
+
+    def adopt_epoch(self, number: int, key: bytes) -> bytes:
+        """An epoch key that was made under another root (a system that moved in), wrapped as a fresh one is."""
+        ...
+
+    def surety(self, wrapped: bytes) -> Surety | None:
+        """How surely this epoch's key could be destroyed; None where it cannot be at all."""
+        ...
+
+    def destroy_epoch(self, number: int, wrapped: bytes, now: int) -> Destruction:
+        """Destroy the epoch's key, for good; to be repeated freely. ``Unavailable`` where it could not be done now."""
         ...
 
 
 class FileProvider:
-    """The root key in a file that only this system's user can read (0600 in a folder of 0700)."""
+    """The root key in a file that only this system's user can read (0600 in a folder of 0700).
+
+    An epoch's key opens with the root *and* with the secret in the epoch's own file; ``copy`` is a folder on another
+    disk that holds these files a second time, for as long as they are to live.
+    """
 
     name = "file"
 
-    def __init__(self, root: bytes, randomness: Randomness) -> None:
+    def __init__(self, root: bytes, randomness: Randomness, folder: Path, copy: Path | None = None) -> None:
         self._wrapping = derive(root, "troth.root.wrap")
         self._randomness = randomness
+        self._folders = [folder / EPOCHS] + ([copy / EPOCHS] if copy else [])
 
     @classmethod
-    def create(cls, path: Path, randomness: Randomness) -> FileProvider:
+    def create(cls, path: Path, randomness: Randomness, copy: Path | None = None) -> FileProvider:
         """Make a new key file (and its folder). ``StartRefused`` if there is one already or it cannot be written."""
         root = randomness.bytes(KEY)
         try:
@@ -76,21 +109,17 @@ class FileProvider:
                 out.write(f"{ABOUT}{FORM} {root.hex()} {_check(root).hex()}\n")
                 out.flush()
                 os.fsync(out.fileno())
-            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            _sync(path.parent)
         except FileExistsError:
             raise StartRefused(
                 f"the key file {path} exists and is never overwritten: to start anew, choose another data folder"
             ) from None
         except OSError as fault:
             raise StartRefused(f"the key file {path} cannot be written: {fault.strerror}") from None
-        return cls(root, randomness)
+        return cls(root, randomness, path.parent, copy)
 
     @classmethod
-    def open(cls, path: Path, randomness: Randomness) -> FileProvider:
+    def open(cls, path: Path, randomness: Randomness, copy: Path | None = None) -> FileProvider:
         """Read the key file. ``StartRefused`` saying what to do if it is missing, not a key file, or not private."""
         try:
             file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -105,7 +134,7 @@ class FileProvider:
             content = os.read(file, MAX_BYTES + 1)
         finally:
             os.close(file)
-        return cls(_parse(path, content), randomness)
+        return cls(_parse(path, content), randomness, path.parent, copy)
 
     def wrap(self, key: bytes, context: bytes) -> bytes:
         """See ``RootProvider``."""
@@ -117,11 +146,86 @@ class FileProvider:
 
     def create_epoch(self, number: int) -> bytes:
         """See ``RootProvider``."""
-        return wrap(self._wrapping, self._randomness.bytes(KEY), self._randomness, "epoch", number)
+        return self.adopt_epoch(number, self._randomness.bytes(KEY))
+
+    def adopt_epoch(self, number: int, key: bytes) -> bytes:
+        """See ``RootProvider``. ``Unavailable`` if a folder cannot be written: nothing refers to the file then."""
+        mark, secret = self._randomness.bytes(MARK), self._randomness.bytes(KEY)
+        try:
+            for folder in self._folders:
+                _write_secret(folder / _file(number, mark), secret)
+        except OSError as fault:
+            raise Unavailable(f"the key of a new epoch cannot be written: {fault.strerror}") from None
+        inner = wrap(secret, key, self._randomness, "epoch", number)
+        return mark + wrap(self._wrapping, inner, self._randomness, "epoch", number, mark)
 
     def open_epoch(self, number: int, wrapped: bytes) -> bytes:
         """See ``RootProvider``."""
-        return unwrap(self._wrapping, wrapped, f"the key of epoch {number}", "epoch", number)
+        what = f"the key of epoch {number}"
+        if len(wrapped) == WRAPPED:
+            return unwrap(self._wrapping, wrapped, what, "epoch", number)
+        mark = wrapped[:MARK]
+        inner = unwrap(self._wrapping, wrapped[MARK:], what, "epoch", number, mark)
+        for folder in self._folders:
+            try:
+                return unwrap((folder / _file(number, mark)).read_bytes(), inner, what, "epoch", number)
+            except FileNotFoundError:
+                continue
+        raise Damaged(f"{what} does not open: its file {EPOCHS}/{_file(number, mark)} is not there (any more)")
+
+    def surety(self, wrapped: bytes) -> Surety | None:
+        """See ``RootProvider``: an epoch of before they had files lies under the root alone, which has to stay."""
+        return None if len(wrapped) == WRAPPED else "file_best_effort"
+
+    def destroy_epoch(self, number: int, wrapped: bytes, now: int) -> Destruction:
+        """See ``RootProvider``: overwritten, synced, removed, the folder synced; in the second copy too."""
+        if self.surety(wrapped) is None:
+            raise ValueError("an epoch under the root alone cannot be destroyed")
+        for folder in self._folders:
+            try:
+                _destroy(folder / _file(number, wrapped[:MARK]))
+            except OSError as fault:
+                raise Unavailable(f"the key of epoch {number} cannot be destroyed yet: {fault.strerror}") from None
+        return Destruction("file_best_effort", now)
+
+
+def _file(number: int, mark: bytes) -> str:
+    return f"{number}-{mark.hex()}.key"
+
+
+def _sync(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _write_secret(path: Path, secret: bytes) -> None:
+    """A new file with a secret, durable when this returns. Its parent's own parent must exist: a disk that is away
+    is not taken for an empty one.
+    """
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(file, "wb") as out:
+        out.write(secret)
+        out.flush()
+        os.fsync(out.fileno())
+    _sync(path.parent)
+    _sync(path.parent.parent)
+
+
+def _destroy(path: Path) -> None:
+    """Overwrite and remove a file; one that is gone already is destroyed, a folder that is away is an error."""
+    _sync(path.parent)
+    try:
+        with open(path, "r+b", buffering=0) as file:
+            file.write(b"\0" * os.fstat(file.fileno()).st_size)
+            os.fsync(file.fileno())
+    except FileNotFoundError:
+        return
+    path.unlink()
+    _sync(path.parent)
 
 
 def _check(root: bytes) -> bytes:

@@ -91,6 +91,13 @@ def phase_until(
     return "due", None
 
 
+def phase_ends(
+    keep: Keep, states: Mapping[str, StateRule], anchor_ms: int, rows: Mapping[str, Span], last_use_ms: int
+) -> list[int | None]:
+    """The end of each phase (milliseconds UTC), as far as it is known: the last is None where it is open."""
+    return list(_ends(keep, states, anchor_ms, rows, last_use_ms))
+
+
 def _ends(
     keep: Keep, states: Mapping[str, StateRule], anchor_ms: int, rows: Mapping[str, Span], last_use_ms: int
 ) -> Iterator[int | None]:
@@ -98,7 +105,9 @@ def _ends(
     start = anchor_ms
     for phase in keep.phases:
         if phase.while_ is not None:
-            end = _state_ends(states.get(phase.while_), rows.get(phase.while_), last_use_ms)
+            end = _state_ends(
+                states.get(phase.while_), rows.get(phase.while_), last_use_ms, rows.get(warned(phase.while_))
+            )
             if end is None:
                 yield None
                 return
@@ -108,15 +117,47 @@ def _ends(
         yield start
 
 
-def _state_ends(rule: StateRule | None, span: Span | None, last_use_ms: int) -> int | None:
+def _state_ends(rule: StateRule | None, span: Span | None, last_use_ms: int, told: Span | None) -> int | None:
     """When the state ends; a time long past if it never began, None if its end is open."""
     if span is None:
         return 0
-    since, until = span
-    idle = None if rule is None or rule.idle is None else rule.idle.after(max(since, last_use_ms))
+    until = span[1]
+    idle = None if rule is None else idle_end(rule, span, last_use_ms, told)
     if until is None or idle is None:
         return idle if until is None else until
     return min(until, idle)
+
+
+def warned(state: str) -> str:
+    """The name under which it stands, among a person's spans, when they were told that this state ends by disuse."""
+    return f"{state}.warned"
+
+
+def idle_end(rule: StateRule, span: Span, last_use_ms: int, told: Span | None) -> int | None:
+    """When a state ends by disuse: not before the warning's time, where the person was told of this disuse."""
+    if rule.idle is None:
+        return None
+    since = max(span[0], last_use_ms)
+    end = rule.idle.after(since)
+    if rule.warn is None or told is None or told[0] <= since:  # a warning counts for the disuse that it was about
+        return end
+    return max(end, told[0] + rule.warn.ms)
+
+
+def to_warn(
+    keep: Keep, states: Mapping[str, StateRule], rows: Mapping[str, Span], last_use_ms: int, now: int
+) -> list[tuple[StateRule, int]]:
+    """The states of this class that end by disuse before long, untold, and when each will end if it is told now."""
+    found = []
+    for phase in keep.phases:
+        rule, span = states.get(phase.while_ or ""), rows.get(phase.while_ or "")
+        if rule is None or rule.warn is None or rule.idle is None or span is None or span[1] is not None:
+            continue
+        since, told = max(span[0], last_use_ms), rows.get(warned(rule.name))
+        end = rule.idle.after(since)
+        if end - rule.warn.ms <= now and (told is None or told[0] <= since):
+            found.append((rule, max(end, now + rule.warn.ms)))
+    return found
 
 
 @dataclass(frozen=True)

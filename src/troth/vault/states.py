@@ -46,7 +46,14 @@ BEGIN_AGAIN = (
     .where(*OF_STATE, subject_states.c.until_ms.is_not(None))
     .values(since_ms=bindparam("at"), until_ms=None)
 )
+SPAN = select(subject_states.c.since_ms, subject_states.c.until_ms).where(*OF_STATE)
+LAST_USE = select(subjects.c.last_use_ms).where(*OF_SUBJECT)
+SET_USE = update(subjects).where(*OF_SUBJECT).values(last_use_ms=bindparam("at"))
+SINCE = select(subject_states.c.since_ms).where(*OF_STATE, subject_states.c.until_ms.is_(None))
 END = update(subject_states).where(*OF_STATE, subject_states.c.until_ms.is_(None)).values(until_ms=bindparam("at"))
+
+CLOSED = "account.closed"  # the event, and the span of an account that its own holder closed
+RETURNED = "account.returned"
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -123,9 +130,15 @@ def begin(tx: DataTx, tenant: str, sids: Sequence[bytes], event: str, policy: Co
 def happen(tx: DataTx, tenant: str, sid: bytes, event: str, policy: CompiledPolicy) -> None:
     """Let an event of this person begin and end the states that the policy ties to it; it counts as a use.
 
-    An event that ends and begins a state at once leaves it begun. A state that holds goes on since it began.
+    An event that ends and begins a state at once leaves it begun. A state that holds goes on since it began. What the
+    person closed, only the person opens again: until then nobody's word of its use counts.
     """
     of = {"of_tenant": tenant, "of_sid": sid, "at": tx.now}
+    if any(CLOSED in rule.ends and event in rule.begins for rule in policy.states.values()):
+        if event == RETURNED or event.endswith(".confirmed"):
+            tx.execute(END, of | {"of_state": CLOSED})
+        elif closed_since(tx.connection, tenant, sid) is not None:
+            return
     tx.execute(TOUCH, of)
     for rule in policy.states.values():
         if event in rule.ends:
@@ -133,3 +146,47 @@ def happen(tx: DataTx, tenant: str, sid: bytes, event: str, policy: CompiledPoli
         if event in rule.begins and not tx.execute(BEGIN_AGAIN, of | {"of_state": rule.name}).rowcount:
             row = {"tenant": tenant, "sid": sid, "state": rule.name, "since_ms": tx.now, "until_ms": None}
             tx.execute(BEGIN, row)
+
+
+def used(
+    tx: DataTx, tenant: str, sid: bytes, event: str, policy: CompiledPolicy, *, at_ms: int, runs_until_ms: int
+) -> bool:
+    """Let a use count that somebody tells of: when it was, and until when what was told of goes on (0: it does not).
+
+    False, and nothing counts, where the account was closed by its holder, or ended by the vendor after that use. What
+    was told to go on longer than it does now is forgotten; no use before now is.
+    """
+    of = {"of_tenant": tenant, "of_sid": sid}
+    if closed_since(tx.connection, tenant, sid) is not None:
+        return False
+    for rule in policy.states.values():
+        if event not in rule.begins:
+            continue
+        at = of | {"of_state": rule.name, "at": at_ms}
+        span = tx.execute(SPAN, at).one_or_none()
+        if span is None:
+            row = {"tenant": tenant, "sid": sid, "state": rule.name, "since_ms": at_ms, "until_ms": None}
+            tx.execute(BEGIN, row)
+        elif span.until_ms is not None and span.until_ms >= at_ms:
+            return False
+        else:
+            tx.execute(BEGIN_AGAIN, at)
+    last = tx.execute(LAST_USE, of).scalar_one()
+    tx.execute(SET_USE, of | {"at": max(min(last, tx.now), at_ms, runs_until_ms)})
+    return True
+
+
+def close(tx: DataTx, tenant: str, sid: bytes, policy: CompiledPolicy) -> None:
+    """The person closes their account: what rests on its use ends, and is not begun again by others."""
+    happen(tx, tenant, sid, CLOSED, policy)
+    of = {"of_tenant": tenant, "of_sid": sid, "at": tx.now, "of_state": CLOSED}
+    if not tx.execute(BEGIN_AGAIN, of).rowcount:
+        row = {"tenant": tenant, "sid": sid, "state": CLOSED, "since_ms": tx.now, "until_ms": None}
+        tx.execute(BEGIN, row)
+
+
+def closed_since(connection: Connection, tenant: str, sid: bytes) -> int | None:
+    """Since when a person's account is closed by themselves (milliseconds UTC); None if it is not."""
+    of = {"of_tenant": tenant, "of_sid": sid, "of_state": CLOSED}
+    since: int | None = connection.execute(SINCE, of).scalar_one_or_none()
+    return since

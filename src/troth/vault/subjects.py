@@ -16,12 +16,16 @@ from sqlalchemy import Connection, Delete, bindparam, delete, select, update
 from troth.errors import Busy, Conflict, NotFound
 from troth.policy.model import State, Terms
 from troth.store.tables import (
+    activity,
+    address_changes,
     consent_records,
+    corrections,
     credentials,
     links,
     looks,
     messages,
     personal_records,
+    restrictions,
     sessions,
     subject_states,
     subjects,
@@ -55,6 +59,16 @@ GO_LIVE = (
     .where(*OF_SUBJECT, subjects.c.mode == "pending")
     .values(mode="live", generation=subjects.c.generation + 1, last_use_ms=bindparam("at"))
 )
+REPLACE = (
+    update(personal_records)
+    .where(
+        personal_records.c.tenant == bindparam("of_tenant"),
+        personal_records.c.sid == bindparam("of_sid"),
+        personal_records.c.rid == bindparam("of_rid"),
+        personal_records.c.ct == bindparam("old_ct"),
+    )
+    .values(ct=bindparam("new_ct"))
+)
 RECORDS = (
     select(personal_records, terms.c.controller, terms.c.surface, terms.c.point, terms.c.version, subjects.c.generation)
     .join(terms, terms.c.id == personal_records.c.terms_id)
@@ -86,6 +100,10 @@ VOID: tuple[Delete, ...] = tuple(
         sessions,
         credentials,
         messages,
+        restrictions,
+        corrections,
+        address_changes,
+        activity,
         looks,
         subjects,
     )
@@ -141,9 +159,10 @@ class Staged:
         classes: Sequence[str],
         expires_days: int | None,
         state: State,
+        new_sid: bytes | None = None,
     ) -> None:
         self.tenant = tenant
-        self.sid = randomness.bytes(ID) if sid is None else sid
+        self.sid = sid or new_sid or randomness.bytes(ID)
         self.opening = ring.new_key() if sid is None else ring.opening(tenant, sid)
         self.adopted = False
         self.rids = tuple(randomness.bytes(ID) for _ in records)
@@ -279,6 +298,12 @@ def records_of(connection: Connection, tenant: str, sid: bytes) -> list[StoredRe
         )
         for row in connection.execute(RECORDS, {"of_tenant": tenant, "of_sid": sid})
     ]
+
+
+def replace(tx: DataTx, record: StoredRecord, ct: bytes) -> bool:
+    """Another ciphertext in a record's place; False if the record is not as it was read, or is gone."""
+    place = {"of_tenant": record.tenant, "of_sid": record.sid, "of_rid": record.rid}
+    return tx.execute(REPLACE, place | {"old_ct": record.ct, "new_ct": ct}).rowcount == 1
 
 
 def mode_of(connection: Connection, tenant: str, sid: bytes) -> str | None:

@@ -6,6 +6,7 @@ the person's data and points at nobody. The database decides who is first (invar
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, bindparam, delete, literal_column, select, up
 from troth.errors import Busy, Conflict
 from troth.store.tables import tags
 from troth.store.text import Text
-from troth.vault.buckets import Bucket
+from troth.vault.buckets import NORMAL, Bucket
 from troth.vault.index import VERSION, bucket_of, inner, permute, restore
 from troth.vault.keys import INDEX, Keyring
 from troth.vault.wrapping import derive
@@ -36,6 +37,13 @@ OF_PERSON = select(tags.c.kind, tags.c.bucket, tags.c.generation, tags.c.suppres
     *OF_SID, tags.c.suppression.is_not(None)
 )
 PROMOTE = update(tags).where(*OF_SID, tags.c.state == "pending").values(state="live", expires_ms=None)
+OF_KIND = select(tags.c.id, tags.c.tag, tags.c.state).where(*OF_SID, tags.c.kind == bindparam("of_kind"))
+SET_STATE = (
+    update(tags)
+    .where(tags.c.id == bindparam("of_id"))
+    .values(state=bindparam("new_state"), expires_ms=bindparam("new_expires"))
+)
+DROP = delete(tags).where(tags.c.id == bindparam("of_id"))
 LIFT = delete(tags).where(*OF_TAG, tags.c.state == "suppressed", tags.c.scope == bindparam("of_scope"))
 HELD = tags.alias("held")
 OWNER = (
@@ -59,6 +67,13 @@ PROBE = (
 )
 
 
+SPARED = (
+    "SELECT b.generation, t.scope FROM buckets b"
+    " LEFT JOIN tags t ON t.tenant = ? AND t.kind = ? AND t.tag = ? AND t.state = 'suppressed'"
+    " WHERE b.kind = 'tag' AND b.number = ? AND b.compartment = 'normal'"
+)
+
+
 class Identifier(NamedTuple):
     """An identifier as keyed hashes: the value itself is not needed any more. 16 bytes each."""
 
@@ -73,6 +88,7 @@ class Tags:
     def __init__(self, ring: Keyring) -> None:
         self._ring = ring
         self._probe = ring.database.sql(PROBE)
+        self._spared = ring.database.sql(SPARED)
 
     def identifier(self, tenant: str, kind: str, value: str) -> Identifier:
         """The keyed hashes of a value; ``Invalid`` (without the value) if it has no normal form."""
@@ -92,6 +108,20 @@ class Tags:
         """Whether this value is suppressed for exactly this scope."""
         hashed = inner(self._ring.secret(INDEX), "suppression", tenant, kind, value)
         return self._look(tenant, kind, hashed, "suppressed", scope) is not None
+
+    def scopes(self, tenant: str, kind: str, hashed: bytes) -> frozenset[str]:
+        """Every scope for which the value behind this keyed hash (``Identifier.suppression``) is suppressed."""
+        number = bucket_of(hashed)
+        for _ in range(4):
+            with self._ring.database.connect() as connection:
+                bucket = self._ring.buckets.peek(connection, "tag", number)
+            if bucket is None:
+                return frozenset()  # a bucket is made with its first tag
+            raw = self._ring.database.raw_reader()
+            rows = raw.execute(self._spared, (tenant, kind, permute(bucket.key, hashed), number)).fetchall()
+            if rows and rows[0][0] == bucket.generation:
+                return frozenset(scope for _, scope in rows if scope is not None)
+        raise Busy("the index is being re-keyed: try again")
 
     def owner(self, tenant: str, sid: bytes) -> bytes | None:
         """The other subject who holds a live tag equal to one that this subject has pending."""
@@ -134,7 +164,7 @@ class Tags:
             of.kind,
             VERSION,
             tag,
-            permute(_apart(bucket.key), of.suppression),
+            permute(apart(bucket.key), of.suppression),
             bucket.number,
             bucket.generation,
             sid,
@@ -149,6 +179,43 @@ class Tags:
         """Make this subject's pending tags live; how many. ``IntegrityError`` if another subject is first."""
         return connection.execute(PROMOTE, {"of_tenant": tenant, "of_sid": sid}).rowcount
 
+    def settle(
+        self,
+        connection: Connection,
+        tenant: str,
+        sid: bytes,
+        kind: str,
+        now: int,
+        *,
+        live: Collection[Identifier],
+        pending: Collection[Identifier],
+        expires: int | None,
+    ) -> None:
+        """Let this subject have exactly these identifiers of this kind. Repeating is harmless.
+
+        ``Conflict`` (or ``IntegrityError``, where another process was faster) if another subject holds one live.
+        """
+        wanted: dict[bytes, tuple[str, Identifier]] = {}
+        for state, these in (("pending", pending), ("live", live)):
+            for of in these:
+                wanted[permute(self._bucket(connection, of.inner).key, of.inner)] = (state, of)
+        for row in connection.execute(OF_KIND, {"of_tenant": tenant, "of_sid": sid, "of_kind": kind}).all():
+            state, _ = wanted.pop(bytes(row.tag), ("", None))
+            if not state:
+                connection.execute(DROP, {"of_id": row.id})
+            elif state != row.state:
+                self._require_free(connection, tenant, sid, kind, bytes(row.tag), state)
+                ends = expires if state == "pending" else None
+                connection.execute(SET_STATE, {"of_id": row.id, "new_state": state, "new_expires": ends})
+        for tag, (state, of) in wanted.items():
+            self._require_free(connection, tenant, sid, kind, tag, state)
+            self.add(connection, tenant, sid, of, now, expires=expires, live=state == "live")
+
+    def _require_free(self, connection: Connection, tenant: str, sid: bytes, kind: str, tag: bytes, state: str) -> None:
+        row = LIVE.run(connection, (tenant, kind, tag)).fetchone() if state == "live" else None
+        if row is not None and bytes(row[0]) != sid:
+            raise Conflict("this identifier belongs to somebody else")
+
     def suppress(self, connection: Connection, tenant: str, sid: bytes, scope: str, now: int) -> int:
         """Suppress this subject's identifiers for ``scope``; how many were not yet. It outlives the subject."""
         added = 0
@@ -160,13 +227,15 @@ class Tags:
         """Suppress a value that may belong to nobody here; 1, or 0 if it was."""
         return self._suppress(connection, tenant, kind, self.identifier(tenant, kind, value).suppression, scope, now)
 
-    def lift(self, connection: Connection, tenant: str, sid: bytes, scope: str) -> bool:
+    def lift(self, connection: Connection, tenant: str, sid: bytes, scope: str, at_ms: int) -> bool:
         """Remove the suppressions of this subject's identifiers for ``scope``; whether there was one."""
         gone = 0
         for kind, hashed in self._of_person(connection, tenant, sid):
             tag = permute(self._bucket(connection, hashed).key, hashed)
             place = {"of_tenant": tenant, "of_kind": kind, "of_tag": tag, "of_scope": scope}
-            gone += connection.execute(LIFT, place).rowcount
+            if lifted := connection.execute(LIFT, place).rowcount:
+                self._ring.buckets.shed(connection, "tag", bucket_of(hashed), NORMAL, at_ms)
+                gone += lifted
         return gone > 0
 
     # --- inside ---
@@ -181,7 +250,7 @@ class Tags:
             bucket = self._ring.buckets.hold(connection, "tag", row.bucket)
             if bucket.generation != row.generation:
                 raise Conflict("an index entry is of another generation than its bucket")
-            found.add((row.kind, restore(_apart(bucket.key), row.suppression)))
+            found.add((row.kind, restore(apart(bucket.key), row.suppression)))
         return sorted(found)
 
     def _suppress(self, connection: Connection, tenant: str, kind: str, hashed: bytes, scope: str, now: int) -> int:
@@ -207,6 +276,6 @@ class Tags:
 
 
 @lru_cache(maxsize=512)
-def _apart(bucket_key: bytes) -> bytes:
+def apart(bucket_key: bytes) -> bytes:
     """The key for the suppression's hash beside a tag: never the bytes that a suppression's own row has."""
     return derive(bucket_key, "troth.index.suppression")

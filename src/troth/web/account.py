@@ -8,22 +8,29 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from troth.collect.country import country_of
 from troth.errors import Invalid, Unproven
-from troth.use.accounts import offered
+from troth.use.accounts import needs_no_old, offered
+from troth.use.arrivals import TOTP, lacks_second
+from troth.use.closing import closable
+from troth.use.credentials import PASSWORD, Held
 from troth.use.devices import Device, device_of
 from troth.use.looks import Look
+from troth.use.person_passkeys import KIND
 from troth.use.person_sessions import PASSWORD_LIFE_MS, Session
+from troth.use.second_factor import Halfway, recovery_after
 from troth.web import cookies
 from troth.web.bodies import read_form
 from troth.web.pages import Words, page, see_other, text
 from troth.web.person import COOKIE, LONG_COOKIE, session_of, tenant_of
 from troth.web.routes import Group, Limit, Route
+from troth.web.security import client_address
 from troth.web.views import FieldError, LookView, SessionView
 
 if TYPE_CHECKING:
@@ -37,20 +44,45 @@ ATTEMPTS_IN_A_SESSION = Limit(10, 600)  # at the old password, by whoever holds 
 NO_STORE = "no-store"
 
 
-def device_in(request: Request) -> Device:
-    """What this browser says of itself, in two words."""
-    return device_of(request.headers.get("user-agent", ""))
+def device_in(request: Request, system: Running) -> Device:
+    """What this browser says of itself, in two words, and the country it comes from; its address goes no further."""
+    country = country_of(system.locations, client_address(request, system.config.trusted_proxies))
+    return device_of(request.headers.get("user-agent", ""), country)
 
 
 async def sign_in_page(request: Request, system: Running) -> Response:
-    """The form."""
-    return entrance(request)
+    """The ways in."""
+    return entrance(request, system)
 
 
-def entrance(request: Request, errors: Sequence[FieldError] = (), status: int = 200, address: str = "") -> Response:
-    """The form, with what went wrong; the password never comes back."""
+def entrance(
+    request: Request, system: Running, errors: Sequence[FieldError] = (), status: int = 200, address: str = ""
+) -> Response:
+    """The ways in, with what went wrong; the password never comes back. The passkey's question names nobody."""
     again = "again" in request.query_params
-    return page(request, "account/sign-in.html", status=status, errors=errors, address=address, again=again)
+    question = system.passkeys[tenant_of(request)].keys.ask_to_sign_in()
+    return page(
+        request, "account/sign-in.html", status=status, errors=errors, address=address, again=again, question=question
+    )
+
+
+class Welcome(NamedTuple):
+    """What lets a browser in: the fresh cookie, the answer that sets it, and the cookies that it came with."""
+
+    cookie: str
+    response: Response
+    was: list[str]
+
+
+def welcome(request: Request, system: Running) -> Welcome:
+    """The way into one's account, to be given to whoever proves that it is theirs."""
+    tls = request.state.visit.tls
+    cookie = cookies.mint(request, system.randomness)
+    response = see_other(request, HOME)
+    cookies.put(response, system.policy, LONG_COOKIE, cookie, tls=tls, seconds=PASSWORD_LIFE_MS // 1000)
+    cookies.drop(response, COOKIE, tls=tls)  # whoever's centre this browser showed: from here on it is this person's
+    was = [found for name in (COOKIE, LONG_COOKIE) if (found := cookies.read(request, name, tls=tls))]
+    return Welcome(cookie, response, was)
 
 
 async def sign_in(request: Request, system: Running) -> Response:
@@ -59,21 +91,27 @@ async def sign_in(request: Request, system: Running) -> Response:
     address, password = form.one("email"), "".join(form.get("password", []))
     counted = unicodedata.normalize("NFKC", address).strip().casefold()
     request.state.shell.rates.hit("account.address", counted, ATTEMPTS_ON_AN_ADDRESS)
-    tls = request.state.visit.tls
-    cookie = cookies.mint(request, system.randomness)
-    welcome = see_other(request, HOME)
-    cookies.put(welcome, system.policy, LONG_COOKIE, cookie, tls=tls, seconds=PASSWORD_LIFE_MS // 1000)
-    cookies.drop(welcome, COOKIE, tls=tls)  # whoever's centre this browser showed: from here on it is this person's
-    was = [found for name in (COOKIE, LONG_COOKIE) if (found := cookies.read(request, name, tls=tls))]
+    coming = welcome(request, system)
     try:
-        await run_in_threadpool(
+        found = await run_in_threadpool(
             lambda: system.accounts.sign_in(
-                tenant_of(request), address, password, cookie, device=device_in(request), was=was
+                tenant_of(request),
+                address,
+                password,
+                coming.cookie,
+                device=device_in(request, system),
+                was=coming.was,
+                language=request.state.visit.language,
             )
         )
     except Unproven:
-        return entrance(request, [FieldError("", text(request, "account.refused"))], 401, address)
-    return welcome
+        return entrance(request, system, [FieldError("", text(request, "account.refused"))], 401, address)
+    return ask_code(request, system.second_factor.ticket(found)) if isinstance(found, Halfway) else coming.response
+
+
+def ask_code(request: Request, ticket: str, errors: Sequence[FieldError] = (), status: int = 200) -> Response:
+    """The page between a password that was right and the code that is asked as well."""
+    return page(request, "account/code.html", status=status, errors=errors, ticket=ticket)
 
 
 async def home(request: Request, system: Running) -> Response:
@@ -86,8 +124,11 @@ async def account(
 ) -> Response:
     """The page, with what went wrong or what was done."""
     session = session_of(request)
-    since, has_account, found = await run_in_threadpool(look, system, session)
+    outlook = await run_in_threadpool(system.closing.outlook, session.tenant, session.sid)
     looked = await run_in_threadpool(system.looks.of_person, session.tenant, session.sid)
+    held, has_account, found = await run_in_threadpool(look, system, session)
+    since = held[PASSWORD].since_ms if PASSWORD in held else None
+    no_old = needs_no_old(session, system.clock.now())
     views = [
         SessionView(
             place=each.place,
@@ -96,6 +137,7 @@ async def account(
             method=each.method,
             browser=device.browser if device else "",
             system=device.system if device else "",
+            country=device.country if device else "",
             own=each.hash == session.hash,
         )
         for each, device in found
@@ -107,9 +149,18 @@ async def account(
         errors=errors,
         done=done,
         since_ms=since,
-        can_set=has_account and (session.method == "link" or since is not None),
+        outlook=outlook,
+        closable=closable(system.policy) and outlook.account,
+        can_set=has_account
+        and outlook.closed_ms is None
+        and (no_old or since is not None)
+        and not lacks_second(session, held),
         has_account=has_account,
-        ask_old=session.method != "link",
+        ask_old=not no_old,
+        passkeys=sum(kind.startswith(KIND) for kind in held),
+        second_factor=(TOTP in held, recovery_after(system.policy) is not None),
+        lacks_second=lacks_second(session, held),
+        due_ms=system.recovery.due(held),
         sessions=views,
         looks=looks_of(request, looked),
     )
@@ -125,10 +176,10 @@ def looks_of(request: Request, found: Sequence[Look]) -> list[LookView]:
     ]
 
 
-def look(system: Running, session: Session) -> tuple[int | None, bool, list[tuple[Session, Device | None]]]:
+def look(system: Running, session: Session) -> tuple[Held, bool, list[tuple[Session, Device | None]]]:
     """What the page shows of somebody's account."""
     accounts, of = system.accounts, (session.tenant, session.sid)
-    return accounts.password_since(*of), accounts.has_account(*of), accounts.sessions(*of)
+    return accounts.held(*of), accounts.has_account(*of), accounts.sessions(*of)
 
 
 async def set_password(request: Request, system: Running) -> Response:
@@ -136,7 +187,7 @@ async def set_password(request: Request, system: Running) -> Response:
     form = await read_form(request)
     old, new = ("".join(form.get(name, [])) for name in ("old", "password"))
     session, language = session_of(request), request.state.visit.language
-    limit_old(request, session)
+    limit_old(request, system, session)
     try:
         await run_in_threadpool(lambda: system.accounts.set_password(session, old, new, language=language))
     except Invalid as fault:
@@ -148,7 +199,7 @@ async def remove_password(request: Request, system: Running) -> Response:
     """Go back to links alone."""
     form = await read_form(request)
     session = session_of(request)
-    limit_old(request, session)
+    limit_old(request, system, session)
     try:
         await run_in_threadpool(system.accounts.remove_password, session, "".join(form.get("old", [])))
     except Invalid as fault:
@@ -156,9 +207,9 @@ async def remove_password(request: Request, system: Running) -> Response:
     return await account(request, system, done="account.password-removed")
 
 
-def limit_old(request: Request, session: Session) -> None:
+def limit_old(request: Request, system: Running, session: Session) -> None:
     """Count a try at the old password, under the person: a stolen session is no way to guess it."""
-    if session.method != "link":
+    if not needs_no_old(session, system.clock.now()):
         request.state.shell.rates.hit("account.old", session.sid.hex(), ATTEMPTS_IN_A_SESSION)
 
 

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from troth.errors import Forbidden, Unproven
+from troth.use.activity import MOST_TOKEN, Reported, Signed
 from troth.use.products import MOST_REFERENCE, REFERENCE_PATTERN, Asked, Decided, Product, Registered
 from troth.web.bodies import json_answer, read_json
 from troth.web.person import tenant_of
@@ -59,6 +60,13 @@ async def post_decision(request: Request, system: Running) -> Response:
     return json_answer(await system.products.adecide(asking, asked))
 
 
+async def post_activity(request: Request, system: Running) -> Response:
+    """Take a signed report of use; an entry for each use is durable before the answer leaves."""
+    asking: Product = request.state.product
+    told = await read_json(request, Signed)
+    return json_answer(await run_in_threadpool(system.activities.report, asking, told.signed))
+
+
 GROUP: Group[Running] = Group(
     "products",
     [
@@ -86,6 +94,19 @@ GROUP: Group[Running] = Group(
             request=Asked,
             response=Decided,
             statuses={200: "The answer, allowed or not"},
+        ),
+        Route(
+            "POST",
+            "/api/v1/activity",
+            post_activity,
+            "retain.while-used",
+            "product:subjects",
+            "api",
+            summary="Report that accounts are used, in signed events of declared kinds",
+            request=Signed,
+            response=Reported,
+            statuses={200: "Taken: how many events counted, and as what"},
+            body=MOST_TOKEN + 1024,
         ),
     ],
     guards={"product": product},

@@ -13,6 +13,7 @@ import msgspec
 
 from troth.errors import Conflict, Invalid, NotFound
 from troth.rights.access import as_json
+from troth.rights.register import Case
 from troth.use.handover_keys import public_bytes
 
 if TYPE_CHECKING:
@@ -52,6 +53,83 @@ def objecting(system: Running, asked: Arguments) -> Answer:
     purpose = str(asked.get("purpose", ""))
     done = system.objections.object(*person(system, asked), purpose, via="operator", actor="system")
     return {"entry": done.entry, "purpose": done.purpose}
+
+
+def restrict(system: Running, asked: Arguments) -> Answer:
+    """Set aside the data of a person who asked by another road."""
+    done = system.restrictions.restrict(*person(system, asked), str(asked.get("ground", "")), actor="system")
+    return {"entry": done.entry.hex(), "since": done.since_ms}
+
+
+def unrestrict(system: Running, asked: Arguments) -> Answer:
+    """Tell a person that their data will be used again; it ends by itself when they were told long enough ago."""
+    done = system.restrictions.announce(*person(system, asked), actor="system")
+    right = system.policy.rights["restriction"]
+    return {"entry": done.entry.hex(), "told": right.told.text if right.told else ""}
+
+
+def request_list(system: Running, asked: Arguments) -> Answer:
+    """The open requests, the nearest deadline first."""
+    waiting = system.procedures.waiting(tenant_in(system, asked))
+    return {"requests": [shown(one) for one in waiting], "now": system.clock.now()}
+
+
+def request_record(system: Running, asked: Arguments) -> Answer:
+    """Record a request that came by another road."""
+    step = system.procedures.record(
+        tenant_in(system, asked),
+        asked["kind"],
+        int(asked["received"]),
+        road=str(asked["road"]),
+        actor="system",
+        sid=person(system, asked)[1] if asked.get("email") else None,
+        on_behalf=asked.get("on_behalf"),
+    )
+    return shown(step.case) | {"letter": step.lettered}
+
+
+def request_step(system: Running, asked: Arguments) -> Answer:
+    """Take one step of a request: prove, extend, refuse, fulfil."""
+    own, tenant, rid = system.procedures, tenant_in(system, asked), numbered(asked)
+    reason, printed = str(asked.get("reason", "")), bool(asked.get("printed"))
+    match asked.get("step"):
+        case "prove":
+            step = own.prove(tenant, rid, person(system, asked)[1], str(asked.get("how", "")), actor="system")
+        case "extend":
+            step = own.extend(tenant, rid, reason, actor="system", printed=printed)
+        case "refuse":
+            step = own.refuse(tenant, rid, reason, actor="system", printed=printed)
+        case "fulfil":
+            ground, purpose = str(asked.get("ground", "")), str(asked.get("purpose", ""))
+            step = own.fulfil(tenant, rid, actor="system", ground=ground, purpose=purpose)
+        case _:
+            raise Invalid("a request is proven, extended, refused or fulfilled")
+    return shown(step.case) | {"letter": step.lettered, "result": step.result}
+
+
+def numbered(asked: Arguments) -> bytes:
+    """The request that is meant, by its number in the register."""
+    try:
+        rid = bytes.fromhex(str(asked.get("request", "")))
+    except ValueError:
+        rid = b""
+    if len(rid) != 16:
+        raise NotFound("a request is named by the 32 digits of its number: troth request list")
+    return rid
+
+
+def shown(one: Case) -> Answer:
+    """A request as plain JSON: ids, times and words of closed lists."""
+    return {
+        "request": one.id.hex(),
+        "kind": one.kind,
+        "state": one.state,
+        "road": one.road,
+        "received": one.received_ms,
+        "due": one.due_ms,
+        "known": one.sid is not None,
+        "reason": one.reason,
+    }
 
 
 def erase(system: Running, asked: Arguments) -> Answer:
@@ -124,6 +202,11 @@ def state(system: Running, asked: Arguments) -> Answer:
 ACTS: dict[str, Act] = {
     "subject.access": access,
     "subject.object": objecting,
+    "request.list": request_list,
+    "request.record": request_record,
+    "request.step": request_step,
+    "subject.restrict": restrict,
+    "subject.unrestrict": unrestrict,
     "subject.erase": erase,
     "board": board,
     "operator.invite": invite,

@@ -27,6 +27,8 @@ class Metrics:
         self.stripped = Counter(
             "troth_cookies_stripped", "Cookies that no clause declares, kept from leaving", registry=self.registry
         )
+        self.visits = Counter("troth_visits", "Messages to the collector", ("status",), registry=self.registry)
+        self._visited: dict[int, Counter] = {}
         self.faults = Gauge("troth_faults", "What is not as it must be just now", registry=self.registry)
 
     def count(self, route: Route[Any] | None, method: str, status: int, seconds: float, stripped: int) -> None:
@@ -36,6 +38,13 @@ class Metrics:
         self.seconds.labels(name).observe(seconds)
         if stripped:
             self.stripped.inc(stripped)
+
+    def visit(self, status: int) -> None:
+        """Count one answer of the collector."""
+        counter = self._visited.get(status)
+        if counter is None:
+            counter = self._visited[status] = self.visits.labels(status)
+        counter.inc()
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus's text format."""

@@ -1,7 +1,9 @@
 """Who is in their own centre: the person behind the cookie of a link, or behind that of a password.
 
 A link's session is looked at first: it is the fresher proof. ``person:fresh`` takes a proof of the last half hour,
-whichever it was: what cannot be undone is asked of nobody who merely left a browser open. Clause ``rights.proof``.
+whichever it was: what cannot be undone is asked of nobody who merely left a browser open. ``person:strong`` asks for
+the second factor too, where its owner set one: what changes how an account is found or entered.
+Clause ``rights.proof``.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from troth.errors import Unproven
-from troth.use.person_sessions import LINK_LIFE_MS, Session
+from troth.use.person_sessions import LINK_LIFE_MS, LONG, Session
 from troth.web import cookies
 from troth.web.pages import see_other
 from troth.web.routes import Caller
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 COOKIE = "troth_session"
 LONG_COOKIE = "troth_account"
 FRESH = "fresh"
+STRONG = "strong"
 
 
 async def person(request: Request, system: Running, detail: str) -> Caller | Response:
@@ -31,8 +34,10 @@ async def person(request: Request, system: Running, detail: str) -> Caller | Res
     session = await find(request, system)
     if session is None:
         return see_other(request, "/privacy")
-    if detail == FRESH and session.created_ms <= system.clock.now() - LINK_LIFE_MS:
+    if detail in (FRESH, STRONG) and session.created_ms <= system.clock.now() - LINK_LIFE_MS:
         return see_other(request, "/account/sign-in?again=1")
+    if detail == STRONG and await run_in_threadpool(system.accounts.lacks_second, session):
+        return see_other(request, "/account/second-factor")
     request.state.person = session
     return Caller("person", session.sid, "subject", csrf=session.csrf.hex(), session=session.hash)
 
@@ -62,6 +67,11 @@ def session_of(request: Request) -> Session:
     if session is None:
         raise Unproven("please ask for a link to your address first", clause="rights.proof")
     return session
+
+
+def proof_of(session: Session) -> bytes | None:
+    """The sign-in that an act rests on; a link's proof is never long ago, and is not named."""
+    return session.proof if session.method in LONG else None
 
 
 async def end_of(request: Request, system: Running, response: Response, *, but: bytes | None = None) -> None:

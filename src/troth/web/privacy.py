@@ -20,23 +20,27 @@ from troth.notice.brought import MEMBER
 from troth.rights.access import OWN, Copy, as_csv, as_json
 from troth.rights.objection import Via, stoppable
 from troth.use.person_sessions import Session
+from troth.vault.states import CLOSED
 from troth.web import cookies
 from troth.web.account import device_in, has_accounts
 from troth.web.bodies import read_form
 from troth.web.pages import page, see_other, text
-from troth.web.person import COOKIE, LONG_COOKIE, end_of, person, session_of, tenant_of
+from troth.web.person import COOKIE, LONG_COOKIE, end_of, person, proof_of, session_of, tenant_of
 from troth.web.public import words_of
 from troth.web.routes import Caller, Group, Limit, Route
 from troth.web.views import (
     Card,
     Choice,
     ConsentLine,
+    CorrectedView,
     FieldError,
     HeldField,
     HeldRecord,
     LookView,
+    PasskeyLine,
     PersonView,
     ReceiptView,
+    UsedView,
 )
 
 if TYPE_CHECKING:
@@ -92,7 +96,7 @@ async def enter(request: Request, system: Running) -> Response:
     """Use the link, once, and open the centre for half an hour."""
     cookie = cookies.mint(request, system.randomness)
     token, tenant = request.path_params["token"], tenant_of(request)
-    session = await run_in_threadpool(system.requests.open, token, cookie, device_in(request), tenant)
+    session = await run_in_threadpool(system.requests.open, token, cookie, device_in(request, system), tenant)
     response = see_other(request, "/privacy/data")
     await end_of(request, system, response, but=session.sid)
     cookies.put(response, system.policy, COOKIE, cookie, tls=request.state.visit.tls)
@@ -115,11 +119,6 @@ async def data(request: Request, system: Running) -> Response:
 def copy_of(system: Running, session: Session) -> Copy:
     """The copy, whose entry names the sign-in it rests on."""
     return system.access.copy(session.tenant, session.sid, proof=proof_of(session))
-
-
-def proof_of(session: Session) -> bytes | None:
-    """The sign-in that an act rests on; a link's proof is never long ago, and is not named."""
-    return session.proof if session.method == "password" else None
 
 
 def sid_of(request: Request) -> bytes:
@@ -160,11 +159,40 @@ def person_view(request: Request, system: Running, copy: Copy) -> PersonView:
         for ending in ("html", "json", "zip")
     )
     stops = tuple(words.named("purpose", str(stop["purpose"])) for stop in copy.objections)
+    corrected = tuple(
+        CorrectedView(
+            words.listed([words.label(name) for name in each["fields"]]),
+            words.named("point", f"{each['point']}.title"),
+            each["at"],
+        )
+        for each in copy.corrections
+    )
     looks = tuple(
         LookView(look["at"], look["role"], words.named("purpose", look["purpose"]), look["reason"] or "")
         for look in copy.looks
     )
-    return PersonView(records, consents, stops, downloads, password_since_ms=copy.account["password"], looks=looks)
+    waiting = copy.account["waiting"]
+    return PersonView(
+        records,
+        consents,
+        stops,
+        downloads,
+        password_since_ms=copy.account["password"],
+        closed_ms=next((s["since"] for s in copy.states if s["state"] == CLOSED and s["until"] is None), None),
+        waiting=waiting["address"] if waiting else "",
+        corrections=corrected,
+        activity=tuple(
+            UsedView(used["product"], words.named("event", used["event"]), used["at"], used["until"])
+            for used in copy.account["activity"]
+        ),
+        looks=looks,
+        passkeys=tuple(PasskeyLine(key["name"], key["added"]) for key in copy.account["passkeys"]),
+        second_factor_since_ms=copy.account["second_factor"],
+        devices=[
+            (", ".join(d[word] or "?" for word in ("browser", "system", "country")), d["seen"])
+            for d in copy.account["devices"]
+        ],
+    )
 
 
 def since_of(record: dict[str, Any]) -> int:
@@ -277,6 +305,33 @@ async def erase(request: Request, system: Running) -> Response:
     return response
 
 
+async def certificate(request: Request, system: Running) -> Response:
+    """What was seen of an erasure so far, for whoever has its number: it says nothing of whom."""
+    found = await run_in_threadpool(system.erasures.certificate, hex_of(request.path_params["order"]))
+    times = [
+        ("privacy.certificate-ordered", found.ordered_ms),
+        ("privacy.certificate-unreadable", found.unreadable_ms),
+        ("privacy.certificate-gone", found.gone_ms),
+        ("privacy.certificate-destroyed", found.destroyed_ms),
+    ]
+    return page(
+        request,
+        "privacy/certificate.html",
+        times=times,
+        rows=sum(found.rows.values()),
+        destruction=found.destruction,
+        not_covered=found.not_covered,
+    )
+
+
+def hex_of(text: str) -> bytes:
+    """The 16 bytes of a number in an address; nothing where it is none."""
+    try:
+        return bytes.fromhex(text) if len(text) == 32 else b""
+    except ValueError:
+        return b""
+
+
 async def receipts(request: Request, system: Running) -> Response:
     """The receipts of this person's entries."""
     found = await run_in_threadpool(system.receipts.of_person, tenant_of(request), sid_of(request))
@@ -355,6 +410,9 @@ GROUP: Group[Running] = Group(
         Route("POST", "/privacy/withdraw/{purpose}", withdraw, "consent.withdraw", "person", summary="Withdraw"),
         Route("GET", "/privacy/erase", erase_page, "rights.erase", "person:fresh", summary="What erasing means"),
         Route("POST", "/privacy/erase", erase, "rights.erase", "person:fresh", summary="Erase me"),
+        Route(
+            "GET", "/privacy/certificate/{order}", certificate, "rights.erase", summary="What was seen of an erasure"
+        ),
         Route("GET", "/privacy/receipts", receipts, "scope.compliance", "person", summary="My receipts"),
         Route("GET", "/receipts/{entry}", receipt, "scope.compliance", "person", summary="A receipt"),
         Route(

@@ -12,12 +12,17 @@ from typing import Any
 from sqlalchemy import select
 
 from troth.collect.confirm import Confirmation
+from troth.collect.country import open_locations
 from troth.collect.importing.carrying import Importing
 from troth.collect.importing.runs import UNDO_JOB
 from troth.collect.importing.undoing import Undoing
 from troth.collect.intake import Intake
 from troth.collect.surfaces import check_tenants
 from troth.collect.traffic import Traffic
+from troth.collect.visits.closing import CLOSE_JOB
+from troth.collect.visits.closing import PERIOD_MS as CLOSE_MS
+from troth.collect.visits.closing import Closing as DayClosing
+from troth.collect.visits.visits import Visits
 from troth.config import Config
 from troth.errors import Conflict, StartRefused, TrothError
 from troth.evidence.clauses import Board
@@ -29,10 +34,17 @@ from troth.notice.controllers import controllers
 from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy
 from troth.rights.access import Access
+from troth.rights.address import ADDRESS_JOB, Addresses
+from troth.rights.address import SWEEP_JOB as ADDRESS_SWEEP
+from troth.rights.address import SWEEP_MS as ADDRESS_SWEEP_MS
 from troth.rights.erasure import ERASE_JOB, Erasures
 from troth.rights.handover import Handovers
 from troth.rights.objection import GUARD_JOB, Objections
+from troth.rights.procedures import REMIND_EVERY_MS, REMIND_JOB, Procedures
+from troth.rights.rectification import RECTIFIED_JOB, Rectification
 from troth.rights.requests import LINK_JOB, Requests
+from troth.rights.restriction import GUARD_JOB as RESTRICT_GUARD_JOB
+from troth.rights.restriction import LIFT_EVERY_MS, LIFT_JOB, Restrictions
 from troth.rights.retention import CLASSES_JOB, PERIOD_MS, RETAIN_JOB, RetentionRun
 from troth.store import Lane, Write
 from troth.store import jobs as durable
@@ -40,55 +52,90 @@ from troth.store.jobs import Job, Registry, Worker
 from troth.store.tables import tree
 from troth.use import person_sessions, sessions
 from troth.use.accounts import Accounts
+from troth.use.activity import Activities
 from troth.use.approvals import Act, Approvals
+from troth.use.arrivals import Arrivals
 from troth.use.breached import Breached
+from troth.use.closing import Closing
 from troth.use.compose import Composer
 from troth.use.disclosures import Disclosures
+from troth.use.dkim import Dkim, read_keys
+from troth.use.domains import Domains
+from troth.use.flight import Flight
 from troth.use.gate import Gate
 from troth.use.handover_keys import HandoverKeys
+from troth.use.letters import UNDECLARED, Letters
 from troth.use.looks import Looks
 from troth.use.messages import Messages
 from troth.use.operators import Operators
 from troth.use.passkeys import Passkeys
 from troth.use.passwords import Passwords
+from troth.use.person_passkeys import PersonPasskeys
 from troth.use.products import Products
+from troth.use.recovery import Recovery
+from troth.use.second_factor import SecondFactor
+from troth.use.sender import Sender
 from troth.use.sign_in import SignIn
 from troth.use.transport import SmtpTransport
 from troth.vault import open_vault
 from troth.vault.box import Box
+from troth.vault.epochs import Epochs
 from troth.vault.repair import Repair
-from troth.web import account, api, api_products, handover, privacy, public, published
+from troth.web import (
+    account,
+    account_data,
+    account_passkeys,
+    api,
+    api_products,
+    handover,
+    privacy,
+    public,
+    published,
+    restriction,
+    second_factor,
+)
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
+from troth.web.collector import Collector
 from troth.web.console import imports, people, points
+from troth.web.console import requests as console_requests
 from troth.web.console import rooms as console
 from troth.web.console.guard import Desk
 from troth.web.inspecting import Inspector
 from troth.web.routes import Group
+from troth.web.wording import check_words
 from troth.world import Clock, Randomness, SystemClock, SystemRandomness
 
 log = logging.getLogger("troth")
 
 CHECKPOINT = select(tree.c.checkpoint)
-MESSAGE_JOB = "message.send"
 GROUPS: tuple[Group[Running], ...] = (
     public.GROUP,
     published.GROUP,
     privacy.GROUP,
+    restriction.GROUP,
     account.GROUP,
+    account_data.GROUP,
+    account_passkeys.GROUP,
+    second_factor.GROUP,
     handover.GROUP,
     api.GROUP,
     api_products.GROUP,
+    console_requests.GROUP,
     people.GROUP,
     points.GROUP,
     imports.GROUP,
 )
-CARDS = (*console.OWN_CARDS, *people.CARDS, *points.CARDS, *imports.CARDS)
+CARDS = (*console.OWN_CARDS, console_requests.CARD, *people.CARDS, *points.CARDS, *imports.CARDS)
 ACTS: tuple[Act, ...] = ()  # what needs a second operator; whoever brings such an act adds it here
+OWED_JOBS = (GUARD_JOB, RESTRICT_GUARD_JOB, ERASE_JOB, CLASSES_JOB, RECTIFIED_JOB, ADDRESS_JOB)
+"""What a crash left owing is done first."""
 REPAIR_JOB = "vault.repair"
 SWEEP_JOB = "use.sweep"
 SWEEP_MS = 60 * 60_000
 REPAIR_MS = 10 * 60_000
+EPOCH_JOB = "vault.epoch"
+EPOCH_MS = 5 * 60_000
 
 
 @dataclass(frozen=True)
@@ -99,6 +146,19 @@ class LogFacts:
     key: str
     fingerprint: str
     size: int
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What works in the background."""
+
+    jobs: Worker
+    sender: Sender
+
+    def close(self) -> None:
+        """End what is in hand, then stop: first the sending, whose outcomes are still to be written."""
+        self.sender.close()
+        self.jobs.close()
 
 
 class Running:
@@ -125,34 +185,46 @@ class Running:
     def _compose(self) -> None:
         """Make every part, each with what it needs and nothing more."""
         store, vault, clock, chance = self.store, self.vault, self.clock, self.randomness
-        self.catalogue = read_catalogue()
+        self.catalogue = read_catalogue(self.config.path(self.config.words))
         self.versions = Versions(store, clock, controllers(self.config))
+        self.locations = open_locations(self.config.path(self.config.locations)) if self.config.locations else None
         self.consents = Consents(vault)
         self.intake = Intake(store, vault, self.versions, self.consents, chance)
         self.traffic = Traffic(store, self.versions, self.intake.refusals)
+        tenant = self.config.tenant
+        self.visits = Visits(store, vault, self.versions, self.consents, clock, chance, tenant=tenant)
+        self.day_closing = DayClosing(store, vault, self.visits.rules, self.visits.counting.cells, tenant)
         self.confirmation = Confirmation(store, vault, self.versions, self.consents, clock)
         self.gate = Gate(store, vault, self.versions)
-        mail = self.config.mail
-        composer = Composer(
-            self.catalogue.words,
-            base_url=self.config.url,
-            sender=mail.sender or "no-reply@localhost.localdomain",
-        )
-        transport = SmtpTransport(mail, folder=self.config.folder, demonstration=self.config.demonstration)
         urls = {name: self.config.url_of(name) for name in (self.config.tenant, *self.config.tenants)}
-        letters = {**urls, "": self.config.url}  # a certificate of an earlier version says no tenant
-        self.messages = Messages(store, vault, self.gate, self.versions, composer, transport, urls=letters)
+        self.flight = Flight(store)
+        self._compose_mail({**urls, "": self.config.url})  # a certificate of an earlier version says no tenant
         self.requests = Requests(store, vault, self.versions, clock, chance)
-        self.access = Access(store, vault, self.versions, self.consents, self.requests)
-        self.objections = Objections(store, vault, self.versions, self.consents, clock, chance)
+        self.rectification = Rectification(store, vault, self.versions, self.requests)
+        self.addresses = Addresses(self.rectification, chance)
+        self.access = Access(store, vault, self.versions, self.consents, self.requests, self.addresses)
+        self.objections = Objections(store, vault, self.versions, self.consents, clock, chance, self.flight)
+        self.restrictions = Restrictions(store, vault, self.versions, self.requests, chance)
         self.erasures = Erasures(store, vault, self.versions, clock, chance)
+        self.procedures = Procedures(
+            store,
+            vault,
+            self.versions,
+            self.erasures,
+            self.restrictions,
+            self.objections,
+            chance,
+            self.catalogue.words,
+        )
         self.importing = Importing(store, vault, self.versions, self.consents, chance, self._objected_there)
         self.undoing = Undoing(store, vault, self.versions, self.consents, self._erase_brought)
         self.retention = RetentionRun(store, vault, self.versions, self.erasures)
+        self.closing = Closing(store, vault, self.versions)
         self.receipts = Receipts(store, vault, self.versions, self.consents)
         self.disclosures = Disclosures(store, self.gate, self.versions)
         self.products = Products(store, vault, self.versions, self.gate)
         self.handover_keys = HandoverKeys(store)
+        self.activities = Activities(store, vault, self.versions, self.products, clock, audiences=urls)
         self.handovers = Handovers(store, vault, self.products, clock, chance, audiences=urls)
         box = Box(vault.secret("operators"), chance)
         passwords = Passwords(Breached(self.config.folder))
@@ -160,10 +232,21 @@ class Running:
         own = self.desks[self.config.tenant]
         self.operators, self.sign_in, self.approvals = own.operators, own.sign_in, own.approvals
         self.looks = Looks(store, vault, self.versions, self.consents, self.gate)
-        self.accounts = Accounts(store, vault, self.versions, passwords)
+        arrivals = Arrivals(store, vault, self.versions)
+        self.accounts = Accounts(arrivals, passwords)
+        peoples_box = Box(vault.secret("accounts"), chance)
+        self.second_factor = SecondFactor(arrivals, peoples_box, vault.secret("recovery"))
+        self.recovery = Recovery(arrivals)
+        handles = vault.secret("handles")
+        self.passkeys = {
+            tenant: PersonPasskeys(arrivals, Passkeys(url, host_of(url), peoples_box, clock, chance), handles)
+            for tenant, url in urls.items()
+        }
         self.repair = Repair(store, vault.keyring)
         staff: Group[Any] = console.group(CARDS)  # knows of a system only what staff need
+        self.epochs = Epochs(store, vault.keyring, self.erasures.settle, lambda: None)
         self.shell = build(self, [*GROUPS, staff], catalogue=self.catalogue)
+        self.app = Collector(self, self.shell, self.shell.metrics.visit)
         self.inspector = Inspector(self, lambda: self.shell)
 
     def _desk(self, tenant: str, url: str, box: Box, passwords: Passwords) -> Desk:
@@ -173,17 +256,42 @@ class Running:
         approvals = Approvals(self.store, {act.name: act for act in ACTS}, tenant=tenant)
         return Desk(operators, SignIn(operators, box, passkeys, passwords), approvals)
 
+    def _compose_mail(self, urls: dict[str, str]) -> None:
+        """Everything that letters need: words, signatures, the relay, where each tenant's links begin."""
+        mail = self.config.mail
+        sender = mail.sender or "no-reply@localhost.localdomain"
+        signer = Dkim(sender.rpartition("@")[2], read_keys(self.config.path(mail.dkim)))
+        self.composer = Composer(self.catalogue.words, base_url=self.config.url, sender=sender, sign=signer.sign)
+        domains = Domains(mail.per_minute)
+        self.letters = Letters(
+            self.store, self.vault, self.gate, self.versions, self.composer, domains=domains, urls=urls
+        )
+        self.transport = SmtpTransport(mail, folder=self.config.folder, demonstration=self.config.demonstration)
+        self.messages = Messages(self.store, self.vault, self.versions, self.letters, self.flight)
+
     def _make_ready(self) -> None:
         """What must be done before the port opens: repair, resolve, publish."""
         self.versions.load()
         self.store.policy_version = lambda: self._version_now()
         self.publish_configured()
         check_tenants(self.policy, self.config)
+        self._check_words()
         self.repair.require_keys()
         self.repair.run()
-        self.repair.hasten((GUARD_JOB, ERASE_JOB, CLASSES_JOB))  # what a crash left owing is done first
+        self.addresses.mend_all()
+        self.repair.hasten(OWED_JOBS)
+        self.day_closing.run()
         self.messages.resolve()
         self.disclosures.resolve()
+
+    def _check_words(self) -> None:
+        """``StartRefused`` where a declared message has words that it must not be sent with."""
+        folder = self.config.path(self.config.words)
+        wrong = check_words(self.composer, self.versions.current(), self.catalogue.languages, [folder])
+        if wrong:
+            raise StartRefused(
+                "the words of a message do not compile", clause=UNDECLARED, gaps=tuple(each.render() for each in wrong)
+            )
 
     def _version_now(self) -> str:
         policy = self.versions.in_force(self.versions.now())
@@ -210,14 +318,21 @@ class Running:
     def registry(self) -> Registry:
         """Which handler does which durable job."""
         registry = Registry()
-        registry.on(MESSAGE_JOB, self.messages.send)
         registry.on(LINK_JOB, self.requests.send_link)
         registry.on(ERASE_JOB, self.erasures.job)
         registry.on(GUARD_JOB, self.objections.redo_guard)
         registry.on(UNDO_JOB, self.undoing.job)
+        registry.on(RESTRICT_GUARD_JOB, self.restrictions.redo_guard)
         registry.on(CLASSES_JOB, self.retention.end_classes)
+        registry.on(RECTIFIED_JOB, self.rectification.redo)
+        registry.on(ADDRESS_JOB, self.addresses.redo)
+        registry.every(ADDRESS_SWEEP, ADDRESS_SWEEP_MS, self.addresses.sweep)
         registry.every(RETAIN_JOB, PERIOD_MS, self.retention.job)
+        registry.every(REMIND_JOB, REMIND_EVERY_MS, self.procedures.job)
+        registry.every(LIFT_JOB, LIFT_EVERY_MS, self.restrictions.job)
         registry.every(REPAIR_JOB, REPAIR_MS, self._repair)
+        registry.every(CLOSE_JOB, CLOSE_MS, self.day_closing.job)
+        registry.every(EPOCH_JOB, EPOCH_MS, self._roll)
         registry.every(SWEEP_JOB, SWEEP_MS, self._sweep)
         return registry
 
@@ -232,23 +347,31 @@ class Running:
     def _repair(self, job: Job) -> None:
         self.repair.run()
 
+    def _roll(self, job: Job) -> None:
+        """Some time after an erasure the epoch is rolled, so that old copies of the key store open nothing."""
+        self.epochs.roll(after_ms=self.config.roll_after * 60_000)
+
     def _sweep(self, job: Job) -> None:
-        """What has a fixed life and is over: sessions, and approvals that nobody gave."""
+        """What has a fixed life and is over: sessions, approvals that nobody gave, and waiting for a second factor."""
         self.store.write(Write(sessions.sweep, lane=Lane.JOB))
         self.store.write(Write(person_sessions.sweep, lane=Lane.JOB))
         self.approvals.sweep()
+        self.recovery.sweep()
 
     def work(self, most: int = 1000) -> int:
         """Do what is due now, on this thread: for tests and commands that have no worker. How many jobs were begun."""
         begun = 0
         registry = self.registry()
-        while begun < most and (done := durable.run_due(self.store, registry)):
+        while begun < most and (done := durable.run_due(self.store, registry) + self.messages.send_due(self.transport)):
             begun += done
         return begun
 
-    def start_worker(self) -> Worker:
-        """A thread that does jobs as they come due."""
-        return Worker(self.store, self.registry())
+    def start_worker(self) -> Workers:
+        """Threads that do jobs and send messages as they come due."""
+        return Workers(
+            Worker(self.store, self.registry()),
+            Sender(self.messages, self.transport, connections=self.config.mail.connections),
+        )
 
     # --- what the web shell asks ---
 

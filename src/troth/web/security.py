@@ -144,9 +144,14 @@ def check_token(caller: Caller, given: str) -> None:
 def client_address(request: Request, trusted: tuple[str, ...]) -> str:
     """The caller's address: the peer's, or what a trusted proxy in front says. Lives for the request only."""
     peer = request.client.host if request.client else ""
+    return address_behind(peer, request.headers.get("x-forwarded-for", ""), trusted)
+
+
+def address_behind(peer: str, forwarded: str, trusted: tuple[str, ...]) -> str:
+    """Whom the peer speaks for: itself, unless it is a trusted proxy; then the last hop that is none."""
     if peer not in trusted:
         return peer
-    for hop in reversed(request.headers.get("x-forwarded-for", "").split(",")):
+    for hop in reversed(forwarded.split(",")):
         hop = hop.strip()
         if hop and hop not in trusted:
             return hop

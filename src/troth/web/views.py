@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from markupsafe import Markup
@@ -103,6 +103,28 @@ class FormView:
 
 
 @dataclass(frozen=True)
+class CorrectView:
+    """What was told at one place, ready to be corrected."""
+
+    action: str
+    title: str
+    fields: Sequence[FieldView]
+    found_by: Sequence[HeldField]
+    records: int
+    hidden: Mapping[str, str]
+    errors: Sequence[FieldError] = ()
+
+
+@dataclass(frozen=True)
+class FollowsView:
+    """What closing an account means for what was told at one place. ``only`` None: its uses stay as they are."""
+
+    title: str
+    only: str | None
+    erased_ms: int | None
+
+
+@dataclass(frozen=True)
 class Choice:
     """A checkbox: its value, its words, and whether it already holds."""
 
@@ -156,6 +178,14 @@ class LookView:
 
 
 @dataclass(frozen=True)
+class PasskeyLine:
+    """A passkey as its owner's copy tells of it."""
+
+    name: str
+    since_ms: int
+
+
+@dataclass(frozen=True)
 class PersonView:
     """A person's own centre."""
 
@@ -165,7 +195,54 @@ class PersonView:
     downloads: Sequence[Card] = ()
     leave: str = "/privacy/leave"
     password_since_ms: int | None = None
+    closed_ms: int | None = None
+    waiting: str = ""  # a new address that waits for its proof
+    corrections: Sequence[CorrectedView] = ()
+    activity: Sequence[UsedView] = ()
     looks: Sequence[LookView] = ()
+    passkeys: Sequence[PasskeyLine] = ()
+    second_factor_since_ms: int | None = None
+    devices: Sequence[tuple[str, int]] = ()  # browser, system and country in one line, and when last
+
+
+@dataclass(frozen=True)
+class CorrectedView:
+    """A correction: which fields, where, when."""
+
+    what: str
+    where: str
+    at_ms: int
+
+
+@dataclass(frozen=True)
+class UsedView:
+    """What a product told of the account's use; ``until_ms`` where it goes on."""
+
+    product: str
+    event: str
+    at_ms: int
+    until_ms: int | None
+
+
+@dataclass(frozen=True)
+class SecondFactorView:
+    """A person's second factor: unset | set | to-be-shown | unproven | not-offered | no-account.
+
+    ``secret``, ``address`` (of an app) and ``sealed`` are there while it is unset; ``due_ms`` while it waits to go.
+    """
+
+    state: str
+    since_ms: int = 0
+    codes_left: int = 0
+    due_ms: int | None = None
+    after: str = ""
+    secret: str = ""
+    address: str = ""
+    sealed: str = ""
+
+    def but(self, **changes: str) -> SecondFactorView:
+        """The same with other members."""
+        return replace(self, **changes)  # type: ignore[arg-type]  # those that change are texts
 
 
 @dataclass(frozen=True)
@@ -175,9 +252,10 @@ class SessionView:
     place: str
     begun_ms: int
     seen_ms: int
-    method: str  # link | password | handover
+    method: str  # as ``person_sessions.Method``
     browser: str = ""
     system: str = ""
+    country: str = ""
     own: bool = False
 
 

@@ -1,4 +1,4 @@
-"""Checks of accounts: passwords are stored as Argon2id values, people's sealed, and each was set by its owner."""
+"""Checks of accounts: what people sign in with is sealed and set by themselves; passwords are Argon2id values."""
 
 from __future__ import annotations
 
@@ -7,20 +7,46 @@ from sqlalchemy import func, select
 from troth.evidence.checks import Check, Verdict, unless, unseen
 from troth.evidence.inspection import Inspection
 from troth.evidence.said import Said, say
-from troth.policy.model import CompiledClause
-from troth.store.tables import credentials, ledger, operators
-from troth.use.credentials import Stored, unseal
+from troth.policy.model import CompiledClause, Duration
+from troth.store.tables import credentials, ledger, operators, sessions
+from troth.use.arrivals import TOTP
+from troth.use.credentials import PASSWORD, Stored, unseal
 from troth.use.passwords import MEMORY_KIB, PASSES
+from troth.use.person_passkeys import KIND
+from troth.use.person_sessions import KIND as KIND_OF_PEOPLE
+from troth.use.second_factor import RECOVERY, recovery_after
 
 SET = ("account.password-set", "account.password-changed")
 SAMPLE = 20  # people's passwords that are opened, the newest
 OF_STAFF = select(operators.c.password).where(operators.c.password.is_not(None))
-OF_PEOPLE = select(credentials).order_by(credentials.c.since_ms.desc()).limit(SAMPLE)
-HOW_MANY = select(func.count()).select_from(credentials)
+PEOPLES = credentials.c.kind == PASSWORD
+OF_PEOPLE = select(credentials).where(PEOPLES).order_by(credentials.c.since_ms.desc()).limit(SAMPLE)
+HOW_MANY = select(func.count()).select_from(credentials).where(PEOPLES)
 UNOWNED = (
     select(func.count())
     .select_from(credentials.outerjoin(ledger, credentials.c.eid == ledger.c.eid))
+    .where(PEOPLES)
     .where(ledger.c.kind.is_(None) | ledger.c.kind.not_in(SET))
+)
+PASSKEYS = select(credentials).where(credentials.c.kind.startswith(KIND, autoescape=True))
+UNOWNED_PASSKEYS = (
+    select(credentials.c.kind)
+    .select_from(credentials.outerjoin(ledger, credentials.c.eid == ledger.c.eid))
+    .where(credentials.c.kind.startswith(KIND, autoescape=True))
+    .where(ledger.c.kind.is_(None) | (ledger.c.kind != "account.passkey-added"))
+)
+FACTORS = select(credentials.c.kind).where(credentials.c.kind == TOTP)
+UNOWNED_FACTORS = (
+    select(credentials.c.kind)
+    .select_from(credentials.outerjoin(ledger, credentials.c.eid == ledger.c.eid))
+    .where(credentials.c.kind.in_((TOTP, RECOVERY)))
+    .where(ledger.c.kind.is_(None) | ledger.c.kind.not_in(("account.second-factor-set", "account.recovery-codes")))
+)
+SAME_PERSON = (sessions.c.tenant == credentials.c.tenant) & (sessions.c.sid == credentials.c.sid)
+ROUND_FACTORS = (
+    select(func.count())
+    .select_from(sessions.join(credentials, SAME_PERSON))
+    .where(credentials.c.kind == TOTP, sessions.c.method == "password", sessions.c.kind == KIND_OF_PEOPLE)
 )
 
 
@@ -34,7 +60,7 @@ def passwords(inspection: Inspection, clause: CompiledClause) -> Verdict:
     weak = sum(not hashed_well(value) for value in staff)
     for row in inspection.rows(OF_PEOPLE):
         stored = Stored(row.since_ms, bytes(row.eid), bytes(row.ct))
-        value = unseal(inspection.vault, row.tenant, bytes(row.sid), stored)
+        value = unseal(inspection.vault, row.tenant, bytes(row.sid), PASSWORD, stored).get("hash")
         if value is None:
             faults.append(say("password.hashed.unsealed"))
         else:
@@ -45,6 +71,44 @@ def passwords(inspection: Inspection, clause: CompiledClause) -> Verdict:
     if unowned:
         faults.append(say("password.hashed.unowned", passwords=unowned))
     return unless(faults, say("password.hashed.good", people=people, staff=len(staff)))
+
+
+def passkeys(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """Each passkey of a person opens under their own key, and an entry says that they added it."""
+    faults: list[Said] = []
+    unsealed = sum(
+        not unseal(inspection.vault, row.tenant, bytes(row.sid), row.kind, Stored(row.since_ms, row.eid, bytes(row.ct)))
+        for row in inspection.rows(PASSKEYS.order_by(credentials.c.since_ms.desc()).limit(SAMPLE))
+    )
+    if unsealed:
+        faults.append(say("account.passkey.unsealed", passkeys=unsealed))
+    unowned = len(inspection.rows(UNOWNED_PASSKEYS))
+    if unowned:
+        faults.append(say("account.passkey.unowned", passkeys=unowned))
+    return unless(faults, say("account.passkey.good", passkeys=len(inspection.rows(PASSKEYS))))
+
+
+def second_factors(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """Each second factor was set by its owner, no session goes round one, and none was lost before its time."""
+    faults: list[Said] = []
+    unowned = len(inspection.rows(UNOWNED_FACTORS))
+    if unowned:
+        faults.append(say("account.second-factor.unowned", factors=unowned))
+    round_it = inspection.rows(ROUND_FACTORS)[0][0]
+    if round_it:
+        faults.append(say("account.second-factor.round", sessions=round_it))
+    after = recovery_after(inspection.policy)
+    asked = {entry.eid.hex(): entry.at_ms for entry in inspection.entries("account.recovery-asked")}
+    done = inspection.entries("account.recovery-done")
+    early = sum(after is None or entry.at_ms < due(after, asked.get(entry.body.get("refers", ""))) for entry in done)
+    if early:
+        faults.append(say("account.second-factor.early", factors=early))
+    return unless(faults, say("account.second-factor.good", factors=len(inspection.rows(FACTORS)), lost=len(done)))
+
+
+def due(after: Duration, asked_ms: int | None) -> float:
+    """When a loss that was told then may take effect: never, where it was not told."""
+    return float("inf") if asked_ms is None else after.after(asked_ms)
 
 
 def hashed_well(value: str) -> bool:
@@ -59,4 +123,8 @@ def hashed_well(value: str) -> bool:
     return found.type is Type.ID and found.memory_cost >= MEMORY_KIB and found.time_cost >= PASSES
 
 
-CHECKS: dict[str, Check] = {"password.hashed": passwords}
+CHECKS: dict[str, Check] = {
+    "password.hashed": passwords,
+    "account.passkey": passkeys,
+    "account.second-factor": second_factors,
+}

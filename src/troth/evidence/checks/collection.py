@@ -28,7 +28,14 @@ from troth.store.tables import (
 )
 
 SHELL_FIELDS = frozenset({"policy_version", "notice", "consent"})
-COLLECTED = ("intake.accepted", "intake.imported", "intake.confirmed", "subject.joined", "product.registered")
+COLLECTED = (
+    "intake.accepted",
+    "intake.imported",
+    "intake.confirmed",
+    "subject.joined",
+    "product.registered",
+    "visits.viewed",
+)
 UNBOUND = (
     select(func.count())
     .select_from(personal_records.outerjoin(ledger, personal_records.c.eid == ledger.c.eid))

@@ -9,18 +9,19 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from troth.errors import NotFound
 from troth.evidence.checks import Check, Verdict, failed, passed, unless, unseen
 from troth.evidence.inspection import Inspection
 from troth.evidence.said import Said, say
 from troth.policy.model import CompiledClause
-from troth.rights.retention import people_due
+from troth.rights.retention import letter_of, people_due, people_untold
 from troth.store import Lane, Write
 from troth.store.ledger import EntryDraft
-from troth.store.tables import ledger, personal_records, runs, subjects, terms, tree
+from troth.store.tables import buckets, ledger, messages, personal_records, runs, subjects, terms, tree
 from troth.use.transport import is_loopback
+from troth.vault.epochs import LATEST_MS
 from troth.world import DAY_MS
 
 SAMPLE = 20
@@ -35,7 +36,14 @@ NEWEST = (
 )
 LAST_RUN = select(func.max(runs.c.at_ms)).where(runs.c.kind == "retention")
 CLASSES = select(personal_records.c.class_, terms.c.version).join(terms).distinct()
+LOST = (
+    select(func.count())
+    .select_from(messages)
+    .where(messages.c.template == bindparam("of_template"), messages.c.state.in_(("refused", "bounced", "unknown")))
+)
 TREE = select(tree.c.size)
+SHED = select(func.min(buckets.c.shed_ms))
+HOUR_MS = 3_600_000
 ENTRIES = select(func.count()).select_from(ledger)
 
 
@@ -44,7 +52,7 @@ def sealed(inspection: Inspection, clause: CompiledClause) -> Verdict:
 
     It opens what it looks for, so it leaves an entry before it does: nothing is read unseen (promise 3).
     """
-    faults = list(loose_keys(inspection))
+    faults = [*loose_keys(inspection), *late_epochs(inspection)]
     values: set[bytes] = set()
     sample = inspection.rows(NEWEST)
     if sample:
@@ -109,6 +117,13 @@ def loose_keys(inspection: Inspection) -> Iterator[Said]:
         yield say("vault.sealed.together")
 
 
+def late_epochs(inspection: Inspection) -> Iterator[Said]:
+    """Keys were destroyed, and old copies of the key store have opened them for longer than they may."""
+    since = inspection.key_rows(SHED)[0][0]
+    if since is not None and since < inspection.now - LATEST_MS - HOUR_MS:
+        yield say("vault.sealed.epoch", hours=(inspection.now - since) // HOUR_MS)
+
+
 def transit(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """Whatever leaves this machine is encrypted; a plain connection exists on loopback only."""
     config = inspection.config
@@ -126,12 +141,22 @@ def transit(inspection: Inspection, clause: CompiledClause) -> Verdict:
 
 
 def due(inspection: Inspection, clause: CompiledClause) -> Verdict:
-    """Nobody's data is older than its rule by more than a day: counted anew, by the rules of each version."""
+    """Nobody's data is older than its rule by more than a day, nobody who leaves by disuse was left untold.
+
+    Counted anew, by the rules of each version. Letters of that kind that did not arrive are said.
+    """
     late = people_due(inspection.store, inspection.vault, inspection.versions, inspection.now - DAY_MS)
     if late:
         return failed(say("retain.due.late", persons=late))
-    last = inspection.rows(LAST_RUN)[0][0]
-    return unseen(say("retain.heartbeat.unseen")) if last is None else passed(say("retain.due.good"))
+    untold = people_untold(inspection.store, inspection.vault, inspection.versions, inspection.now - DAY_MS)
+    if untold:
+        return failed(say("retain.due.untold", persons=untold))
+    if inspection.rows(LAST_RUN)[0][0] is None:
+        return unseen(say("retain.heartbeat.unseen"))
+    told = inspection.entries("retention.warned")
+    letter = letter_of(inspection.policy)
+    lost = inspection.rows(LOST, {"of_template": letter.id})[0][0] if letter else 0
+    return passed(say("retain.due.good"), *([say("retain.due.told", told=len(told), lost=lost)] if told else []))
 
 
 def heartbeat(inspection: Inspection, clause: CompiledClause) -> Verdict:

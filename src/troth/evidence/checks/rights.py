@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
@@ -12,13 +13,29 @@ from troth.evidence.inspection import Cited, Inspection
 from troth.evidence.said import say
 from troth.policy.model import CompiledClause
 from troth.rights.erasure import remaining
+from troth.rights.register import REASONS, WITH_EXTENSION, case
 from troth.rights.requests import LINK_MS
-from troth.store.tables import consent_records, erasures, guards, messages, rights_requests, states, subjects, tags
+from troth.store.tables import (
+    consent_records,
+    epochs,
+    erasures,
+    guards,
+    messages,
+    rights_requests,
+    states,
+    subjects,
+    tags,
+)
 from troth.use.person_sessions import LINK_LIFE_MS, PASSWORD_LIFE_MS
+from troth.vault.epochs import LATEST_MS
 
 HOUR_MS = 3_600_000
+LOOKS = ("access.prepared", "data.shown", "account.returned")  # what a session of a password is enough for
+ACTS = ("erase.ordered", "address.asked", "account.closed")  # what asks for a fresh proof
 ERASURES = select(erasures)
+DESTROYED = select(epochs.c.epoch).where(epochs.c.state == "destroyed")
 OPEN_REQUESTS = select(rights_requests).where(rights_requests.c.ended_ms.is_(None))
+ALL_REQUESTS = select(rights_requests)
 OBJECTED = select(guards.c.tenant, guards.c.sid, guards.c.stops, guards.c.at_ms).where(guards.c.kind == "objected")
 SUPPRESSED = select(tags.c.scope).where(tags.c.state == "suppressed").distinct()
 SENT_TO = select(messages.c.tenant, messages.c.sid, messages.c.purpose, messages.c.ended_ms).where(
@@ -47,6 +64,7 @@ def erasing(inspection: Inspection, clause: CompiledClause) -> Verdict:
         return unseen(say("right.erase.unseen"))
     faults = []
     done = {str(e.body.get("refers")): e for e in inspection.entries("erase.done")}
+    ended = {row.epoch for row in inspection.key_rows(DESTROYED)}
     for row in rows:
         sid, order = bytes(row.sid), bytes(row.ordered)
         if row.state != "gone":
@@ -61,9 +79,14 @@ def erasing(inspection: Inspection, clause: CompiledClause) -> Verdict:
             faults.append(say("right.erase.rows", tables=", ".join(sorted(left))))
         if order.hex() not in done:
             faults.append(say("right.erase.no-entry"))
+        if row.destruction is None and row.gone_ms < inspection.now - LATEST_MS - HOUR_MS:
+            faults.append(say("right.erase.old-copies"))  # the roll is given an hour to finish
+        if row.destroyed_ms is not None and row.epoch not in ended:
+            faults.append(say("right.erase.no-end"))
     faults += [say("right.erase.forgotten")] * len(set(done) - {bytes(row.ordered).hex() for row in rows})
-    gone = sum(1 for row in rows if row.state == "gone")
-    return unless(faults, say("right.erase.good", erasures=gone))
+    gone = [row for row in rows if row.state == "gone"]
+    final = sum(1 for row in gone if row.destroyed_ms is not None)
+    return unless(faults, say("right.erase.good", erasures=len(gone)), say("right.erase.final", erasures=final))
 
 
 def objecting(inspection: Inspection, clause: CompiledClause) -> Verdict:
@@ -147,9 +170,9 @@ def proof(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """
     proven = sorted(e.at_ms for e in inspection.entries("rights.proven"))
     signed_in = {e.eid.hex(): e.at_ms for e in inspection.entries("account.signed-in")}
-    acts = [e for e in inspection.entries("access.prepared", "erase.ordered") if e.body.get("actor") == "subject"]
+    acts = [e for e in inspection.entries(*LOOKS, *ACTS) if e.body.get("actor") == "subject"]
     faults = []
-    for path in ("/privacy/data", "/privacy/copy.json", "/privacy/receipts"):
+    for path in ("/privacy/data", "/privacy/copy.json", "/privacy/receipts", "/privacy/correct", "/account/address"):
         answer = inspection.get(path)
         if answer.status == 200:
             faults.append(say("right.proof.open", path=path))
@@ -171,12 +194,12 @@ def proof(inspection: Inspection, clause: CompiledClause) -> Verdict:
 def rests_on(act: Cited, signed_in: dict[str, int]) -> bool:
     """Whether an act names a sign-in that proves it still."""
     at = signed_in.get(str(act.body.get("refers")))
-    lasts = PASSWORD_LIFE_MS if act.body.get("kind") == "access.prepared" else LINK_LIFE_MS
+    lasts = PASSWORD_LIFE_MS if act.body.get("kind") in LOOKS else LINK_LIFE_MS
     return at is not None and 0 <= act.at_ms - at <= lasts
 
 
-def unfounded_handovers(inspection: Inspection) -> int:
-    """How many proofs name a product that, by the ledger, was not one that hands people over at that time."""
+def handed_over(inspection: Inspection) -> Callable[[str, int], bool]:
+    """Whether a product (hex), by the ledger, had a key of its own at a time, and was not stopped before."""
     keys = inspection.entries("product.handover")
     given = [(e.facts["product"], e.at_ms) for e in keys if e.facts["key"]]
     taken = [(e.facts["product"], e.at_ms) for e in keys if not e.facts["key"]]
@@ -188,8 +211,35 @@ def unfounded_handovers(inspection: Inspection) -> int:
             for of, since in given
         )
 
+    return founded
+
+
+def unfounded_handovers(inspection: Inspection) -> int:
+    """How many proofs name a product that, by the ledger, was not one that hands people over at that time."""
+    founded = handed_over(inspection)
     proofs = [e for e in inspection.entries("rights.proven") if e.facts.get("by") == "handover"]
     return sum(not founded(e.facts["product"], e.at_ms) for e in proofs)
+
+
+def deadlines(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """No request is past its deadline, none was put off too late, none refused without a reason."""
+    rows = [case(row) for row in inspection.rows(ALL_REQUESTS)]
+    if not rows:
+        return unseen(say("right.deadline.unseen"))
+    faults = []
+    late = sum(one.open and one.due_ms < inspection.now for one in rows)
+    if late:
+        faults.append(say("right.deadline.late", requests=late))
+    slow = sum(one.extended_ms is not None and one.extended_ms >= one.extensible_until_ms for one in rows)
+    if slow:
+        faults.append(say("right.deadline.put-off", requests=slow))
+    mute = sum(one.state == "refused" and one.reason not in REASONS for one in rows)
+    if mute:
+        faults.append(say("right.deadline.no-reason", requests=mute))
+    longest = sum(one.due_ms > WITH_EXTENSION.after(one.received_ms) for one in rows)
+    if longest:
+        faults.append(say("right.deadline.moved", requests=longest))
+    return unless(faults, say("right.deadline.good", requests=len(rows), open=sum(one.open for one in rows)))
 
 
 CHECKS: dict[str, Check] = {
@@ -200,4 +250,5 @@ CHECKS: dict[str, Check] = {
     "suppress.keyed": suppressing,
     "consent.withdraw": withdrawing,
     "right.proof": proof,
+    "right.deadline": deadlines,
 }

@@ -102,6 +102,12 @@ class ChoiceValue(Body, frozen=True, kw_only=True):
     choices: Annotated[tuple[Word, ...], "the words"]
 
 
+class FlagValue(Body, frozen=True, kw_only=True):
+    """A value that says what a browser chose: a mark of what was asked, and a yes or no to each; alike for all."""
+
+    flag: Annotated[Literal["consents"], "the consents that are asked on the site"]
+
+
 class Approval(Body, frozen=True, kw_only=True):
     """What lifts a prohibition for one case."""
 

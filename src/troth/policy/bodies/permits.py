@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from msgspec import field
 
-from troth.policy.bodies.parts import Between, Body, ChoiceValue, Guard, Name, OutputForm, RandomValue, Word
+from troth.policy.bodies.parts import Between, Body, ChoiceValue, FlagValue, Guard, Name, OutputForm, RandomValue, Word
 from troth.policy.model import Basis, Duration, Mode, Position
 
 
@@ -64,6 +64,10 @@ class ConsentBody(Body, frozen=True, kw_only=True):
     confirm: Annotated[Literal["single", "double"], "`double`: a second yes from the address itself"] = "single"
     lasts: Annotated[Duration | None, "after which it must be asked anew"] = None
     withdraw: Annotated[Word, "where it is taken back"] = Word("/privacy", Position(0, 0))
+    asked: Annotated[
+        Literal["form", "site"], "`site`: a choice of the browser's, asked by the banner and kept in the choice flag"
+    ] = "form"
+    loses: Annotated[tuple[Word, ...], "what somebody who refuses does without; shown beside the choice"] = ()
 
 
 class CollectBody(Body, frozen=True, kw_only=True):
@@ -98,6 +102,9 @@ class ShareBody(Body, frozen=True, kw_only=True):
     carries_over: Annotated[bool, "whether it also applies to data collected under earlier versions"] = False
 
 
+Load: TypeAlias = Literal["script", "style", "image", "font", "media", "frame", "connect", "worker", "form"]
+
+
 class CookieBody(Body, frozen=True, kw_only=True):
     """A cookie, or anything else that a page leaves in a browser to find again."""
 
@@ -105,7 +112,17 @@ class CookieBody(Body, frozen=True, kw_only=True):
     lasts: Annotated[Duration | None, "how long it lives; with the browser's session where it is left out"] = None
     essential: Annotated[bool, "whether what the visitor asked for cannot be done without it"] = False
     party: Annotated[Literal["first", "third"], "who reads it"] = "first"
-    value: Annotated[RandomValue | ChoiceValue | None, "what it may hold"] = None
+    value: Annotated[RandomValue | ChoiceValue | FlagValue | None, "what it may hold"] = None
+
+
+class EmbedBody(Body, frozen=True, kw_only=True):
+    """What pages load from a place of somebody else's. Nothing is loaded from a place that is not declared."""
+
+    purpose: Annotated[Name, "what it is for"]
+    loads: Annotated[tuple[Load, ...], "the kinds of thing that may come from there"]
+    essential: Annotated[bool, "whether what the visitor asked for cannot be done without it"] = False
+    title: Annotated[Word | None, "what people call it"] = None
+    policy: Annotated[Word | None, "the address of their own privacy policy"] = None
 
 
 class Permits(Body, frozen=True, kw_only=True):
@@ -115,4 +132,5 @@ class Permits(Body, frozen=True, kw_only=True):
     use: Annotated[tuple[StandingUse, ...], "uses of data that other clauses collect"] = ()
     share: Annotated[tuple[ShareBody, ...], "ways out"] = ()
     cookie: Annotated[dict[Word, CookieBody], "cookies by name"] = field(default_factory=dict)
+    embed: Annotated[dict[Word, EmbedBody], "what pages load from others, by origin"] = field(default_factory=dict)
     consent: Annotated[ConsentBody | None, "a consent that may be asked apart from a form"] = None

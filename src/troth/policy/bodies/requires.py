@@ -30,6 +30,7 @@ class StateBody(Body, frozen=True, kw_only=True):
     from_: Annotated[tuple[Name, ...], "events that begin it"]
     to: Annotated[tuple[Name, ...], "events that end it"] = ()
     idle: Annotated[Duration | None, "it also ends after this long without any use"] = None
+    warn: Annotated[Duration | None, "so many days before that end the person is told by mail"] = None
 
 
 class HoldBody(Body, frozen=True, kw_only=True):
@@ -57,12 +58,20 @@ class BreachBody(Body, frozen=True, kw_only=True):
     tell: Annotated[tuple[Literal["persons", "controllers"], ...], "who else is told"] = ()
 
 
+class SecondFactorBody(Body, frozen=True, kw_only=True):
+    """A second factor that people may set for their account."""
+
+    recovery_after: Annotated[Duration, "how long a person waits who has lost it, told of it and able to stop it"]
+
+
 class ProtectBody(Body, frozen=True, kw_only=True):
     """Measures that protect data (GDPR Art. 32)."""
 
     transit: Annotated[Literal["tls"] | None, "every transfer is encrypted; there is no switch"] = None
     storage: Annotated[Literal["sealed"] | None, "stored under keys of the person's own, kept apart"] = None
     password: Annotated[Literal["hashed"] | None, "stored so that nobody can read it back"] = None
+    passkey: Annotated[Literal["sealed"] | None, "stored under keys of the person's own; nobody else adds one"] = None
+    second_factor: Annotated[SecondFactorBody | None, "a second factor is asked wherever its owner set one"] = None
     password_change: Annotated[
         Literal["on_compromise", "on_request", "periodic"] | None, "when a password must be changed"
     ] = None
@@ -107,6 +116,7 @@ class RightBody(Body, frozen=True, kw_only=True):
     approvals: Annotated[int, Between(0, 9), "how many operators must approve"] = 0
     undo: Annotated[Duration | None, "how long it can be called back"] = None
     session: Annotated[Duration | None, "how long the proof holds once it is given"] = None
+    told: Annotated[Duration | None, "for a restriction: how long before its end the person is told"] = None
 
 
 TellWhat: TypeAlias = Literal[

@@ -84,11 +84,20 @@ class TermBody(Body, frozen=True, kw_only=True):
     includes: Annotated[tuple[Word, ...], "kinds of things the word covers"] = ()
 
 
+SiteMode: TypeAlias = Literal["observe", "enforce"]
+
+
 class SurfaceBody(Body, frozen=True, kw_only=True):
     """A place where the policy applies."""
 
     hosts: Annotated[tuple[Word, ...], "its host names"] = ()
     tenants: Annotated[bool, "whether other controllers run parts of it"] = False
+    mode: Annotated[
+        SiteMode, "`observe`: its pages are watched and nothing is stopped there, and no clause about them passes"
+    ] = "enforce"
+    paths: Annotated[dict[Word, SiteMode], "the mode of the pages below a path, where it is another"] = field(
+        default_factory=dict
+    )
 
 
 class PurposeBody(Body, frozen=True, kw_only=True):

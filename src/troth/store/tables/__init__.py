@@ -7,6 +7,7 @@ deleted by implication. No column of D may hold a personal value outside a ciphe
 
 from __future__ import annotations
 
+from troth.store.tables.control import activity, address_changes, corrections
 from troth.store.tables.entrances import approvals, credentials, operators, passkeys, sessions
 from troth.store.tables.keys import buckets, data_keys, day_keys, epochs, guards, heads, secrets, tags
 from troth.store.tables.ledger import ledger, read_blocks, tree
@@ -22,18 +23,22 @@ from troth.store.tables.people import (
     subjects,
     terms,
 )
-from troth.store.tables.rights import erasures, rights_requests
+from troth.store.tables.rights import erasures, restrictions, rights_requests
 from troth.store.tables.shapes import ROWID, Id, Ms, composite, data, keys
+from troth.store.tables.visits import visit_cells, visit_counts, visit_seen
 from troth.store.tables.work import idempotency, imports, jobs, runs
 
 __all__ = [
     "ROWID",
     "Id",
     "Ms",
+    "activity",
+    "address_changes",
     "approvals",
     "buckets",
     "composite",
     "consent_records",
+    "corrections",
     "credentials",
     "data",
     "data_keys",
@@ -57,6 +62,7 @@ __all__ = [
     "products",
     "read_blocks",
     "recipients",
+    "restrictions",
     "rights_requests",
     "runs",
     "secrets",
@@ -67,4 +73,7 @@ __all__ = [
     "tags",
     "terms",
     "tree",
+    "visit_cells",
+    "visit_counts",
+    "visit_seen",
 ]

@@ -10,7 +10,7 @@ epochs = Table(
     "epochs",
     keys,
     Column("epoch", Integer, primary_key=True),
-    Column("state", Text, nullable=False),  # new -> current -> draining -> destroyed
+    Column("state", Text, nullable=False),  # new -> current -> draining -> destroyed, or left (its key cannot be)
     Column("provider", Text, nullable=False),
     Column("wrapped", LargeBinary),  # the epoch key under the root key; NULL once destroyed
     Column("opened_ms", Ms, nullable=False),
@@ -28,6 +28,7 @@ buckets = composite(
     Column("generation", Integer, nullable=False),
     Column("filled", Integer, nullable=False, server_default="0"),  # data: subjects ever placed here, never lowered
     Column("wrapped", LargeBinary, nullable=False),  # the bucket key under its epoch key
+    Column("shed_ms", Ms),  # since when something was destroyed under this very bucket key; NULL: nothing was
 )
 
 data_keys = composite(
@@ -47,6 +48,7 @@ data_keys = composite(
         sqlite_where=text("class = ''"),
         postgresql_where=text("class = ''"),
     ),
+    Index("ix_data_keys_bucket", "bucket", "compartment"),
 )
 
 tags = Table(
@@ -67,6 +69,7 @@ tags = Table(
     Column("expires_ms", Ms),
     Index("ix_tags_lookup", "tenant", "kind", "tag"),
     Index("ix_tags_sid", "tenant", "sid"),
+    Index("ix_tags_bucket", "bucket"),
     Index(
         "ix_tags_expires_ms",
         "expires_ms",
@@ -110,7 +113,7 @@ guards = Table(
 day_keys = composite(
     "day_keys",
     keys,
-    Column("kind", Text, primary_key=True),  # reads | transit
+    Column("kind", Text, primary_key=True),  # reads | transit | visits
     Column("day", Integer, primary_key=True),  # days since 1970
     Column("wrapped", LargeBinary, nullable=False),
 )

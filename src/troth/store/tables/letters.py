@@ -37,6 +37,13 @@ messages = Table(
     Column("queued_ms", Ms, nullable=False),
     Column("ended_ms", Ms),
     Column("eid", Id),
+    Column("due_ms", Ms, nullable=False, server_default="0"),  # not sent before
+    Column("attempt", Integer, nullable=False, server_default="0"),  # how often the relay was asked to take it
+    Column("lane", Integer, nullable=False, server_default="0"),  # 0 goes before 1: a link before a newsletter
+    Column("soft", Integer, nullable=False, server_default="0"),  # delays that were reported after the relay took it
+    Column("campaign", Id),  # whose words it has, where they are not the catalogue's
     Index("ix_messages_sid", "tenant", "sid"),
+    Index("ix_messages_due", "state", "lane", "due_ms"),
+    Index("ix_messages_campaign", "campaign", "state"),
     Index("ix_messages_state", "state", "queued_ms"),
 )

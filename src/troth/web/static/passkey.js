@@ -1,4 +1,4 @@
-// Passkeys at the console: asks the browser, puts its answer into the form and sends it. Nothing else, nothing stored.
+// Passkeys: asks the browser, puts its answer into the form and sends it. Nothing else, nothing stored.
 "use strict";
 
 const bytes = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0007"
-down_revision = "0003"
+down_revision = "0005"
 
 OURS = (
     "COALESCE((SELECT min(tenant) FROM sessions WHERE kind = 'operator'), (SELECT min(tenant) FROM subjects), 'main')"

@@ -1,0 +1,298 @@
+"""``POST /c``: where pages say that they were visited. A bare ASGI callable in front of the framework.
+
+Answered 204 once the visit is durable, and 204 as well where it is not counted, so that no page can tell. In this
+order: size, form, origin, host; then what ends it without a trace (a program, a page fetched ahead); then the rate, and
+the members, of which each must be declared; then the browser's choice. The address of the caller lives in this
+function: it becomes a country and a keyed hash and is kept by nothing. Clauses: ``collect.navigation``,
+``collect.ip-location``, ``cookies.returning-visit``, ``consent.gpc``. Mechanisms: ``count.visits``,
+``count.address``, ``count.returning``.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from troth.collect.country import Locations, country_of
+from troth.collect.visits import cutting
+from troth.collect.visits.agents import device_of, is_bot
+from troth.collect.visits.counting import Visit
+from troth.collect.visits.rules import Rules
+from troth.collect.visits.visits import Visits
+from troth.config import Config
+from troth.errors import BadRequest, CrossSite, Denied, Invalid, NotAllowed, TrothError, Undeclared, Unsupported
+from troth.policy.choices import Choice, Choices, choices
+from troth.web import cookies, problems, security
+from troth.web.rates import Rates, network
+from troth.web.routes import Limit
+from troth.world import Clock, Randomness
+
+PATH = "/c"
+COOKIE = "troth_visitor"
+MOST = 2_048  # bytes of a message: a path, a host and two names
+FORMS = (b"text/plain", b"application/json")  # what sendBeacon and fetch send without asking first
+RATE = Limit(600, 60)  # one address, which may be an office's
+AHEAD = (b"prefetch", b"prerender")
+NO_CONTENT = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+
+log = logging.getLogger("troth.web")
+_decode = msgspec.json.Decoder(dict[str, str]).decode
+
+
+class Counted(Protocol):
+    """What the collector needs of the running system."""
+
+    @property
+    def config(self) -> Config:
+        """The configuration."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """Tells the time."""
+        ...
+
+    @property
+    def randomness(self) -> Randomness:
+        """Gives tokens."""
+        ...
+
+    @property
+    def visits(self) -> Visits:
+        """Where visits are counted."""
+        ...
+
+    @property
+    def locations(self) -> Locations | None:
+        """The operator's file of locations."""
+        ...
+
+
+class Collector:
+    """Answers ``/c`` and hands everything else on."""
+
+    def __init__(self, system: Counted, inner: ASGIApp, count: Callable[[int], None]) -> None:
+        self.system = system
+        self.inner = inner
+        self.count = count  # is told the status of each answer, for the metrics
+        self.rates = Rates(system.clock, system.randomness)
+        self._choices: tuple[Rules, Choices] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One ASGI scope."""
+        if scope["type"] != "http" or scope["path"] != PATH:
+            await self.inner(scope, receive, send)
+            return
+        headers: list[tuple[bytes, bytes]] = list(NO_CONTENT)
+        status, body = 204, b""
+        try:
+            fresh = await self.collect(scope, receive)
+            if fresh is not None:
+                headers.append((b"set-cookie", fresh))
+        except TrothError as error:
+            status, body = refused(error, headers)
+        except Exception as fault:  # the rim, as in the shell: an incident without a personal value
+            status, body = refused(problems.record(fault), headers)
+        self.count(status)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def collect(self, scope: Scope, receive: Receive) -> bytes | None:
+        """Count one message; returns the cookie that the browser is to keep, if it has just agreed to one."""
+        if scope["method"] != "POST":
+            raise NotAllowed("this address takes POST and nothing else", methods=("POST",))
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        body = await read(headers, receive)
+        host = headers.get(b"host", b"").decode("latin-1").lower()
+        check_origin(headers, host)
+        rules = self.system.visits.rules()
+        surface = rules.surfaces.get(named(host)) if rules else None
+        if rules is None or surface is None:
+            raise Denied(
+                "this host belongs to no surface of the policy, so no visit is counted on it",
+                clause="scope.services",
+                gaps=("surface",),
+            )
+        agent = headers.get(b"user-agent", b"").decode("latin-1")
+        if is_bot(agent) or ahead(headers):
+            return None
+        config = self.system.config
+        peer = scope["client"][0] if scope.get("client") else ""
+        forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1")
+        address = security.address_behind(peer, forwarded, config.trusted_proxies)
+        net = network(address)
+        self.rates.hit(PATH, net, RATE)
+        said = message(body, rules)
+        tls = scope["scheme"] == "https" or (
+            peer in config.trusted_proxies and headers.get(b"x-forwarded-proto") == b"https"
+        )
+        jar = cookies_of(headers.get(b"cookie", b""), tls=tls)
+        signal = headers.get(b"sec-gpc", b"").decode("latin-1")
+        choice = self.choices(rules).read(jar.get(self.choices(rules).cookie), signal)
+        return await self.counted(rules, surface, net, address, agent, said, jar, choice, named(host), headers, tls=tls)
+
+    async def counted(
+        self,
+        rules: Rules,
+        surface: str,
+        net: str,
+        address: str,
+        agent: str,
+        said: dict[str, str],
+        jar: dict[str, str],
+        choice: Choice,
+        host: str,
+        headers: dict[bytes, bytes],
+        *,
+        tls: bool,
+    ) -> bytes | None:
+        """Count a message in the tiers that the policy and this browser's choice leave open."""
+        visits = self.system.visits
+        agreed = rules.ask is not None and rules.ask.purpose in choice.granted
+        summed = rules.count is not None and surface in rules.count.surfaces
+        if choice.decided and not agreed:
+            return None  # a refusal, or the signal: neither tier
+        if headers.get(b"sec-gpc") == b"1":
+            summed = False  # a later yes lets itself be followed; nothing else is done on the signal's day
+        fresh = sid = None
+        if agreed and rules.view is not None and surface in rules.view.surfaces:
+            token = jar.get(COOKIE)
+            if token:
+                sid = visits.sid_of(token)
+            elif (fresh := self.cookie(rules, token := self.mint(), tls=tls)) is not None:
+                sid = await visits.begin(surface, token, language(headers))
+        if not summed and sid is None:
+            return None
+        now = visits.store.now()  # not before a consent that was recorded just now
+        who = b""
+        if summed:
+            who = visits.who(now, surface, net, agent)
+        elif rules.count is None and sid is not None:
+            who = visits.who(now, surface, "", sid.hex())  # only those who agreed are counted at all
+        referrer = cutting.host(said.get("referrer", ""))
+        visit = Visit(
+            now,
+            surface,
+            who,
+            sid,
+            said["page"],
+            "" if referrer == host else referrer,
+            cutting.label(said.get("campaign", "")),
+            said.get("event", ""),
+            country_of(self.system.locations, address) if self.system.locations is not None else "",
+            device_of(agent),
+        )
+        await visits.take(visit)
+        return fresh
+
+    def choices(self, rules: Rules) -> Choices:
+        """The questions of the version in force."""
+        if self._choices is None or self._choices[0] is not rules:
+            self._choices = (rules, choices(rules.policy))
+        return self._choices[1]
+
+    def mint(self) -> str:
+        """A fresh random value for a visitor's cookie: 256 bits."""
+        return base64.urlsafe_b64encode(self.system.randomness.bytes(32)).rstrip(b"=").decode()
+
+    def cookie(self, rules: Rules, token: str, *, tls: bool) -> bytes | None:
+        """The Set-Cookie of a visitor, if the policy declares one, as the cookie filter lets it pass."""
+        rule = rules.policy.cookies.get(COOKIE)
+        if rule is None or rule.lasts is None:
+            return None
+        life = f"Max-Age={cookies.life_seconds(rule)}; Path=/; HttpOnly; SameSite=Lax"
+        header = f"{cookies.wire_name(COOKIE, tls=tls)}={token}; {life}" + ("; Secure" if tls else "")
+        fault = cookies.refused(header, rules.policy, {token}, tls=tls)
+        if fault:
+            log.error("the visitor's cookie was not set: %s", fault)
+            return None
+        return header.encode()
+
+
+async def read(headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    """The body, in one of the forms that are read and no longer than it may be."""
+    form = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if form not in FORMS:
+        raise Unsupported("a visit is said as text/plain or application/json")
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and int(length) > MOST:
+        raise security.too_large()
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body"):
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > MOST:
+            raise security.too_large()
+    if len(body) > MOST:
+        raise security.too_large()
+    return body
+
+
+def check_origin(headers: dict[bytes, bytes], host: str) -> None:
+    """Only a page of this very host says that it was visited: elsewhere the choice of its visitor is not to be seen."""
+    site = headers.get(b"sec-fetch-site")
+    origin = headers.get(b"origin", b"").decode("latin-1").lower()
+    if site not in (None, b"same-origin") or origin.partition("://")[2] != host or not host:
+        raise CrossSite("a visit is said by the page that was visited, to the host that it came from")
+
+
+def message(body: bytes, rules: Rules) -> dict[str, str]:
+    """The members of a message, cut. ``Undeclared`` names the clause that would have to declare another one."""
+    try:
+        said = _decode(body)
+    except msgspec.ValidationError:
+        raise Invalid("a visit is an object whose members are texts", clause=rules.clause) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise BadRequest("the message is no JSON") from None
+    if not rules.said.issuperset(said):
+        raise Undeclared(
+            f"members of the message are not declared: declare them in clause {rules.clause}, or do not send them",
+            clause=rules.clause,
+            gaps=tuple(f"field:{name[:64]}" for name in sorted(set(said) - rules.said)[:5]),
+        )
+    page = cutting.path(said.get("page", ""))
+    if not page:
+        raise Invalid("a visit names its page", clause=rules.clause, gaps=("/page: required",))
+    said["page"] = page
+    if said.get("event"):
+        said["event"] = cutting.event(said["event"])
+        if not said["event"]:
+            raise Invalid("an event has a name of plain words", clause=rules.clause, gaps=("/event: text",))
+    return said
+
+
+def ahead(headers: dict[bytes, bytes]) -> bool:
+    """Whether nobody looks at the page yet: a browser fetches or draws it in advance."""
+    purpose = headers.get(b"sec-purpose") or headers.get(b"purpose") or b""
+    return any(word in purpose.lower() for word in AHEAD)
+
+
+def cookies_of(header: bytes, *, tls: bool) -> dict[str, str]:
+    """The cookies by their declared names; over TLS only those that no sibling host can have planted."""
+    prefix = cookies.wire_name("", tls=tls)
+    pairs = (pair.partition("=") for pair in header.decode("latin-1").split("; "))
+    return {name.removeprefix(prefix): value for name, _, value in pairs if name.startswith(prefix)}
+
+
+def named(host: str) -> str:
+    """A host without its port."""
+    return host.rsplit("]", 1)[0].lstrip("[") if host.startswith("[") else host.rsplit(":", 1)[0].rstrip(".")
+
+
+def language(headers: dict[bytes, bytes]) -> str:
+    """The language that the browser asks for first, for the record of the consent."""
+    first = headers.get(b"accept-language", b"").decode("latin-1").partition(",")[0].partition(";")[0].strip()
+    return first[:8] if first.replace("-", "").isalnum() else "en"
+
+
+def refused(error: TrothError, headers: list[tuple[bytes, bytes]]) -> tuple[int, bytes]:
+    """A refusal as problem+json: its status and body; its headers are added."""
+    headers.append((b"content-type", problems.PROBLEM.encode()))
+    headers += [(name.encode(), value.encode()) for name, value in problems.extra_headers(error).items()]
+    return error.status, msgspec.json.encode(problems.problem(error))

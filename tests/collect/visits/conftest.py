@@ -1,0 +1,5 @@
+"""A vendor to whom nobody has come yet."""
+
+from tests.clauses.conftest import vendor
+
+__all__ = ["vendor"]
