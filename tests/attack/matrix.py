@@ -19,12 +19,15 @@ from troth.web.routes import Route
 MAY: dict[str, tuple[str, ...]] = {
     "person": ("link", "password"),
     "person:fresh": ("link",),
+    "person:strong": ("link",),  # who has a second factor is asked for it besides: tests/clauses/test_account_*
     "product:subjects": ("product",),
     "product:decisions": ("product",),
     "operator": STAFF,
     "operator:approvals.give": ("officer", "administrator"),
     "operator:operators.read": ("officer", "administrator", "auditor"),
     "operator:subjects.find": ("support", "officer"),
+    "operator:requests.read": ("support", "officer"),
+    "operator:requests.handle": ("officer",),
     "operator:points.read": ("officer", "administrator", "auditor"),
     "operator:imports.read": ("officer", "administrator"),
     "operator:imports.undo": ("officer",),
@@ -43,6 +46,9 @@ SCOPES: dict[str, tuple[str, ...]] = {
         *("GET /privacy/open/{token}", "POST /privacy/open/{token}"),
         *("GET /unsubscribe/{token}", "POST /unsubscribe/{token}"),
         *("GET /account/sign-in", "POST /account/sign-in"),
+        *("POST /account/sign-in/passkey", "POST /account/sign-in/code", "GET /privacy/certificate/{order}"),
+        *("GET /account/address/confirm/{token}", "POST /account/address/confirm/{token}"),
+        *("GET /account/address/stop/{token}", "POST /account/address/stop/{token}"),
         *("GET /privacy/handover/{token}", "GET /privacy/handover", "POST /privacy/handover"),
         *("POST /privacy/handover/open", "GET /api/v1/policy", "GET /api/v1/points/{point}"),
         *("POST /api/v1/submissions", "POST /api/v1/rights/links", "GET /api/v1/board"),
@@ -56,9 +62,19 @@ SCOPES: dict[str, tuple[str, ...]] = {
         *("GET /receipts/{entry}", "GET /consent/receipts/{record}"),
         *("GET /account", "POST /account/password", "POST /account/password/remove"),
         *("POST /account/sessions/end", "POST /account/sessions/others"),
+        *("GET /privacy/restrict", "POST /privacy/restrict", "POST /privacy/restrict/lift"),
+        *("POST /privacy/restrict/keep", "GET /privacy/correct", "GET /privacy/correct/{point}"),
+        *("POST /privacy/correct/{point}", "GET /account/address/sent", "POST /account/return"),
+        *("GET /account/second-factor", "POST /account/second-factor/code", "POST /account/second-factor/keep"),
     ),
-    "person:fresh": ("GET /privacy/erase", "POST /privacy/erase"),
-    "product:subjects": ("PUT /api/v1/subjects/{reference}",),
+    "person:fresh": (
+        *("GET /privacy/erase", "POST /privacy/erase"),
+        *("GET /account/passkeys", "POST /account/passkeys", "POST /account/passkeys/rename"),
+        *("POST /account/passkeys/remove", "POST /account/second-factor", "POST /account/second-factor/codes"),
+        *("POST /account/second-factor/remove", "POST /account/second-factor/lost"),
+    ),
+    "person:strong": (*("GET /account/address", "POST /account/address", "GET /account/close", "POST /account/close"),),
+    "product:subjects": ("PUT /api/v1/subjects/{reference}", "POST /api/v1/activity"),
     "product:decisions": ("POST /api/v1/decisions",),
     "operator": (
         *("POST /console/sign-out", "GET /console", "GET /console/approvals"),
@@ -68,6 +84,11 @@ SCOPES: dict[str, tuple[str, ...]] = {
     ),
     "operator:approvals.give": ("POST /console/approvals/{id}/give",),
     "operator:operators.read": ("GET /console/operators",),
+    "operator:requests.read": ("GET /console/requests", "GET /console/requests/{id}"),
+    "operator:requests.handle": (
+        *("POST /console/requests", "POST /console/requests/{id}/prove", "POST /console/requests/{id}/extend"),
+        *("POST /console/requests/{id}/refuse", "POST /console/requests/{id}/fulfil"),
+    ),
     "operator:points.read": ("GET /console/points",),
     "operator:imports.read": ("GET /console/imports",),
     "operator:imports.undo": ("POST /console/imports/{id}/undo",),
@@ -86,7 +107,7 @@ SHUT = {"person": (303, "/privacy"), "operator": (401, "unproven"), "product": (
 STALE = (303, "/account/sign-in?again=1")  # a person who is in, where a fresh proof is asked for
 ROLE = (403, "forbidden")
 
-WITHIN = frozenset({("operator:subjects.find", "email")})
+WITHIN = frozenset({("operator:subjects.find", "email"), ("operator:requests.handle", "email")})
 """What a scope is there to find among its own tenant's people; among another tenant's it is asked for like the rest."""
 
 NAMES: dict[tuple[str, str], str] = {
@@ -97,6 +118,7 @@ NAMES: dict[tuple[str, str], str] = {
     ("/evidence/{name}", "name"): "checkpoint",
     ("/privacy/copy.{ending}", "ending"): "json",
     ("/privacy/withdraw/{purpose}", "purpose"): "no-such-purpose",
+    ("/privacy/correct/{point}", "point"): "registration",
     ("/api/v1/points/{point}", "point"): "newsletter",
 }
 """What stands in addresses and is nobody's: names that the policy or we publish."""
@@ -108,6 +130,14 @@ THINGS: dict[tuple[str, str], str] = {
     ("/privacy/handover/{token}", "token"): "token:handover",
     ("/console/invitation/{token}", "token"): "token:invitation",
     ("/console/invitation/{token}/passkey", "token"): "token:invitation",
+    ("/account/address/confirm/{token}", "token"): "token:address",
+    ("/account/address/stop/{token}", "token"): "token:address-stop",
+    ("/privacy/certificate/{order}", "order"): "order",
+    ("/console/requests/{id}", "id"): "request",
+    ("/console/requests/{id}/prove", "id"): "request",
+    ("/console/requests/{id}/extend", "id"): "request",
+    ("/console/requests/{id}/refuse", "id"): "request",
+    ("/console/requests/{id}/fulfil", "id"): "request",
     ("/receipts/{entry}", "entry"): "entry",
     ("/consent/receipts/{record}", "record"): "record",
     ("/console/approvals/{id}/give", "id"): "approval",
@@ -118,6 +148,9 @@ THINGS: dict[tuple[str, str], str] = {
     ("/api/v1/subjects/{reference}", "reference"): "reference",
 }
 """What stands in addresses and names somebody's thing."""
+
+SIGNED = frozenset({"POST /api/v1/activity"})
+"""What takes a signature besides the caller's key: 401 says there that it does not fit."""
 
 SECRETS = frozenset(thing for thing in THINGS.values() if thing.startswith("token:"))
 """Whoever holds one of these may use it: here they are tried where they do not belong."""
@@ -137,6 +170,31 @@ FORMS: dict[str, dict[str, str]] = {
     "POST /account/password/remove": {"old": "a wrong phrase of words"},
     "POST /account/sessions/end": {"session": "@session"},
     "POST /account/sessions/others": {},
+    "POST /account/sign-in/passkey": {"ceremony": "00", "answer": "{}"},
+    "POST /account/sign-in/code": {"ticket": "00", "code": "000000"},
+    "POST /account/address": {"email": ""},
+    "POST /account/address/confirm/{token}": {},
+    "POST /account/address/stop/{token}": {},
+    "POST /account/close": {},
+    "POST /account/return": {},
+    "POST /account/passkeys": {"ceremony": "00", "answer": "{}", "name": "A key"},
+    "POST /account/passkeys/rename": {"passkey": "@passkey", "name": "Another name"},
+    "POST /account/passkeys/remove": {"passkey": "@passkey"},
+    "POST /account/second-factor": {"sealed": "00", "code": "000000"},
+    "POST /account/second-factor/codes": {},
+    "POST /account/second-factor/code": {"code": "000000"},
+    "POST /account/second-factor/lost": {},
+    "POST /account/second-factor/keep": {},
+    "POST /account/second-factor/remove": {},
+    "POST /privacy/restrict": {"ground": ""},
+    "POST /privacy/restrict/lift": {},
+    "POST /privacy/restrict/keep": {},
+    "POST /privacy/correct/{point}": {"seen": "00"},
+    "POST /console/requests": {"kind": "", "road": "", "received": "", "email": "@email"},
+    "POST /console/requests/{id}/prove": {"email": "@email", "how": ""},
+    "POST /console/requests/{id}/extend": {"reason": ""},
+    "POST /console/requests/{id}/refuse": {"reason": ""},
+    "POST /console/requests/{id}/fulfil": {"ground": "", "purpose": ""},
     "POST /privacy/handover": {"token": "no.token"},
     "POST /privacy/handover/open": {"token": "no.token"},
     "POST /console/sign-in": {"name": "nobody-here", "password": "a wrong phrase of words", "code": "000000"},
@@ -164,6 +222,7 @@ MEMBERS: dict[str, Any] = {
     "reference": "@reference",
     "email": "@email",
     "active": False,
+    "signed": "no.token",
     "purpose": "account",
     "fields": ["email"],
     "channel": None,
@@ -332,7 +391,7 @@ class Matrix:
                 cell = f"{route.method} {route.path} for {caller}"
                 if scope_of(route).startswith("product"):
                     answer = self.ask(route, caller, mine)
-                    if answer.status in (401, 403):
+                    if answer.status in (401, 403) and told(route) not in SIGNED:
                         yield f"{cell}: {answer.status} {answer.problem}, and may come"
                 elif route.changes:
                     answer = self.ask(route, caller, mine, csrf=False)
