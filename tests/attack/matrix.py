@@ -345,20 +345,21 @@ class Matrix:
             return ROLE if kind == "operator" else STALE
         return SHUT[kind]
 
-    def faults(self) -> list[str]:
-        """Everything that is not as it must be."""
-        found = list(self.untold())
-        if not found:
-            for caller in self.world.callers.values():  # that they were seen is noted once a minute: not below
-                for path in ("/account", "/console"):
-                    self.asking.ask("GET", path, host=self.world.host, headers=caller.headers)
-            before = self.world.vendor.everything()
-            found += self.refusals()
-            now = self.world.vendor.everything()
-            found += [f"{name} was changed by somebody who was refused" for name in before if before[name] != now[name]]
-            found += self.welcomes()
-            found += self.hints()
-        return found
+    def faults(self) -> Iterator[str]:
+        """Everything that is not as it must be. Where the tables lack something, nobody is asked anything."""
+        lacking = list(self.untold())
+        yield from lacking
+        if lacking:
+            return
+        for caller in self.world.callers.values():  # that they were seen is noted once a minute: not below
+            for path in ("/account", "/console"):
+                self.asking.ask("GET", path, host=self.world.host, headers=caller.headers)
+        before = self.world.vendor.everything()
+        yield from self.refusals()
+        now = self.world.vendor.everything()
+        yield from (f"{name} was changed by somebody who was refused" for name in before if before[name] != now[name])
+        yield from self.welcomes()
+        yield from self.hints()
 
     def guarded(self) -> Iterator[Route[Any]]:
         """The routes that somebody has to prove themselves for."""
