@@ -11,6 +11,8 @@ from starlette.responses import Response
 from tests.web import vendor
 from troth.errors import Undeclared
 from troth.rights.restriction import GROUNDS, Restriction
+from troth.use.closing import Outlook
+from troth.use.passkeys import Question
 from troth.web.forms import form_view
 from troth.web.pages import Visit, Words, page
 from troth.web.problems import ShownGap, problem
@@ -114,6 +116,7 @@ SAMPLES: dict[str, tuple[str, Sample]] = {
             "errors": [FieldError("", words("account.refused"))],
             "address": "ann@example.org",
             "again": True,
+            "question": Question("{}", "00"),
         },
     ),
     "account-home": (
@@ -126,6 +129,13 @@ SAMPLES: dict[str, tuple[str, Sample]] = {
             "has_account": True,
             "ask_old": True,
             "sessions": vendor.SESSIONS,
+            "looks": vendor.LOOKS,
+            "outlook": Outlook(None, (), None),
+            "closable": True,
+            "passkeys": 1,
+            "second_factor": (True, True),
+            "lacks_second": False,
+            "due_ms": None,
         },
     ),
     "board": ("evidence/board.html", always(board=vendor.BOARD)),

@@ -34,6 +34,7 @@ from troth.web.views import (
     EntryLine,
     HeldField,
     HeldRecord,
+    LookView,
     PersonView,
     ReceiptView,
     SessionView,
@@ -269,7 +270,13 @@ CLAUSE = ClauseView(
     ),
 )
 
+LOOKS = (
+    LookView(NOON - 86_400_000, "support", "Your account", "She rang about her invoice"),
+    LookView(NOON - 86_400_000 * 60, "officer", "Answering your requests about your data", ""),
+)
+
 PERSON = PersonView(
+    looks=LOOKS,
     records=(
         HeldRecord(
             "Newsletter",
