@@ -47,15 +47,15 @@ def matrix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
 
 
 def test_nobody_gets_further_than_they_may_and_nobody_is_told_of(any_matrix: Matrix) -> None:
-    assert any_matrix.faults() == []
+    assert list(any_matrix.faults()) == []
 
 
 @pytest.fixture
-def spoiled(matrix: Matrix) -> Iterator[Callable[..., list[str]]]:
+def spoiled(matrix: Matrix) -> Iterator[Callable[..., Iterator[str]]]:
     """Faults of the same system with one route put in another's place, or added."""
     table = matrix.shell.table
 
-    def spoil(method: Literal["GET", "POST"], path: str, **changes: Any) -> list[str]:
+    def spoil(method: Literal["GET", "POST"], path: str, **changes: Any) -> Iterator[str]:
         found = [route for route in table.routes if (route.method, route.path) == (method, path)]
         others = [route for route in table.routes if route not in found]
         made = [dataclasses.replace(route, **changes) for route in found] or [Route(method, path, **changes)]
@@ -114,11 +114,11 @@ async def everybody(request: Request, system: Any) -> Response:
     ],
 )
 def test_sabotage(
-    spoiled: Callable[..., list[str]], method: str, path: str, changes: dict[str, Any], told: list[str]
+    spoiled: Callable[..., Iterator[str]], method: str, path: str, changes: dict[str, Any], told: list[str]
 ) -> None:
     found = spoiled(method, path, **changes)
     for part in told:
-        assert any(part in fault for fault in found), found[:5]
+        assert any(part in fault for fault in found), part  # in this order
 
 
 @pytest.fixture(scope="module")
@@ -137,18 +137,19 @@ def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
         ("products", "prove", "POST /api/v1/decisions for stranger-product"),
         ("confirmation", "look", "GET /confirm/{token} for nobody, token:confirm"),
         ("requests", "look", "GET /privacy/open/{token} for nobody, token:centre"),
+        ("addresses", "look", "GET /account/address/stop/{token} for nobody, token:address-stop"),
         ("handovers", "look", "GET /privacy/handover/{token} for nobody, token:handover"),
     ],
 )
 def test_sabotage_what_does_not_look_at_the_tenant_is_noticed(apart: Matrix, part: str, name: str, told: str) -> None:
     of = getattr(apart.system, part)
     kept = getattr(of, name)
-    with patch.object(of, name, lambda secret, tenant=None: kept(secret)):
+    with patch.object(of, name, lambda *about: kept(*about[:-1])):  # the tenant is what comes last
         assert any(fault.startswith(told) for fault in apart.faults())
 
 
 def test_sabotage_one_desk_for_all_staff_is_noticed(apart: Matrix) -> None:
     everybodys = apart.system.desks["mill"]
     with patch.object(apart.system, "desk", lambda tenant: everybodys):
-        found = apart.faults()
-    assert any(fault.startswith("POST /console/sign-out for stranger-administrator") for fault in found)
+        wanted = "POST /console/sign-out for stranger-administrator"
+        assert any(fault.startswith(wanted) for fault in apart.faults())

@@ -18,8 +18,11 @@ from tests.clauses.vendor import TENANT, Person, Vendor
 from troth.cli.handover import pair
 from troth.cli.setting import TENANTS
 from troth.client.handover import handover_token
+from troth.collect.importing import runs
+from troth.collect.importing.runs import Order
 from troth.store import Write, links
-from troth.store.ledger import opening_key, opens
+from troth.store.ledger import EntryDraft, opening_key, opens
+from troth.store.writer import DataTx
 from troth.use import totp
 from troth.use.approvals import Act, Approvals
 from troth.use.handover_keys import public_bytes
@@ -130,6 +133,17 @@ def tokens(vendor: Vendor, who: Person, tenant: str = TENANT) -> dict[str, str]:
     return {"token:confirm": confirm, "token:centre": vendor.token(who.email, "/privacy/open/")}
 
 
+def changing(vendor: Vendor, tenant: str) -> dict[str, str]:
+    """The two live links of a change of address that waits."""
+    who, new = Person(), Person().email
+    sid = vendor.join("registration", who, tenant=tenant)
+    vendor.system.addresses.ask(tenant, sid, new)
+    return {
+        "token:address": vendor.token(new, "/account/address/confirm/"),
+        "token:address-stop": vendor.token(who.email, "/account/address/stop/"),
+    }
+
+
 def place_of(vendor: Vendor, caller: Caller) -> str:
     """The name of a person's session on their pages."""
     return vendor.system.requests.session(caller.headers["cookie"].partition("=")[2]).place
@@ -143,6 +157,7 @@ def things(vendor: Vendor, who: Person, sid: bytes, caller: Caller, tenant: str 
         "record": str(records[0][0]),
         "session": place_of(vendor, caller),
         "email": who.email,
+        "passkey": secrets.token_hex(16),
     }
 
 
@@ -183,10 +198,11 @@ def build(vendor: Vendor, *, here: str = TENANT, there: str = TENANT) -> World:
     theirs = things(vendor, ben, bens, bens_link, there) | tokens(vendor, ben, there)
     if here == there:  # ids of another kind: an operator and an account of one's own tenant are nothing foreign
         theirs |= {"operator": bens.hex(), "approval": boss.id.hex(), "reference": ben.email}
+        theirs |= {"import": bens.hex(), "staff-session": theirs["session"], "request": bens.hex(), "order": bens.hex()}
     else:
         callers.append(bens_link)
         theirs |= strangers(vendor, there, callers)
-    mine = things(vendor, ann, anns, link, here)
+    mine = things(vendor, ann, anns, link, here) | {"request": asked(vendor, here)}
     known = {caller.name: caller for caller in callers}
     return World(vendor, host_of(vendor, here), known, mine, theirs, frozenset(ben.markers), here != there)
 
@@ -212,14 +228,46 @@ def strangers(vendor: Vendor, tenant: str, callers: list[Caller]) -> dict[str, s
     callers += [mighty, shop]
     desk = vendor.system.desk(tenant)
     approvals = Approvals(desk.approvals.store, {"x.act": Act("x.act", "share.legal")}, tenant=tenant)
-    return {
+    return changing(vendor, tenant) | {
         "operator": boss.id.hex(),
+        "import": brought(vendor, tenant),
+        "request": asked(vendor, tenant),
+        "order": erased(vendor, tenant),
+        "staff-session": desk.sign_in.open_sessions(boss)[0].place,
         "approval": approvals.ask("x.act", "case-7", boss).id.hex(),
         "reference": reference,
         "token:invitation": desk.operators.invite("invited", "officer", boss),
         "token:handover": handed(vendor, made, reference, tenant),
         "token:unsubscribe": unsubscribing(vendor, tenant),
     }
+
+
+def brought(vendor: Vendor, tenant: str) -> str:
+    """A file that was brought in: its run."""
+    id_ = secrets.token_bytes(16)
+
+    def body(tx: DataTx) -> None:
+        entry = tx.append(EntryDraft("import.begun", "collect.newsletter", "intake.declared", facts={"rows": 3}))
+        runs.end(tx, runs.begin(tx, Order(tenant, "people", "newsletter"), bytes(32), id_, entry.eid), "done")
+
+    vendor.system.store.write(Write(body))
+    return id_.hex()
+
+
+def asked(vendor: Vendor, tenant: str) -> str:
+    """A request that somebody of the tenant's made, by its id."""
+    rows = vendor.rows("SELECT lower(hex(id)) FROM rights_requests WHERE tenant = :t", t=tenant)
+    if not rows:
+        sid = vendor.join("registration", Person(), tenant=tenant)
+        vendor.system.access.copy(tenant, sid)
+        return asked(vendor, tenant)
+    return str(rows[0][0])
+
+
+def erased(vendor: Vendor, tenant: str) -> str:
+    """The erasure of somebody of the tenant's, by its order."""
+    sid = vendor.join("registration", Person(), tenant=tenant)
+    return vendor.system.erasures.erase(tenant, sid).ordered
 
 
 def handed(vendor: Vendor, product: Any, reference: str, tenant: str) -> str:

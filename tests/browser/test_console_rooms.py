@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,8 +13,11 @@ from playwright.sync_api import Browser, Page
 from tests.attack.world import STAFF, Caller, by_link, member, subscribe
 from tests.browser.conftest import Serve
 from tests.browser.test_accessible import GALLERY, LOOKS, findings, listen
-from tests.clauses.vendor import Person, Vendor, vendor_at
+from tests.clauses.moving import as_csv, bring, rows_of
+from tests.clauses.vendor import TENANT, Person, Vendor, vendor_at
 from troth.cli.setting import TENANTS
+from troth.collect.intake import Submission
+from troth.errors import TrothError
 
 pytestmark = pytest.mark.browser
 REASON = "She rang about her invoice on Monday"
@@ -38,8 +42,20 @@ def premises(tmp_path_factory: pytest.TempPathFactory, serve: Serve) -> Iterator
         subscribe(vendor, ann)
         _, boss = member(vendor, "boss", "administrator")
         staff = {role: member(vendor, role, role, boss)[0] for role in STAFF}
+        bring(vendor, as_csv([*rows_of([Person(), Person()], status=""), *rows_of([Person()], status="disabled")]))
+        trouble(vendor)
         url = serve(lambda _: vendor.system.shell)
         yield Premises(vendor, url, staff, ann)
+
+
+def trouble(vendor: Vendor) -> None:
+    """Submissions over some hours, and some that are turned away."""
+    for turn in range(3):
+        for _ in range(turn + 1):
+            vendor.submit("newsletter", Person())
+        with contextlib.suppress(TrothError):
+            vendor.system.intake.take(Submission(TENANT, "site:www", "newsletter", {"name": "A", "shoe_size": "44"}))
+        vendor.clock.advance(5 * 60_000)
 
 
 @pytest.fixture(params=LOOKS, ids=str)
@@ -102,6 +118,30 @@ def test_looking_at_somebody_and_being_told_of_it(look: tuple[Page, str, str], p
         page.goto(f"{premises.url}{path}?lang={language}")
         assert REASON in page.content()
         wrong += judge(page, f"told{path.replace('/', '-')}-{name}", errors)
+    assert wrong == []
+
+
+ROOMS = {
+    "officer": ("/console", "/console/points", "/console/imports"),
+    "administrator": ("/console", "/console/sessions", "/console/operators"),
+}
+
+
+def test_figures_files_and_sessions(look: tuple[Page, str, str], premises: Premises) -> None:
+    page, language, name = look
+    errors, wrong = listen(page), []
+    for role, paths in ROOMS.items():
+        enter(page, premises, premises.staff[role])
+        for path in paths:
+            page.goto(f"{premises.url}{path}?lang={language}")
+            for summary in page.locator("summary").all():
+                summary.focus()
+                page.keyboard.press("Enter")
+            wrong += judge(page, f"{role}{path.replace('/', '-')}-{name}", errors)
+    enter(page, premises, premises.staff["officer"])
+    page.goto(f"{premises.url}/console/points?lang={language}")
+    assert page.locator("svg.bars rect").count() >= 1
+    assert page.locator("details[open]").count() == 0
     assert wrong == []
 
 

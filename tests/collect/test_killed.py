@@ -24,7 +24,7 @@ from troth.world import SetClock
 
 PEOPLE = [Person() for _ in range(240)]
 SPARED = PEOPLE[150]  # somebody who says no in the first chunk and yes in the second
-EXPECTED = Counts(taken=239, known=10, suppressed=2, held=1)
+EXPECTED = Counts(taken=239, known=10, suppressed=2, held=1, why={"disabled": 1})
 
 
 @pytest.fixture(scope="module")

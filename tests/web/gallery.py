@@ -11,6 +11,7 @@ from starlette.responses import Response
 from tests.web import vendor
 from troth.errors import Undeclared
 from troth.rights.restriction import GROUNDS, Restriction
+from troth.use.passkeys import Question
 from troth.web.forms import field_view, form_view
 from troth.web.pages import Visit, Words, page
 from troth.web.problems import ShownGap, problem
@@ -129,6 +130,7 @@ SAMPLES: dict[str, tuple[str, Sample]] = {
             "errors": [FieldError("", words("account.refused"))],
             "address": "ann@example.org",
             "again": True,
+            "question": Question("{}", "00"),
         },
     ),
     "account-home": (
@@ -141,8 +143,13 @@ SAMPLES: dict[str, tuple[str, Sample]] = {
             "has_account": True,
             "ask_old": True,
             "sessions": vendor.SESSIONS,
+            "looks": vendor.LOOKS,
             "outlook": vendor.OPEN,
             "closable": True,
+            "passkeys": 1,
+            "second_factor": (True, True),
+            "lacks_second": False,
+            "due_ms": None,
         },
     ),
     "account-home-closed": (

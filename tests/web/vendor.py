@@ -37,6 +37,7 @@ from troth.web.views import (
     FollowsView,
     HeldField,
     HeldRecord,
+    LookView,
     PersonView,
     ReceiptView,
     SessionView,
@@ -273,7 +274,13 @@ CLAUSE = ClauseView(
     ),
 )
 
+LOOKS = (
+    LookView(NOON - 86_400_000, "support", "Your account", "She rang about her invoice"),
+    LookView(NOON - 86_400_000 * 60, "officer", "Answering your requests about your data", ""),
+)
+
 PERSON = PersonView(
+    looks=LOOKS,
     records=(
         HeldRecord(
             "Newsletter",

@@ -239,7 +239,7 @@ class Confirmation:
                 clause=point.clause if point else "collect.registration",
                 mechanism=MECHANISM.get(link.ref, "intake.registration"),
                 actor="subject",
-                facts={"point": link.ref},
+                facts={"point": link.ref, **self.versions.named(tenant)},
             ),
             opening,
         )

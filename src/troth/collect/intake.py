@@ -9,12 +9,14 @@ Clauses: ``collect.newsletter``, ``collect.registration``, ``consent.at-submissi
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from troth.collect.forms import Fault, clean, kind_of, point_of
+from troth.collect.refusals import Refusals
 from troth.errors import Conflict, Denied, Invalid
 from troth.notice.consents import CLASS as CONSENT_CLASS
 from troth.notice.consents import SCHEMA as CONSENT_SCHEMA
@@ -78,6 +80,7 @@ class Intake:
         self.versions = versions
         self.consents = consents
         self.chance = chance
+        self.refusals = Refusals(store.clock)
 
     def prepare(self, submission: Submission, key: Idempotency | None = None) -> Write[bytes]:
         """Check a submission and make the write that stores it; nothing is stored yet.
@@ -130,6 +133,7 @@ class Intake:
                         "notice": notice.sha256,
                         "fields": sorted(values),
                         "consents": sorted(submission.consents),
+                        **self.versions.named(submission.tenant),
                     },
                 ),
                 staged.opening,
@@ -161,13 +165,19 @@ class Intake:
 
     async def accept(self, submission: Submission, key: Idempotency | None = None) -> Accepted:
         """Take a submission in: durable, with its entry, when this returns."""
-        result: bytes = await self.store.awrite(self.prepare(submission, key))
+        with self.counting(submission.tenant, submission.point):
+            result: bytes = await self.store.awrite(self.prepare(submission, key))
         return msgspec.json.decode(result, type=Accepted)
 
     def take(self, submission: Submission, key: Idempotency | None = None) -> Accepted:
         """The same for callers without an event loop."""
-        result: bytes = self.store.write(self.prepare(submission, key))
+        with self.counting(submission.tenant, submission.point):
+            result: bytes = self.store.write(self.prepare(submission, key))
         return msgspec.json.decode(result, type=Accepted)
+
+    def counting(self, tenant: str, point: str) -> AbstractContextManager[None]:
+        """Counts a refusal that leaves the block; a point that no clause declares is counted without its name."""
+        return self.refusals.counting(tenant, point if point in self.versions.current().points else "")
 
     def check_surface(self, point: Point, surface: str) -> None:
         """``Denied`` if the point does not belong to this surface."""

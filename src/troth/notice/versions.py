@@ -154,6 +154,10 @@ class Versions:
         ]
         return max(fitting, key=lambda version: (version.effective_ms, version.version), default=None)
 
+    def named(self, tenant: str) -> dict[str, str]:
+        """What an entry's facts say of the tenant: its name, nothing where it is whoever runs the system."""
+        return {"tenant": tenant} if tenant in self.controllers else {}
+
     def current(self, tenant: str = "") -> CompiledPolicy:
         """The version in force now, in the name of this tenant's controller if it has one of its own.
 

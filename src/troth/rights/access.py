@@ -114,9 +114,7 @@ class Copy(msgspec.Struct, frozen=True):
     corrections: Annotated[tuple[dict[str, Any], ...], said("at, point, fields: what was corrected, and when")]
     looks: Annotated[
         tuple[dict[str, Any], ...],
-        said(
-            "at, role, purpose, reason of each time that one of our staff looked at your data here (reason: null: gone)"
-        ),
+        said("at, role, purpose and reason of each look of our staff at your data (reason null: not kept any more)"),
     ]
     requests: Annotated[tuple[dict[str, Any], ...], said("kind, state, received, due: what you asked for")]
     recipients: Annotated[

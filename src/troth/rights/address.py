@@ -160,18 +160,18 @@ class Addresses:
 
     # --- proving ---
 
-    def look(self, token: str, kind: str) -> None:
-        """``Unproven`` unless the link of this kind would do something now. Changes nothing."""
-        self._linked(token, kind)
+    def look(self, token: str, kind: str, tenant: str | None = None) -> None:
+        """``Unproven`` unless the link of this kind would do something now (here). Changes nothing."""
+        self._linked(token, kind, tenant)
 
-    def prove(self, token: str) -> None:
+    def prove(self, token: str, tenant: str | None = None) -> None:
         """The link to the new address: from here on it is the person's, and the old one finds nothing.
 
         ``Unproven`` for a link that is over; ``Conflict`` where the address was proven by somebody else before: it is
         told to whoever holds the mailbox, and to nobody else.
         """
-        link, row = self._linked(token, PROOF)
-        tenant, sid = row["tenant"], bytes(row["sid"])
+        link, row = self._linked(token, PROOF, tenant)
+        tenant, sid = link.tenant, bytes(row["sid"])
         new = self._address(row)
         opened = self.rectification.opened(tenant, sid)
         old = addresses(opened)
@@ -218,10 +218,10 @@ class Addresses:
                 raise Conflict(TAKEN, clause=CLAUSE) from None
             raise
 
-    def stop(self, token: str) -> None:
+    def stop(self, token: str, tenant: str | None = None) -> None:
         """The link to the old address: the change that waits is dropped. ``Unproven`` where there is none any more."""
-        link, row = self._linked(token, STOP)
-        tenant, sid = row["tenant"], bytes(row["sid"])
+        link, row = self._linked(token, STOP, tenant)
+        tenant, sid = link.tenant, bytes(row["sid"])
         secret, of = self.vault.opening(tenant, sid), {"of_tenant": tenant, "of_sid": sid}
 
         def body(tx: DataTx) -> None:
@@ -318,10 +318,10 @@ class Addresses:
         place = (row["tenant"], bytes(row["sid"]), row["class"], bytes(row["eid"]), TABLE, SCHEMA)
         return str(self.vault.unseal(*place, bytes(row["ct"]))["address"])
 
-    def _linked(self, token: str, kind: str) -> tuple[links.Link, RowMapping]:
+    def _linked(self, token: str, kind: str, tenant: str | None) -> tuple[links.Link, RowMapping]:
         """The link and what waits behind it; ``Unproven`` where either is over."""
         now = self.store.now()
-        link = self.store.read(lambda c: links.find(c, token, kind, now))
+        link = self.store.read(lambda c: links.find(c, token, kind, now, tenant))
         sid = link.sid
         if link.used_ms is not None or sid is None:
             raise over()

@@ -269,9 +269,9 @@ class Erasures:
         self.carry_out(order)
         self._send_certificate(order, job.payload)
 
-    def certificate(self, order: bytes) -> Certificate:
-        """What has been seen of this erasure so far."""
-        row = self._order(order)
+    def certificate(self, order: bytes, tenant: str | None = None) -> Certificate:
+        """What has been seen of this erasure so far; ``NotFound`` where it is not this tenant's, if one is given."""
+        row = self._order(order, tenant)
         return Certificate(
             ordered=order.hex(),
             cause=row["cause"],
@@ -292,9 +292,9 @@ class Erasures:
         how, at = (destruction.surety, destruction.at_ms) if destruction else (NONE, None)
         tx.execute(SETTLED, {"of_epoch": epoch, "at": at, "how": how})
 
-    def _order(self, order: bytes) -> RowMapping:
+    def _order(self, order: bytes, tenant: str | None = None) -> RowMapping:
         row = self.store.read(lambda c: c.execute(ORDER, {"of_order": order}).mappings().first())
-        if row is None:
+        if row is None or tenant not in (None, row["tenant"]):
             raise NotFound("there is no such erasure", clause="rights.erase")
         return row
 

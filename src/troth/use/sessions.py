@@ -29,6 +29,21 @@ SELECT = (
         operators.c.state == "active",
     )
 )
+OPEN = (
+    select(
+        sessions.c.hash, sessions.c.created_ms, sessions.c.seen_ms, operators.c.id, operators.c.name, operators.c.role
+    )
+    .join(operators, operators.c.id == sessions.c.operator)
+    .where(
+        sessions.c.kind == "operator",
+        sessions.c.tenant == bindparam("of_tenant"),
+        operators.c.tenant == bindparam("of_tenant"),
+        sessions.c.expires_ms > bindparam("at"),
+        sessions.c.seen_ms > bindparam("idle_since"),
+        operators.c.state == "active",
+    )
+    .order_by(operators.c.name, sessions.c.created_ms)
+)
 SEEN = update(sessions).where(sessions.c.hash == bindparam("of_hash")).values(seen_ms=bindparam("at"))
 END = delete(sessions).where(sessions.c.hash == bindparam("of_hash"))
 END_ALL = delete(sessions).where(sessions.c.operator == bindparam("of_operator"))
@@ -53,6 +68,30 @@ class Session:
     role: str
     csrf: bytes
     seen_ms: int
+
+
+@dataclass(frozen=True)
+class OpenSession:
+    """One open session of staff, as colleagues may see it."""
+
+    hash: bytes
+    operator: bytes
+    name: str
+    role: str
+    begun_ms: int
+    seen_ms: int
+
+    @property
+    def place(self) -> str:
+        """The session's name on pages and in forms; the hash itself is never shown."""
+        return hashlib.sha256(b"troth.session" + self.hash).hexdigest()[:32]
+
+
+def open_ones(connection: Connection, tenant: str, now_ms: int) -> list[OpenSession]:
+    """Every open session of a tenant's staff, by name."""
+    of = {"of_tenant": tenant, "at": now_ms, "idle_since": now_ms - IDLE_MS}
+    rows = connection.execute(OPEN, of)
+    return [OpenSession(r.hash, r.id, r.name, r.role, r.created_ms, r.seen_ms) for r in rows]
 
 
 def cookie_hash(cookie: str) -> bytes:

@@ -21,7 +21,9 @@ from troth.use import sessions, totp
 from troth.use.operators import INVITATION, PASSWORD, SIGN_IN, Operator, Operators, by_id, entry, shown
 from troth.use.passkeys import NewPasskey, Passkeys, SecretBox, refused
 from troth.use.passwords import Passwords
+from troth.use.roles import may
 
+MANAGE = "operators.manage"
 BY_NAME = select(operators).where(
     operators.c.tenant == bindparam("of_tenant"),
     operators.c.name == bindparam("of_name"),
@@ -232,6 +234,26 @@ class SignIn:
             ended = sessions.end_all(tx, operator.id, but=digest)
             entry(tx, "operator.signed-out", operator, {"sessions_ended": ended})
             return ended
+
+        return self.store.write(Write(body, lane=Lane.RIGHTS))
+
+    def open_sessions(self, operator: Operator) -> list[sessions.OpenSession]:
+        """Where staff are signed in: one's own sessions, and everybody's for whoever manages staff."""
+        now = self.store.clock.now()
+        found = self.store.read(lambda connection: sessions.open_ones(connection, self.staff.tenant, now))
+        return [each for each in found if may(operator.role, MANAGE) or each.operator == operator.id]
+
+    def end_session(self, operator: Operator, place: str) -> bytes | None:
+        """End one of the sessions that this operator sees: its hash, None where there is none of this name."""
+
+        def body(tx: DataTx) -> bytes | None:
+            for each in sessions.open_ones(tx.connection, self.staff.tenant, tx.now):
+                if each.place == place and (each.operator == operator.id or may(operator.role, MANAGE)):
+                    sessions.end(tx, each.hash)
+                    facts = {"operator": each.operator.hex(), "sessions_ended": 1}
+                    entry(tx, "operator.signed-out", operator, facts)
+                    return each.hash
+            return None
 
         return self.store.write(Write(body, lane=Lane.RIGHTS))
 

@@ -22,7 +22,7 @@ from troth.web import cookies
 from troth.web.bodies import read_form
 from troth.web.forms import field_errors, field_view
 from troth.web.pages import page, see_other, text
-from troth.web.person import COOKIE, LONG_COOKIE, proof_of, session_of
+from troth.web.person import COOKIE, LONG_COOKIE, proof_of, session_of, tenant_of
 from troth.web.public import words_of
 from troth.web.routes import Group, Limit, Route
 from troth.web.security import CSRF_FIELD
@@ -195,7 +195,7 @@ async def look_stop(request: Request, system: Running) -> Response:
 async def looking(request: Request, system: Running, kind: str, path: str, key: str) -> Response:
     """A page with one button, for a link that would still do something."""
     token = request.path_params["token"]
-    await run_in_threadpool(system.addresses.look, token, kind)
+    await run_in_threadpool(system.addresses.look, token, kind, tenant_of(request))
     return page(
         request,
         "confirm.html",
@@ -209,13 +209,13 @@ async def looking(request: Request, system: Running, kind: str, path: str, key: 
 
 async def prove_address(request: Request, system: Running) -> Response:
     """The new address counts from here on."""
-    await run_in_threadpool(system.addresses.prove, request.path_params["token"])
+    await run_in_threadpool(system.addresses.prove, request.path_params["token"], tenant_of(request))
     return page(request, "done.html", title_key="address.done", text_key="address.done-text", links=home(request))
 
 
 async def stop_address(request: Request, system: Running) -> Response:
     """The change is dropped; nothing was changed."""
-    await run_in_threadpool(system.addresses.stop, request.path_params["token"])
+    await run_in_threadpool(system.addresses.stop, request.path_params["token"], tenant_of(request))
     return page(request, "done.html", title_key="address.stopped", text_key="address.stopped-text", links=home(request))
 
 

@@ -151,11 +151,12 @@ async def submit(request: Request, system: Running) -> Response:
         raise Undeclared(unknown.detail, clause=unknown.clause, gaps=("/point: not declared",)) from None
     values = body.get("values")
     submission_values: dict[str, Any] = values if isinstance(values, dict) else {}
-    clean(point, submission_values)  # an undeclared field is more than a misfit: it names the clause it would need
-    faults = faults_of(body, point_schema(point))
-    if faults:
-        raise Invalid("the body does not have the declared shape", gaps=faults)
-    check_place(request, body["surface"])
+    with system.intake.counting(tenant_of(request), point.id):
+        clean(point, submission_values)  # an undeclared field is more than a misfit: it names the clause it would need
+        faults = faults_of(body, point_schema(point))
+        if faults:
+            raise Invalid("the body does not have the declared shape", gaps=faults)
+        check_place(request, body["surface"])
     submission = Submission(
         tenant=tenant_of(request),
         surface=body["surface"],

@@ -22,8 +22,8 @@ The templates and what they are given (types in ``troth.web.views``):
 - ``privacy/object.html``: ``action``, ``purposes: Sequence[Choice]``. ``privacy/erase.html``: ``action``,
   ``consequences: Sequence[str]`` (catalogue keys). ``privacy/receipts.html``: ``receipts: Sequence[ReceiptView]``.
 - ``account/sign-in.html``: ``errors``, ``address``, ``again``. ``account/home.html``: ``since_ms``, ``can_set``,
-  ``has_account``, ``ask_old``, ``sessions: Sequence[SessionView]``, ``done`` (a catalogue key or ""), ``errors``,
-  ``outlook: Outlook``, ``closable``.
+  ``has_account``, ``ask_old``, ``sessions: Sequence[SessionView]``, ``looks: Sequence[LookView]``,
+  ``done`` (a catalogue key or ""), ``errors``, ``outlook: Outlook``, ``closable``.
 - ``privacy/correct.html``: ``cards`` or ``correct: CorrectView``, ``errors``. ``account/address.html``: ``action``,
   ``address``, ``waits: (asked, until) | None``, ``errors``. ``account/close.html``: ``action``, ``outlook: Outlook``,
   ``follows: Sequence[FollowsView]``, ``letter: bool``, ``errors``.

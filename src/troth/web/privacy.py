@@ -307,7 +307,9 @@ async def erase(request: Request, system: Running) -> Response:
 
 async def certificate(request: Request, system: Running) -> Response:
     """What was seen of an erasure so far, for whoever has its number: it says nothing of whom."""
-    found = await run_in_threadpool(system.erasures.certificate, hex_of(request.path_params["order"]))
+    found = await run_in_threadpool(
+        system.erasures.certificate, hex_of(request.path_params["order"]), tenant_of(request)
+    )
     times = [
         ("privacy.certificate-ordered", found.ordered_ms),
         ("privacy.certificate-unreadable", found.unreadable_ms),

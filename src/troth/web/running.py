@@ -14,9 +14,11 @@ from sqlalchemy import select
 from troth.collect.confirm import Confirmation
 from troth.collect.country import open_locations
 from troth.collect.importing.carrying import Importing
+from troth.collect.importing.runs import UNDO_JOB
 from troth.collect.importing.undoing import Undoing
 from troth.collect.intake import Intake
 from troth.collect.surfaces import check_tenants
+from troth.collect.traffic import Traffic
 from troth.collect.visits.closing import CLOSE_JOB
 from troth.collect.visits.closing import PERIOD_MS as CLOSE_MS
 from troth.collect.visits.closing import Closing as DayClosing
@@ -102,7 +104,7 @@ from troth.web import (
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
 from troth.web.collector import Collector
-from troth.web.console import people
+from troth.web.console import imports, people, points
 from troth.web.console import requests as console_requests
 from troth.web.console import rooms as console
 from troth.web.console import visits as console_visits
@@ -132,11 +134,20 @@ GROUPS: tuple[Group[Running], ...] = (
     api_products.GROUP,
     console_requests.GROUP,
     people.GROUP,
+    points.GROUP,
+    imports.GROUP,
     visits.GROUP,
     console_visits.GROUP,
     websites.GROUP,
 )
-CARDS = (*console.OWN_CARDS, console_requests.CARD, console_visits.CARD, *people.CARDS)
+CARDS = (
+    *console.OWN_CARDS,
+    console_requests.CARD,
+    console_visits.CARD,
+    *people.CARDS,
+    *points.CARDS,
+    *imports.CARDS,
+)
 ACTS: tuple[Act, ...] = ()  # what needs a second operator; whoever brings such an act adds it here
 OWED_JOBS = (GUARD_JOB, RESTRICT_GUARD_JOB, ERASE_JOB, CLASSES_JOB, RECTIFIED_JOB, ADDRESS_JOB)
 """What a crash left owing is done first."""
@@ -204,6 +215,7 @@ class Running:
         self.locations = open_locations(self.config.path(self.config.locations)) if self.config.locations else None
         self.consents = Consents(vault)
         self.intake = Intake(store, vault, self.versions, self.consents, chance)
+        self.traffic = Traffic(store, self.versions, self.intake.refusals)
         tenant = self.config.tenant
         self.visits = Visits(store, vault, self.versions, self.consents, clock, chance, tenant=tenant)
         self.day_closing = DayClosing(store, vault, self.visits.rules, self.visits.counting.cells, tenant)
@@ -349,6 +361,7 @@ class Running:
         registry.on(LINK_JOB, self.requests.send_link)
         registry.on(ERASE_JOB, self.erasures.job)
         registry.on(GUARD_JOB, self.objections.redo_guard)
+        registry.on(UNDO_JOB, self.undoing.job)
         registry.on(RESTRICT_GUARD_JOB, self.restrictions.redo_guard)
         registry.on(CLASSES_JOB, self.retention.end_classes)
         registry.on(RECTIFIED_JOB, self.rectification.redo)

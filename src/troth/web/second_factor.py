@@ -21,7 +21,7 @@ from troth.use.second_factor import recovery_after
 from troth.web.account import ATTEMPTS, NO_STORE, ask_code, device_in, entrance, faults, welcome
 from troth.web.bodies import read_form
 from troth.web.pages import page, see_other, text
-from troth.web.person import session_of
+from troth.web.person import session_of, tenant_of
 from troth.web.routes import Group, Limit, Route
 from troth.web.views import FieldError, SecondFactorView
 
@@ -45,6 +45,8 @@ async def sign_in(request: Request, system: Running) -> Response:
     sealed, code, language = form.one("ticket"), form.one("code"), request.state.visit.language
     try:
         ticket = system.second_factor.read(sealed)
+        if ticket.tenant != tenant_of(request):
+            raise Unproven("this sign-in began elsewhere", clause="protect.password")
     except Unproven:
         return entrance(request, system, [FieldError("", text(request, "account.halfway-over"))], 401)
     limit_codes(request, ticket.sid)

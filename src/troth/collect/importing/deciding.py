@@ -67,7 +67,7 @@ class Turn:
         elif isinstance(plan, Spare):
             self._spare(plan)
         else:
-            self.report.counts.held += 1
+            self.report.counts.hold(plan.reason)
         self.upto = at + 1
         self.waiting += 1
         if self.waiting >= self.size:
@@ -169,7 +169,7 @@ class Turn:
             return None
 
     def _hold(self, plan: Take, reason: str) -> None:
-        self.report.counts.held += 1
+        self.report.counts.hold(reason)
         self.report.held.append(Held(plan.line, reason))
 
     def _is_spared(self, address: str, spared: bytes) -> bool:

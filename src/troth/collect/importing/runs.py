@@ -13,9 +13,10 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 
 from troth.errors import NotFound
-from troth.store.tables import imports
+from troth.store.tables import imports, jobs, ledger
 from troth.store.writer import DataTx
 
+UNDO_JOB = "import.undo"
 CHUNK = 200  # rows a write: larger ones are hardly faster, and each is a moment in which nobody else writes
 SECRET = "import"  # noqa: S105 - a name, not a secret: the key behind the marks of files and rows
 MECHANISMS = {"people": "intake.declared", "consents": "consent.record", "suppressions": "suppress.keyed"}
@@ -24,6 +25,14 @@ OF_MARK = select(imports).where(
     imports.c.tenant == bindparam("of_tenant"), imports.c.mark == bindparam("of_mark"), imports.c.state == "running"
 )
 OF_ID = select(imports).where(imports.c.tenant == bindparam("of_tenant"), imports.c.id == bindparam("of_id"))
+ALL = (
+    select(imports, ledger.c.body)
+    .join(ledger, ledger.c.eid == imports.c.eid)
+    .where(imports.c.tenant == bindparam("of_tenant"))
+    .order_by(imports.c.begun_ms.desc())
+    .limit(200)
+)
+UNDOING = select(jobs.c.dedup).where(jobs.c.kind == UNDO_JOB, jobs.c.state.in_(("ready", "leased")))
 GO_ON = (
     update(imports)
     .where(imports.c.id == bindparam("of_id"))
@@ -43,6 +52,12 @@ class Counts(msgspec.Struct):
     known: int = 0
     suppressed: int = 0
     held: int = 0
+    why: dict[str, int] = {}  # reason -> how many of the held rows
+
+    def hold(self, reason: str) -> None:
+        """One more row is held."""
+        self.held += 1
+        self.why[reason] = self.why.get(reason, 0) + 1
 
     @property
     def read(self) -> int:
@@ -107,6 +122,29 @@ def by_id(connection: Connection, tenant: str, id_: bytes) -> Run:
     if row is None:
         raise NotFound("there is no such run")
     return run_of(row)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A run for whoever looks at all of them. ``rows`` is how many its file has."""
+
+    run: Run
+    rows: int
+    begun_ms: int
+    ended_ms: int | None
+    asked: bool  # an undoing was asked for and is not done
+
+
+def listed(connection: Connection, tenant: str) -> list[Listed]:
+    """A tenant's runs, the newest first."""
+    rows = connection.execute(ALL, {"of_tenant": tenant}).mappings().all()
+    asked = {row.dedup for row in connection.execute(UNDOING)}
+    found = []
+    for row in rows:
+        facts = msgspec.json.decode(row["body"])["facts"]
+        run, place = run_of(row), (row["begun_ms"], row["ended_ms"])
+        found.append(Listed(run, int(facts["rows"]), *place, f"{UNDO_JOB}/{run.id.hex()}" in asked))
+    return found
 
 
 def begin(tx: DataTx, order: Order, mark: bytes, id_: bytes, eid: bytes) -> Run:

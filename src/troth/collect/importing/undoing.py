@@ -6,6 +6,7 @@ forget that would be to write to them. Clauses: ``collect.*``, ``rights.erase``.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,12 +20,13 @@ from sqlalchemy import Connection, bindparam, select, tuple_
 from troth.collect.forms import point_of
 from troth.collect.importing import runs
 from troth.collect.importing.carrying import Watching
-from troth.collect.importing.runs import Run
-from troth.errors import Conflict
+from troth.collect.importing.runs import UNDO_JOB, Run
+from troth.errors import Conflict, Invalid
 from troth.notice.consents import Consents
 from troth.notice.versions import Versions
 from troth.policy.model import State
 from troth.store import Store, Write
+from troth.store.jobs import Job, Later
 from troth.store.ledger import EntryDraft
 from troth.store.tables import consent_records, ledger, personal_records, rights_requests, subjects
 from troth.store.writer import DataTx
@@ -32,6 +34,7 @@ from troth.vault import Vault
 
 PAGE = 500
 AT_ONCE = 16  # erasures side by side: each waits for the disk some five times, and they wait together
+WHY = ("wrong-file", "no-consent", "asked-to", "trial")  # why a run is taken back
 S = subjects.c
 PEOPLE = (
     select(S.tenant, S.sid, S.mode, S.generation, S.created_ms, S.last_use_ms)
@@ -78,6 +81,33 @@ class Undoing:
         self.versions = versions
         self.consents = consents
         self.erasing = erasing
+
+    def ask(self, tenant: str, id_: bytes, *, actor: str, why: str) -> None:
+        """Let a run be taken back by a job: it may take minutes. ``why`` is one of ``WHY``; it stands in the ledger.
+
+        ``NotFound`` if there is no such run, ``Conflict`` if it was undone, ``Invalid`` without a reason.
+        """
+        run = self.store.read(lambda connection: runs.by_id(connection, tenant, id_))
+        if why not in WHY:
+            raise Invalid("say why the run is taken back", gaps=("why: choice",))
+        if run.state == "undone":
+            raise Conflict("this run was undone before")
+        point = point_of(self.versions.current(), run.point)
+        facts = {"run": run.id.hex(), "why": why}
+        mechanism = runs.MECHANISMS[run.kind]
+
+        def body(tx: DataTx) -> None:
+            tx.append(EntryDraft("import.undo-asked", point.clause, mechanism, actor, refers=run.eid, facts=facts))
+            tx.enqueue(UNDO_JOB, f"{tenant}/{id_.hex()}", dedup=f"{UNDO_JOB}/{id_.hex()}")
+
+        self.store.write(Write(body))
+
+    def job(self, job: Job) -> None:
+        """The job behind it: goes on until nothing of the run is left that is to go."""
+        tenant, _, id_ = job.ref.partition("/")
+        with contextlib.suppress(Conflict):  # undone before: by a command, or by this very job before a crash
+            if self.undo(tenant, bytes.fromhex(id_)).unfinished:
+                raise Later(60_000)
 
     def undo(self, tenant: str, id_: bytes, watching: Watching | None = None) -> Undone:
         """Take a run back. May be repeated: what was done is done. ``NotFound`` if there is no such run."""

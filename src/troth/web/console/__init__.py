@@ -7,5 +7,8 @@ Templates (``templates/console/``) and what they are given:
   ``sealed``, ``errors``. ``home.html``: ``cards: Sequence[tuple[str, Markup]]`` (title and content).
 - ``operators.html``: ``operators``, ``roles``, ``manage``, ``link`` (a fresh invitation, shown once), ``errors``.
 - ``approvals.html``: ``lines: Sequence[ApprovalLine]``. ``account.html``: ``operator``, ``passkeys``, ``password``,
-  ``sessions``, ``question``, ``errors``.
+  ``sessions``, ``question``, ``errors``. ``sessions.html``: ``sessions: Sequence[OpenSession]``, ``own``, ``done``.
+- ``people.html``: ``kinds``, ``purposes``, ``typed`` (what was sent), ``seen: Seen | None``, ``sessions``, ``denied``,
+  ``gaps``, ``done``, ``errors``. ``imports.html``: ``runs: Sequence[Listed]``, ``why``, ``undo``, ``errors``.
+- ``points.html``: ``points`` (traffic, title, bars), ``begins``, ``since_ms``, ``width``, ``bar_width``, ``height``.
 """

@@ -16,7 +16,7 @@ from troth.use.roles import ROLES, may
 from troth.web.bodies import read_form
 from troth.web.console.entrance import ROUTES as ENTRANCE
 from troth.web.console.entrance import faults
-from troth.web.console.guard import ConsoleSystem, caller_of, desk_of, operator_guard, operator_of
+from troth.web.console.guard import SIGN_IN_PATH, ConsoleSystem, caller_of, desk_of, operator_guard, operator_of
 from troth.web.console.views import ApprovalLine, HomeCard, ShownCard
 from troth.web.pages import Visit, page, see_other, text
 from troth.web.routes import Group, Route
@@ -228,6 +228,27 @@ async def add_passkey(request: Request, system: ConsoleSystem) -> Response:
     return await account(request, system, done="console.passkey-added")
 
 
+async def sessions_page(request: Request, system: ConsoleSystem) -> Response:
+    """Where staff are signed in, as far as it is this operator's to see."""
+    return await open_sessions(request, system)
+
+
+async def open_sessions(request: Request, system: ConsoleSystem, done: str = "") -> Response:
+    """The page of sessions, with what was done."""
+    operator = await operator_of(request, system)
+    found = await run_in_threadpool(desk_of(request, system).sign_in.open_sessions, operator)
+    return page(request, "console/sessions.html", sessions=found, own=caller_of(request).session, done=done)
+
+
+async def end_session(request: Request, system: ConsoleSystem) -> Response:
+    """End one of them; the own one leads to the sign-in."""
+    place, operator = (await read_form(request)).one("session"), await operator_of(request, system)
+    ended = await run_in_threadpool(desk_of(request, system).sign_in.end_session, operator, place)
+    if ended == caller_of(request).session:
+        return see_other(request, SIGN_IN_PATH)
+    return await open_sessions(request, system, "account.session-ended" if ended else "account.session-over")
+
+
 async def end_other_sessions(request: Request, system: ConsoleSystem) -> Response:
     """Sign out everywhere else."""
     operator: Operator = await operator_of(request, system)
@@ -262,6 +283,8 @@ def group(cards: Sequence[HomeCard] = OWN_CARDS) -> Group[ConsoleSystem]:
                 "POST", "/console/operators/{id}/invite", invite_again, "protect.storage", "operator:operators.manage"
             ),
             Route("POST", "/console/operators/{id}/end", end, "protect.storage", "operator:operators.manage"),
+            Route("GET", "/console/sessions", sessions_page, "protect.password", "operator"),
+            Route("POST", "/console/sessions/end", end_session, "protect.password", "operator"),
             Route("GET", "/console/account", account_page, "protect.password", "operator"),
             Route("POST", "/console/account/password", change_password, "protect.password", "operator"),
             Route("POST", "/console/account/passkey", add_passkey, "protect.password", "operator"),
