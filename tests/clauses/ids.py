@@ -112,7 +112,7 @@ ENFORCED: frozenset[str] = frozenset((
     "changes.effective-date", "changes.date-at-top", "changes.publish", "scope.readable", "scope.services",
     "scope.closed-list", "scope.accessible", "scope.compliance", "consent.at-submission", "consent.refusal",
     "consent.withdraw", "collect.newsletter", "collect.registration", "purpose.account", "purpose.provide",
-    "protect.password",
+    "protect.password", "protect.password-change",
     "purpose.basis", "personal.definition", "share.nothing-else", "share.prior-approval", "protect.storage",
     "protect.transit", "rights.erase", "rights.access", "rights.portability", "rights.object-marketing",
     "rights.unsubscribe", "rights.proof", "retain.while-used", "retain.periods", "cookies.optional",

@@ -52,6 +52,14 @@ def erase(system: Running, asked: Arguments) -> Answer:
     return found
 
 
+def end_password(system: Running, asked: Arguments) -> Answer:
+    """End a person's password, or everybody's, because somebody else may know it."""
+    tenant = system.config.tenant
+    if asked.get("all"):
+        return {"ended": system.compromise.end_all(tenant)}
+    return {"ended": int(system.compromise.end(tenant, person(system, asked), "operator"))}
+
+
 def board(system: Running, asked: Arguments) -> Answer:
     """The clause board, computed now."""
     found = system.inspector.now()
@@ -112,6 +120,7 @@ ACTS: dict[str, Act] = {
     "subject.access": access,
     "subject.object": objecting,
     "subject.erase": erase,
+    "passwords.end": end_password,
     "board": board,
     "operator.invite": invite,
     "product.create": product,

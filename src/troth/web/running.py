@@ -41,6 +41,7 @@ from troth.use.approvals import Act, Approvals
 from troth.use.arrivals import Arrivals
 from troth.use.breached import Breached
 from troth.use.compose import Composer
+from troth.use.compromise import Compromise
 from troth.use.disclosures import Disclosures
 from troth.use.gate import Gate
 from troth.use.handover_keys import HandoverKeys
@@ -156,7 +157,8 @@ class Running:
         passwords = Passwords(Breached(self.config.folder))
         self.sign_in = SignIn(self.operators, box, passkeys, passwords)
         arrivals = Arrivals(store, vault, self.versions)
-        self.accounts = Accounts(arrivals, passwords)
+        self.compromise = Compromise(arrivals)
+        self.accounts = Accounts(arrivals, passwords, self.compromise)
         peoples_box = Box(vault.secret("accounts"), chance)
         peoples = Passkeys(self.config.url, log_name(self.config), peoples_box, clock, chance)
         self.second_factor = SecondFactor(arrivals, peoples_box, vault.secret("recovery"))
@@ -226,11 +228,12 @@ class Running:
         self.repair.run()
 
     def _sweep(self, job: Job) -> None:
-        """What has a fixed life and is over: sessions, approvals that nobody gave, and waiting for a second factor."""
+        """What has a fixed life and is over: sessions, approvals that nobody gave, waiting; and reminders."""
         self.store.write(Write(sessions.sweep, lane=Lane.JOB))
         self.store.write(Write(person_sessions.sweep, lane=Lane.JOB))
         self.approvals.sweep()
         self.recovery.sweep()
+        self.compromise.sweep()
 
     def work(self, most: int = 1000) -> int:
         """Do what is due now, on this thread: for tests and commands that have no worker. How many jobs were begun."""
