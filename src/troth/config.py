@@ -31,6 +31,18 @@ class Mail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ca_file: str = ""
 
 
+class OpenId(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The vendor's own OpenID provider, at which people are signed in already; none where ``issuer`` is empty.
+
+    ``reference`` is the claim that holds an account's reference; without it the verified address is taken.
+    """
+
+    issuer: str = ""
+    client_id: str = ""
+    secret_file: str = ""
+    reference: str = ""
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings. Paths that are not absolute are taken from the data folder."""
 
@@ -50,6 +62,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trusted_proxies: tuple[str, ...] = ()
     locations: str = ""  # a MaxMind database of countries; without one every country is unknown
     mail: Mail = Mail()
+    openid: OpenId = OpenId()
 
     @property
     def folder(self) -> Path:

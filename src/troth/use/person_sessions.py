@@ -21,7 +21,7 @@ from troth.use.sessions import cookie_hash
 from troth.vault import Vault
 from troth.world import DAY_MS
 
-Method = Literal["link", "link+totp", "handover", "password", "password+totp", "passkey"]
+Method = Literal["link", "link+totp", "handover", "openid", "password", "password+totp", "passkey"]
 
 LINK_LIFE_MS = 30 * 60_000
 PASSWORD_LIFE_MS = 14 * DAY_MS
@@ -29,7 +29,7 @@ PASSWORD_IDLE_MS = DAY_MS
 LONG: tuple[Method, ...] = ("password", "password+totp", "passkey")  # what the person keeps opens for longer
 SECOND: tuple[Method, ...] = ("link+totp", "password+totp", "passkey")  # two factors were shown
 LIFE_MS: dict[Method, int] = {
-    **dict.fromkeys(("link", "link+totp", "handover"), LINK_LIFE_MS),
+    **dict.fromkeys(("link", "link+totp", "handover", "openid"), LINK_LIFE_MS),
     **dict.fromkeys(LONG, PASSWORD_LIFE_MS),
 }
 

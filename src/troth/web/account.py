@@ -61,7 +61,14 @@ def entrance(
     again = "again" in request.query_params
     question = system.person_passkeys.keys.ask_to_sign_in()
     return page(
-        request, "account/sign-in.html", status=status, errors=errors, address=address, again=again, question=question
+        request,
+        "account/sign-in.html",
+        status=status,
+        errors=errors,
+        address=address,
+        again=again,
+        question=question,
+        openid=system.openid is not None,
     )
 
 

@@ -29,6 +29,7 @@ from troth.rights.access import Access
 from troth.rights.erasure import ERASE_JOB, Erasures
 from troth.rights.handover import Handovers
 from troth.rights.objection import GUARD_JOB, Objections
+from troth.rights.openid import OpenIdSignIn
 from troth.rights.requests import LINK_JOB, Requests
 from troth.rights.retention import CLASSES_JOB, PERIOD_MS, RETAIN_JOB, RetentionRun
 from troth.store import Lane, Write
@@ -46,6 +47,7 @@ from troth.use.disclosures import Disclosures
 from troth.use.gate import Gate
 from troth.use.handover_keys import HandoverKeys
 from troth.use.messages import Messages
+from troth.use.openid_provider import Provider
 from troth.use.operators import Operators
 from troth.use.passkeys import Passkeys
 from troth.use.passwords import Passwords
@@ -58,7 +60,18 @@ from troth.use.transport import SmtpTransport
 from troth.vault import open_vault
 from troth.vault.box import Box
 from troth.vault.repair import Repair
-from troth.web import account, account_passkeys, api, api_products, handover, privacy, public, published, second_factor
+from troth.web import (
+    account,
+    account_passkeys,
+    api,
+    api_products,
+    handover,
+    openid,
+    privacy,
+    public,
+    published,
+    second_factor,
+)
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
 from troth.web.console import rooms as console
@@ -77,6 +90,7 @@ GROUPS: tuple[Group[Running], ...] = (
     account.GROUP,
     account_passkeys.GROUP,
     second_factor.GROUP,
+    openid.GROUP,
     handover.GROUP,
     api.GROUP,
     api_products.GROUP,
@@ -164,11 +178,24 @@ class Running:
         self.second_factor = SecondFactor(arrivals, peoples_box, vault.secret("recovery"))
         self.recovery = Recovery(arrivals)
         self.person_passkeys = PersonPasskeys(arrivals, peoples, vault.secret("handles"))
+        self.openid = self._openid(Box(vault.secret("openid"), chance))
         self.approvals = Approvals(store, {act.name: act for act in ACTS})
         self.repair = Repair(store, vault.keyring)
         staff: Group[Any] = console.group()  # knows of a system only what staff need
         self.shell = build(self, [*GROUPS, staff], catalogue=self.catalogue)
         self.inspector = Inspector(self, lambda: self.shell)
+
+    def _openid(self, box: Box) -> OpenIdSignIn | None:
+        """The way in by the vendor's own provider, where one is configured."""
+        settings = self.config.openid
+        if not settings.issuer:
+            return None
+        try:
+            secret = self.config.path(settings.secret_file).read_text("utf-8").strip() if settings.secret_file else ""
+        except OSError as fault:
+            raise StartRefused(f"openid.secret_file cannot be read: {fault.strerror}") from fault
+        provider = Provider(settings, secret, f"{self.config.url}{openid.RETURN}", self.clock)
+        return OpenIdSignIn(self.store, self.vault, self.products, provider, box, self.config.tenant)
 
     def _make_ready(self) -> None:
         """What must be done before the port opens: repair, resolve, publish."""

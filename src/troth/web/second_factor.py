@@ -102,7 +102,7 @@ def look(system: Running, session: Session, sealed: str) -> SecondFactorView:
         return view.but(state="to-be-shown" if session.method in ("link", "password") else "unproven")
     if TOTP in held:
         return view.but(state="set")
-    if session.method == "handover":
+    if session.method in ("handover", "openid"):
         return view.but(state="unproven")
     if after is None:
         return view.but(state="not-offered")
