@@ -9,8 +9,9 @@ from sqlalchemy import update
 
 from tests.clauses.conftest import row
 from tests.clauses.test_accounts import OTHER, PHRASE, act, member, sign_in
+from tests.clauses.test_passkeys import sid_of
 from tests.clauses.test_second_factor import guarded
-from tests.clauses.vendor import Person, Vendor
+from tests.clauses.vendor import TENANT, Person, Vendor
 from troth.errors import Invalid
 from troth.store import Write
 from troth.store.tables import ledger
@@ -101,6 +102,7 @@ def test_who_asks_is_reminded_once_a_year_and_who_asks_no_more_is_not(vendor: Ve
     browser = member(vendor, ann)
     assert act(browser, "/account/password/reminder", wish="yes") == 200
     assert "We remind you once a year" in browser.page.text
+    assert vendor.system.access.copy(TENANT, sid_of(vendor, ann)).account["reminder"] == vendor.clock.now()
     vendor.clock.advance(364 * DAY_MS)
     assert vendor.system.compromise.sweep() == 0
     vendor.clock.advance(DAY_MS)

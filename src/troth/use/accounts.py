@@ -195,7 +195,7 @@ class Accounts:
         if not self.passwords.fits(hashed, password) or stored is None:
             self._refuse()
         if self.passwords.known(password):
-            self.compromise.end(tenant, sid, "list", language=language)
+            self.compromise.end(tenant, sid, "list", language=language, setting=stored.eid)
             raise Conflict("this password became known: set another", clause=COMPROMISED, gaps=("password: breached",))
         if TOTP in held:
             return Halfway(tenant, sid, stored.eid)

@@ -42,8 +42,8 @@ class Compromise:
         self.store = arrivals.store
         self.vault = arrivals.vault
 
-    def end(self, tenant: str, sid: bytes, by: Evidence, *, language: str = "en") -> bool:
-        """End this person's password and what it opened; False where none is set."""
+    def end(self, tenant: str, sid: bytes, by: Evidence, *, language: str = "en", setting: bytes | None = None) -> bool:
+        """End this person's password and what it opened; False where none is set, or another than ``setting`` did."""
         try:
             opening = self.vault.opening(tenant, sid)
         except NotFound:
@@ -52,7 +52,7 @@ class Compromise:
 
         def body(tx: DataTx) -> bool:
             stored = credentials.find(tx.connection, tenant, sid, PASSWORD)
-            if stored is None:
+            if stored is None or setting not in (None, stored.eid):
                 return False
             credentials.drop(tx, tenant, sid, PASSWORD)
             facts = {"by": by, "sessions_ended": person_sessions.end_by_password(tx, tenant, sid)}
