@@ -227,8 +227,12 @@ def test_a_link_and_a_code_together_set_a_new_password(vendor: Vendor) -> None:
     assert "Enter a code of your second factor first" in browser.page.text
     browser.open(HOME)
     assert browser.send(f"{HOME}/code", code="000000").status == 422
+    thief = vendor.browser()
+    thief.cookies.update(browser.cookies)  # who read the cookie and waits for the owner's code
     assert browser.send(f"{HOME}/code", code=app.code()).status == 200
     assert browser.address == "/account"
+    thief.open("/account")
+    assert thief.address == "/privacy"
     assert act(browser, "/account/password", password=OTHER) == 200
     assert enter(vendor.browser(), ann.email, app.code(), OTHER) == 200
 
