@@ -87,37 +87,35 @@ def test_it_opens_the_centre_for_half_an_hour_and_sets_no_password(both: tuple[V
     assert browser.address == "/privacy"
 
 
-@pytest.mark.parametrize(
-    "claims",
-    [
-        {"email_verified": False},
-        {"email_verified": "true"},
-        {"email": None},
-        {"email": "not an address"},
-        {"email": "nobody@example.org"},
-        {"nonce": "another"},
-        {"aud": "another"},
-        {"aud": [CLIENT, "another"]},
-        {"aud": [CLIENT, "another"], "azp": "another"},
-        {"iss": "https://evil.example"},
-        {"exp": 1},
-        {"exp": None},
-        {"iat": 9_999_999_999},
-    ],
-    ids=lambda claims: json.dumps(claims),
-)
-def test_a_token_that_says_anything_else_opens_nothing(
-    both: tuple[Vendor, OpenIdProvider], claims: dict[str, Any]
-) -> None:
+OTHERWISE: list[dict[str, Any]] = [
+    {"email_verified": False},
+    {"email_verified": "true"},
+    {"email": None},
+    {"email": "not an address"},
+    {"email": "nobody@example.org"},
+    {"nonce": "another"},
+    {"aud": "another"},
+    {"aud": [CLIENT, "another"]},
+    {"aud": [CLIENT, "another"], "azp": "another"},
+    {"iss": "https://evil.example"},
+    {"exp": 1},
+    {"exp": None},
+    {"iat": 9_999_999_999},
+]
+
+
+def test_a_token_that_says_anything_else_opens_nothing(both: tuple[Vendor, OpenIdProvider]) -> None:
     vendor, provider = both
     ann = Person()
     vendor.join("registration", ann)
-    browser = vendor.browser()
-    assert come(browser, provider, ann, **claims) == 401
-    assert "This sign-in was not accepted" in browser.page.text
+    for number, claims in enumerate(OTHERWISE):
+        browser = vendor.browser(f"198.51.100.{number}")
+        assert come(browser, provider, ann, **claims) == 401, claims
+        assert "This sign-in was not accepted" in browser.page.text
+        browser.open("/privacy/data")
+        assert browser.address == "/privacy"
     assert vendor.entries("rights.proven") == []
-    browser.open("/privacy/data")
-    assert browser.address == "/privacy"
+    assert come(vendor.browser(), provider, ann) == 200  # and as it should be, it does
 
 
 @pytest.mark.parametrize("how", ["unsigned", "by_secret", "another key"])

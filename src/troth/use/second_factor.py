@@ -246,10 +246,8 @@ class SecondFactor:
             self._refuse()
         opening = self._opening(session)
         note = self._noting(tenant, sid, held, shown, language)
-        sealed, csrf = (
-            person_sessions.seal_device(self.vault, tenant, sid, cookie, device),
-            self.store.randomness.bytes(32),
-        )
+        sealed = person_sessions.seal_device(self.vault, tenant, sid, cookie, device)
+        csrf = self.store.randomness.bytes(32)
 
         def body(tx: DataTx) -> Session:
             self.arrivals.require_there(tx, session)
