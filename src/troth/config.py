@@ -70,6 +70,18 @@ class Place(NamedTuple):
     controller: Party | None = None  # None: the policy's own
 
 
+class OpenId(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The vendor's own OpenID provider, at which people are signed in already; none where ``issuer`` is empty.
+
+    ``reference`` is the claim that holds an account's reference; without it the verified address is taken.
+    """
+
+    issuer: str = ""
+    client_id: str = ""
+    secret_file: str = ""
+    reference: str = ""
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings. Paths that are not absolute are taken from the data folder."""
 
@@ -94,6 +106,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sites: dict[str, str] = {}  # host -> the folder of a static website, served behind the front
     mail: Mail = Mail()
     tenants: dict[str, Tenant] = {}
+    openid: OpenId = OpenId()
 
     @property
     def folder(self) -> Path:

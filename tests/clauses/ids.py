@@ -118,6 +118,6 @@ ENFORCED: frozenset[str] = frozenset((
     "cookies.definition", "cookies.table", "controller.identity", "consent.withdraw", "collect.newsletter",
     "collect.registration", "collect.navigation", "collect.ip-location", "purpose.analytics",
     "cookies.returning-visit", "purpose.account", "purpose.provide", "scope.third-party", "collect.cookies",
-    "consent.gpc", "cookies.refuse", "links.third-party", "links.leaving",
+    "consent.gpc", "cookies.refuse", "links.third-party", "links.leaving", "protect.password-change",
 ))
 # fmt: on

@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 import msgspec
 import pytest
+from sqlalchemy import select
 
 from tests.clauses.conftest import Open, row
 from tests.clauses.tampering import Proxy, behind, swap
@@ -21,6 +22,8 @@ from troth.evidence.board import badge
 from troth.policy.choices import Choices
 from troth.policy.model import Grant, State
 from troth.store import Write
+from troth.store.ledger import EntryDraft
+from troth.store.tables import credentials
 from troth.web.running import Running
 from troth.world import DAY_MS, SetClock
 
@@ -47,6 +50,7 @@ PASSING = (
     "personal.definition",
     "share.nothing-else",
     "protect.password",
+    "protect.password-change",
     "protect.storage",
     "protect.transit",
     "rights.erase",
@@ -281,6 +285,14 @@ def forged_access(system: Running, folder: Path) -> None:
     assert behind(folder, "DELETE FROM ledger WHERE kind = 'rights.proven'")
 
 
+def known_and_alive(system: Running, folder: Path) -> None:
+    """A password that became known, with its entry, and nothing that follows from it."""
+    password = select(credentials.c.eid).where(credentials.c.kind == "password")
+    setting = bytes(system.store.read(lambda connection: connection.execute(password).scalar_one()))
+    draft = EntryDraft("account.password-known", "protect.password-change", "password.change", refers=setting)
+    system.store.write(Write(lambda tx: tx.append(msgspec.structs.replace(draft, facts={"by": "list"}))))
+
+
 def centre_open(system: Running, folder: Path) -> None:
     """The privacy centre answers without a session."""
     Proxy(system, status=lambda path, found: 200 if path.startswith("/privacy/data") else found)
@@ -434,6 +446,7 @@ SABOTAGE: list[tuple[str, str, Sabotage]] = [
             "since_ms, randomblob(16), ct FROM credentials WHERE kind = 'password'"
         ),
     ),
+    ("protect.password-change", "a known password goes on opening", known_and_alive),
     ("protect.storage", "a plain copy in a log", plain_copy),
     ("protect.storage", "keys readable by others", open_keys),
     ("protect.transit", "served without TLS", public_address),

@@ -117,6 +117,8 @@ def test_the_messages_that_exist_now_are_declared_with_their_class(policy: Compi
         "rights.address-new": "service",
         "rights.address-old": "service",
         "account.access-changed": "service",
+        "account.password-known": "service",
+        "account.password-reminder": "service",
         "account.signed-in": "service",
         "account.recovery-asked": "service",
         "account.recovery-done": "service",

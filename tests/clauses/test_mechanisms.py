@@ -37,6 +37,7 @@ SABOTAGED: dict[str, tuple[str, str]] = {
     "gate.purpose": ("purpose.account", "reads for anything"),
     "share.deny": ("share.nothing-else", "gives to anybody"),
     "password.hashed": ("protect.password", "a password as it was typed"),
+    "password.change": ("protect.password-change", "a known password goes on opening"),
     "account.passkey": ("protect.password", "a passkey that nobody added"),
     "account.second-factor": ("protect.password", "a second factor that nobody set"),
     "vault.sealed": ("protect.storage", "a plain copy in a log"),

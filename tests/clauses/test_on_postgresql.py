@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.authenticator import Authenticator
 from tests.clauses.handing import at_once
 from tests.clauses.test_board_cannot_be_painted import PASSING
 from tests.clauses.vendor import TENANT
@@ -16,7 +19,12 @@ from troth.cli.walk import BEN, Show, Stage, link_in, settle, walk
 from troth.client import Use, activity_token, handover_token
 from troth.errors import Conflict, Denied, Unproven
 from troth.rights.address import PROOF_PATH
+from troth.rights.requests import begin
+from troth.store import Write
+from troth.use import totp
+from troth.use.devices import Device
 from troth.use.handover_keys import public_bytes
+from troth.use.second_factor import Halfway
 from troth.web.running import Running
 
 
@@ -67,6 +75,48 @@ def control_an_account(stage: Stage) -> None:
     settle(system)
 
 
+def signed_in_every_way(system: Running) -> None:
+    """A passkey, a code and a recovery code let in once each, however many try at the same moment."""
+    sid = system.vault.find(TENANT, "email", BEN["email"]) or b""
+    opening = system.vault.opening(TENANT, sid)
+    session = system.store.write(Write(lambda tx: begin(tx, TENANT, sid, opening, "l" * 43, b"c" * 32)))
+    device = Authenticator(origin=system.config.url)
+    asked = system.passkeys[TENANT].ask(session, "ben")
+    system.passkeys[TENANT].add(session, asked.sealed, device.create(asked.options), "a key")
+    secret, sealed = system.second_factor.new_secret(session)
+    codes = system.second_factor.set(session, sealed, totp.code(secret, totp.step_at(system.clock.now())))
+    question = system.passkeys[TENANT].keys.ask_to_sign_in()
+    answer = device.get(question.options)
+    stored = system.accounts.held(TENANT, sid)["password"]
+    halfway = system.second_factor.ticket(Halfway(TENANT, sid, stored.eid))
+    ticket = system.second_factor.read(halfway)
+    later = totp.code(secret, totp.step_at(system.clock.now()) + 1)
+
+    def by_passkey(cookie: str) -> None:
+        system.passkeys[TENANT].sign_in(
+            TENANT, question.sealed, answer, cookie, device=Device("Firefox", "Linux", "IE")
+        )
+
+    def by_app(cookie: str) -> None:
+        system.second_factor.finish(ticket, later, cookie)
+
+    def on_paper(cookie: str) -> None:
+        system.second_factor.finish(ticket, codes[0], cookie)
+
+    for come in (by_passkey, by_app, on_paper):
+
+        def attempt(number: int, come: Callable[[str], None] = come) -> bool:
+            try:
+                come(f"{come.__name__}-{number}".ljust(43, "x"))
+            except Unproven:
+                return False
+            return True
+
+        with ThreadPoolExecutor(6) as six:
+            assert sum(six.map(attempt, range(6))) == 1, come.__name__
+    assert system.access.copy(TENANT, sid).account["recovery_codes"] == len(codes) - 1
+
+
 @pytest.mark.postgres
 def test_one_person_walks_through_every_right_on_postgresql(
     tmp_path: Path, postgres_data: Server, postgres_keys: Server, capsys: pytest.CaptureFixture[str]
@@ -75,6 +125,7 @@ def test_one_person_walks_through_every_right_on_postgresql(
     with served(tmp_path / "data", 0, EXAMPLE, None, Show(quiet=True), urls) as stage:
         walk(stage)
         let_in_once(stage.system)
+        signed_in_every_way(stage.system)
         control_an_account(stage)
         assert finish(stage, as_json=True)
         rows = {row.clause: row for row in stage.system.inspector.now().rows}

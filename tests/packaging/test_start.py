@@ -24,6 +24,7 @@ LATER = {
     "dns",
     "httpx",
     "hypothesis",
+    "joserfc",
     "jsonschema_rs",
     "maxminddb",
     "psycopg",

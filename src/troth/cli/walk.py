@@ -212,6 +212,7 @@ def visit(stage: Stage, ben: Visitor) -> None:
 
 def sign_in(stage: Stage, ben: Visitor) -> None:
     """Set a password after a link, leave, and come back with it."""
+    from troth.use.arrivals import SIGNED_IN
     from troth.web.account import has_accounts
 
     system, phrase, guess = stage.system, "three herons beside the mill race", "a guess at the phrase"
@@ -229,8 +230,11 @@ def sign_in(stage: Stage, ben: Visitor) -> None:
     ben.open("/account/sign-in")
     ben.send(email=BEN["email"], password=guess)
     expect(ben.answer.status == 401, "a wrong password let somebody in")
+    before = len(stage.box.letters)
     ben.send("/account/sign-in", email=BEN["email"], password=phrase)
     expect(ben.address == "/account", "the password did not let its owner in")
+    if SIGNED_IN in system.policy.templates:
+        stage.letter(before)  # from where nobody did before
     stage.show.saw("Ben set a password, left, and came back with it; a wrong one was refused")
     correct(stage, ben)
 

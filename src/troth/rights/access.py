@@ -32,6 +32,7 @@ from troth.store.writer import DataTx
 from troth.use import credentials, known_devices, looks, person_passkeys, person_sessions
 from troth.use.activity import activity_of
 from troth.use.arrivals import TOTP
+from troth.use.compromise import REMINDER
 from troth.use.second_factor import LOST, RECOVERY
 from troth.vault import StoredRecord, Vault
 from troth.vault.retention import due
@@ -105,10 +106,11 @@ class Copy(msgspec.Struct, frozen=True):
         said(
             "password: since when one is set (null: none; its value is never given out); second_factor: since when one "
             "is set (null: none); recovery_codes: how many are left; recovery_asked: since when one waits whose second "
-            "factor is lost; passkeys: name, added, used, id and public key (base64url) of each; sessions: begun, "
-            "seen, method, browser, system and country of each that is open; devices: browser, system, country and "
-            "time of what was signed in from; waiting: a new address that waits for its proof, with asked and until "
-            "(null: none); activity: event, product, at and until of what products told of its use"
+            "factor is lost; reminder: since when one wishes it, or when one was reminded last; passkeys: name, added, "
+            "used, id and public key (base64url) of each; sessions: begun, seen, method, browser, system and country "
+            "of each that is open; devices: browser, system, country and time of what was signed in from; waiting: a "
+            "new address that waits for its proof, with asked and until (null: none); activity: event, product, at and "
+            "until of what products told of its use"
         ),
     ]
     corrections: Annotated[tuple[dict[str, Any], ...], said("at, point, fields: what was corrected, and when")]
@@ -258,13 +260,14 @@ class Access:
             for kind, stored in held.items()
             if kind.startswith(person_passkeys.KIND)
         )
-        factor, lost = held.get(TOTP), held.get(LOST)
+        factor, lost, reminder = held.get(TOTP), held.get(LOST), held.get(REMINDER)
         codes = credentials.unseal(self.vault, tenant, sid, RECOVERY, held.get(RECOVERY)).get("codes", ())
         return {
             "password": password.since_ms if password else None,
             "second_factor": factor.since_ms if factor else None,
             "recovery_codes": len(codes),
             "recovery_asked": lost.since_ms if lost else None,
+            "reminder": reminder.since_ms if reminder else None,
             "devices": [
                 {**device._asdict(), "seen": seen_ms}
                 for device, seen_ms in known_devices.seen(self.vault, tenant, sid, held).items()

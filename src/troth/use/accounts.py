@@ -19,6 +19,8 @@ from troth.store.ledger import EntryDraft
 from troth.store.transaction import DataTx
 from troth.use import credentials, person_sessions
 from troth.use.arrivals import CLAUSE, NO_ACCOUNT, TOTP, Arrivals, lacks_second, require_second
+from troth.use.compromise import CLAUSE as COMPROMISED
+from troth.use.compromise import Compromise
 from troth.use.credentials import PASSWORD, Held
 from troth.use.devices import Device
 from troth.use.passwords import PASSWORD_HASHED, Passwords, fault_of
@@ -37,12 +39,13 @@ def offered(policy: CompiledPolicy) -> bool:
 class Accounts:
     """Passwords and sessions of people. Methods block: call them from a thread."""
 
-    def __init__(self, arrivals: Arrivals, passwords: Passwords) -> None:
+    def __init__(self, arrivals: Arrivals, passwords: Passwords, compromise: Compromise) -> None:
         self.arrivals = arrivals
         self.store = arrivals.store
         self.vault = arrivals.vault
         self.versions = arrivals.versions
         self.passwords = passwords
+        self.compromise = compromise
 
     # --- the password ---
 
@@ -184,7 +187,8 @@ class Accounts:
     ) -> Session | Halfway:
         """Sign in, or come halfway where a second factor is set.
 
-        ``Unproven`` in the same words and with the same work, whoever the address is or is not.
+        ``Unproven`` in the same words and with the same work, whoever the address is or is not. ``Conflict`` where
+        the right password stands in a list of those that became known: it has ended, and another must be set.
 
         ``was`` are the cookies that this browser came with: their sessions end, whoever's they were.
         """
@@ -197,6 +201,9 @@ class Accounts:
         hashed = credentials.unseal(self.vault, tenant, sid, PASSWORD, stored).get("hash")
         if not self.passwords.fits(hashed, password) or stored is None:
             self._refuse()
+        if self.passwords.known(password):
+            self.compromise.end(tenant, sid, "list", language=language, setting=stored.eid)
+            raise Conflict("this password became known: set another", clause=COMPROMISED, gaps=("password: breached",))
         if TOTP in held:
             return Halfway(tenant, sid, stored.eid)
         try:

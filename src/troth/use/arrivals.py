@@ -144,7 +144,7 @@ def require_second(session: Session, held: Held) -> None:
 
 def require_proven(session: Session, held: Held, now_ms: int) -> None:
     """``Unproven`` unless the person showed within the last half hour who they are, as strongly as they can."""
-    if session.method == "handover":
+    if session.method in ("handover", "openid"):
         raise Unproven("please ask for a link to your address first", clause=CLAUSE)
     if session.created_ms <= now_ms - LINK_LIFE_MS:
         raise Unproven("please sign in once more: it is asked of you afresh", clause=CLAUSE)

@@ -81,12 +81,16 @@ class Passwords:
     def hash(self, password: str, name: str) -> str:
         """The Argon2id value to store; ``Invalid`` with the reason's key where the password may not be used."""
         fault = fault_of(password, name)
-        if not fault and self.breached.holds(prepared(password).decode()):
+        if not fault and self.known(password):
             fault = "breached"
         if fault:
             raise Invalid("this password may not be used", clause="protect.password", gaps=(f"password: {fault}",))
         with self.turn:
             return self.hasher().hash(prepared(password))
+
+    def known(self, password: str) -> bool:
+        """Whether this password stands in a list of those that became known."""
+        return self.breached.holds(prepared(password[:MOST]).decode())
 
     def fits(self, stored: str | None, password: str) -> bool:
         """True where ``password`` is the one behind ``stored``. Takes as long for nobody (None) as for somebody."""

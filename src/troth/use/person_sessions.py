@@ -21,7 +21,7 @@ from troth.use.sessions import cookie_hash
 from troth.vault import Vault
 from troth.world import DAY_MS
 
-Method = Literal["link", "link+totp", "handover", "password", "password+totp", "passkey"]
+Method = Literal["link", "link+totp", "handover", "openid", "password", "password+totp", "passkey"]
 
 LINK_LIFE_MS = 30 * 60_000
 PASSWORD_LIFE_MS = 14 * DAY_MS
@@ -29,7 +29,7 @@ PASSWORD_IDLE_MS = DAY_MS
 LONG: tuple[Method, ...] = ("password", "password+totp", "passkey")  # what the person keeps opens for longer
 SECOND: tuple[Method, ...] = ("link+totp", "password+totp", "passkey")  # two factors were shown
 LIFE_MS: dict[Method, int] = {
-    **dict.fromkeys(("link", "link+totp", "handover"), LINK_LIFE_MS),
+    **dict.fromkeys(("link", "link+totp", "handover", "openid"), LINK_LIFE_MS),
     **dict.fromkeys(LONG, PASSWORD_LIFE_MS),
 }
 
@@ -49,6 +49,7 @@ SEEN = update(sessions).where(sessions.c.hash == bindparam("of_hash")).values(se
 END = delete(sessions).where(sessions.c.hash == bindparam("of_hash"), sessions.c.kind == KIND)
 END_OTHERS = delete(sessions).where(*OF_PERSON, sessions.c.hash != bindparam("but_hash"))
 END_OF_ACCOUNT = delete(sessions).where(*OF_PERSON, sessions.c.method.in_(LONG))
+END_BY_PASSWORD = delete(sessions).where(*OF_PERSON, sessions.c.method.startswith("password"))
 STRENGTHEN = (
     update(sessions)
     .where(sessions.c.hash == bindparam("of_hash"), sessions.c.kind == KIND)
@@ -177,6 +178,11 @@ def end_others(tx: DataTx, tenant: str, sid: bytes, but: bytes) -> int:
 def end_of_account(tx: DataTx, tenant: str, sid: bytes) -> int:
     """End what a password or a passkey opened; how many."""
     return tx.execute(END_OF_ACCOUNT, {"of_tenant": tenant, "of_sid": sid}).rowcount
+
+
+def end_by_password(tx: DataTx, tenant: str, sid: bytes) -> int:
+    """End what a password opened; how many."""
+    return tx.execute(END_BY_PASSWORD, {"of_tenant": tenant, "of_sid": sid}).rowcount
 
 
 def strengthen(tx: DataTx, session: Session, method: Method, proof: bytes) -> None:

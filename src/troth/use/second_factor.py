@@ -232,27 +232,36 @@ class SecondFactor:
 
         return self.store.write(Write(body, lane=Lane.RIGHTS))
 
-    def show(self, session: Session, code: str, *, language: str = "en") -> None:
-        """Show a code in a session that was opened without; ``Unproven`` where it does not fit or was used before."""
+    def show(
+        self, session: Session, code: str, cookie: str, *, device: Device | None = None, language: str = "en"
+    ) -> Session:
+        """Show a code in a session that a link opened: the stronger one in its place, known by ``cookie`` from here on.
+
+        ``Unproven`` where the code does not fit or was used before. Whoever else held the former cookie gains nothing.
+        """
         tenant, sid = session.tenant, session.sid
         held = self._held(tenant, sid)
         shown = self._shown(tenant, sid, held, code)
-        if shown is None or session.method not in STRONGER:
+        if shown is None or session.method != "link":
             self._refuse()
         opening = self._opening(session)
         note = self._noting(tenant, sid, held, shown, language)
+        sealed = person_sessions.seal_device(self.vault, tenant, sid, cookie, device)
+        csrf = self.store.randomness.bytes(32)
 
-        def body(tx: DataTx) -> None:
+        def body(tx: DataTx) -> Session:
             self.arrivals.require_there(tx, session)
             if not shown.use(tx):
                 raise wrong_code()
             note(tx)
-            entry = tx.append(
-                EntryDraft("account.code-shown", CLAUSE, MECHANISM, "subject", facts={"by": shown.by}), opening
+            facts = {"by": shown.by}
+            entry = tx.append(EntryDraft("account.code-shown", CLAUSE, MECHANISM, "subject", facts=facts), opening)
+            person_sessions.end(tx, session.hash)
+            return person_sessions.start(
+                tx, cookie, tenant, sid, csrf=csrf, method="link+totp", proof=entry.eid, device=sealed
             )
-            person_sessions.strengthen(tx, session, STRONGER[session.method], entry.eid)
 
-        self.store.write(Write(body, lane=Lane.RIGHTS))
+        return self.store.write(Write(body, lane=Lane.RIGHTS))
 
     def _shown(self, tenant: str, sid: bytes, held: Held, code: str) -> Shown | None:
         """What a code proves; the same comparisons whatever it is."""

@@ -15,10 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from troth.collect.country import country_of
-from troth.errors import Invalid, Unproven
+from troth.errors import Conflict, Invalid, Unproven
 from troth.use.accounts import needs_no_old, offered
 from troth.use.arrivals import TOTP, lacks_second
 from troth.use.closing import closable
+from troth.use.compromise import REMIND, REMINDER
 from troth.use.credentials import PASSWORD, Held
 from troth.use.devices import Device, device_of
 from troth.use.looks import Look
@@ -62,7 +63,14 @@ def entrance(
     again = "again" in request.query_params
     question = system.passkeys[tenant_of(request)].keys.ask_to_sign_in()
     return page(
-        request, "account/sign-in.html", status=status, errors=errors, address=address, again=again, question=question
+        request,
+        "account/sign-in.html",
+        status=status,
+        errors=errors,
+        address=address,
+        again=again,
+        question=question,
+        openid=system.openid is not None and tenant_of(request) == system.config.tenant,
     )
 
 
@@ -106,6 +114,8 @@ async def sign_in(request: Request, system: Running) -> Response:
         )
     except Unproven:
         return entrance(request, system, [FieldError("", text(request, "account.refused"))], 401, address)
+    except Conflict:
+        return page(request, "account/known.html", status=409)
     return ask_code(request, system.second_factor.ticket(found)) if isinstance(found, Halfway) else coming.response
 
 
@@ -161,6 +171,8 @@ async def account(
         second_factor=(TOTP in held, recovery_after(system.policy) is not None),
         lacks_second=lacks_second(session, held),
         due_ms=system.recovery.due(held),
+        reminded=REMINDER in held,
+        may_remind=REMIND in system.policy.templates,
         sessions=views,
         looks=looks_of(request, looked),
     )
@@ -207,6 +219,14 @@ async def remove_password(request: Request, system: Running) -> Response:
     return await account(request, system, done="account.password-removed")
 
 
+async def remind(request: Request, system: Running) -> Response:
+    """Be reminded once a year of changing the password, or no more."""
+    wish, session = (await read_form(request)).one("wish") == "yes", session_of(request)
+    language = request.state.visit.language
+    await run_in_threadpool(lambda: system.compromise.remind(session, wish, language=language))
+    return await account(request, system, done="account.reminder-on" if wish else "account.reminder-off")
+
+
 def limit_old(request: Request, system: Running, session: Session) -> None:
     """Count a try at the old password, under the person: a stolen session is no way to guess it."""
     if not needs_no_old(session, system.clock.now()):
@@ -244,6 +264,7 @@ def has_accounts(system: Running) -> bool:
 
 
 CLAUSE = "protect.password"
+CHANGE = "protect.password-change"
 GROUP: Group[Running] = Group(
     "account",
     [
@@ -252,6 +273,9 @@ GROUP: Group[Running] = Group(
         Route("GET", HOME, home, CLAUSE, "person", summary="My password and my sessions"),
         Route("POST", "/account/password", set_password, CLAUSE, "person", summary="Set or change my password"),
         Route("POST", "/account/password/remove", remove_password, CLAUSE, "person", summary="Remove my password"),
+        Route(
+            "POST", "/account/password/reminder", remind, CHANGE, "person", summary="Remind me of changing my password"
+        ),
         Route("POST", "/account/sessions/end", end_session, CLAUSE, "person", summary="End one of my sessions"),
         Route("POST", "/account/sessions/others", end_others, CLAUSE, "person", summary="End my other sessions"),
     ],

@@ -139,6 +139,13 @@ def erase(system: Running, asked: Arguments) -> Answer:
     return found
 
 
+def end_password(system: Running, asked: Arguments) -> Answer:
+    """End a person's password, or everybody's, because somebody else may know it."""
+    if asked.get("all"):
+        return {"ended": system.compromise.end_all(tenant_in(system, asked))}
+    return {"ended": int(system.compromise.end(*person(system, asked), "operator"))}
+
+
 def board(system: Running, asked: Arguments) -> Answer:
     """The clause board, computed now."""
     found = system.inspector.now()
@@ -224,6 +231,7 @@ ACTS: dict[str, Act] = {
     "subject.restrict": restrict,
     "subject.unrestrict": unrestrict,
     "subject.erase": erase,
+    "passwords.end": end_password,
     "board": board,
     "operator.invite": invite,
     "product.create": product,

@@ -40,6 +40,7 @@ from troth.rights.address import SWEEP_MS as ADDRESS_SWEEP_MS
 from troth.rights.erasure import ERASE_JOB, Erasures
 from troth.rights.handover import Handovers
 from troth.rights.objection import GUARD_JOB, Objections
+from troth.rights.openid import OpenIdSignIn
 from troth.rights.procedures import REMIND_EVERY_MS, REMIND_JOB, Procedures
 from troth.rights.rectification import RECTIFIED_JOB, Rectification
 from troth.rights.requests import LINK_JOB, Requests
@@ -61,6 +62,7 @@ from troth.use.bounces import Bounces, ReturnPath
 from troth.use.breached import Breached
 from troth.use.closing import Closing
 from troth.use.compose import Composer
+from troth.use.compromise import Compromise
 from troth.use.disclosures import Disclosures
 from troth.use.dkim import Dkim, read_keys
 from troth.use.domains import Domains
@@ -71,6 +73,7 @@ from troth.use.letters import UNDECLARED, Letters
 from troth.use.looks import Looks
 from troth.use.mailroom import MailRoom
 from troth.use.messages import Messages
+from troth.use.openid_provider import Provider
 from troth.use.operators import Operators
 from troth.use.passkeys import Passkeys
 from troth.use.passwords import Passwords
@@ -93,6 +96,7 @@ from troth.web import (
     api_products,
     automated,
     handover,
+    openid,
     privacy,
     public,
     published,
@@ -129,6 +133,7 @@ GROUPS: tuple[Group[Running], ...] = (
     account_data.GROUP,
     account_passkeys.GROUP,
     second_factor.GROUP,
+    openid.GROUP,
     handover.GROUP,
     api.GROUP,
     api_products.GROUP,
@@ -260,7 +265,8 @@ class Running:
         self.operators, self.sign_in, self.approvals = own.operators, own.sign_in, own.approvals
         self.looks = Looks(store, vault, self.versions, self.consents, self.gate)
         arrivals = Arrivals(store, vault, self.versions)
-        self.accounts = Accounts(arrivals, passwords)
+        self.compromise = Compromise(arrivals)
+        self.accounts = Accounts(arrivals, passwords, self.compromise)
         peoples_box = Box(vault.secret("accounts"), chance)
         self.second_factor = SecondFactor(arrivals, peoples_box, vault.secret("recovery"))
         self.recovery = Recovery(arrivals)
@@ -269,6 +275,7 @@ class Running:
             tenant: PersonPasskeys(arrivals, Passkeys(url, host_of(url), peoples_box, clock, chance), handles)
             for tenant, url in urls.items()
         }
+        self.openid = self._openid(Box(vault.secret("openid"), chance))
         self.repair = Repair(store, vault.keyring)
         staff: Group[Any] = console.group(CARDS)  # knows of a system only what staff need
         self.epochs = Epochs(store, vault.keyring, self.erasures.settle, lambda: None)
@@ -307,6 +314,18 @@ class Running:
         )
         self.transport = SmtpTransport(mail, folder=self.config.folder, demonstration=self.config.demonstration)
         self.messages = Messages(self.store, self.vault, self.versions, self.letters, self.flight)
+
+    def _openid(self, box: Box) -> OpenIdSignIn | None:
+        """The way in by the vendor's own provider, where one is configured."""
+        settings = self.config.openid
+        if not settings.issuer:
+            return None
+        try:
+            secret = self.config.path(settings.secret_file).read_text("utf-8").strip() if settings.secret_file else ""
+        except OSError as fault:
+            raise StartRefused(f"openid.secret_file cannot be read: {fault.strerror}") from fault
+        provider = Provider(settings, secret, f"{self.config.url}{openid.RETURN}", self.clock)
+        return OpenIdSignIn(self.store, self.vault, self.products, provider, box, self.config.tenant)
 
     def _make_ready(self) -> None:
         """What must be done before the port opens: repair, resolve, publish."""
@@ -392,11 +411,12 @@ class Running:
         self.epochs.roll(after_ms=self.config.roll_after * 60_000)
 
     def _sweep(self, job: Job) -> None:
-        """What has a fixed life and is over: sessions, approvals that nobody gave, and waiting for a second factor."""
+        """What has a fixed life and is over: sessions, approvals that nobody gave, waiting; and reminders."""
         self.store.write(Write(sessions.sweep, lane=Lane.JOB))
         self.store.write(Write(person_sessions.sweep, lane=Lane.JOB))
         self.approvals.sweep()
         self.recovery.sweep()
+        self.compromise.sweep()
 
     def work(self, most: int = 1000) -> int:
         """Do what is due now, on this thread: for tests and commands that have no worker. How many jobs were begun."""

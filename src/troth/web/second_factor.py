@@ -18,10 +18,11 @@ from troth.use import totp
 from troth.use.arrivals import TOTP, lacks_second
 from troth.use.person_sessions import Session
 from troth.use.second_factor import recovery_after
+from troth.web import cookies
 from troth.web.account import ATTEMPTS, NO_STORE, ask_code, device_in, entrance, faults, welcome
 from troth.web.bodies import read_form
 from troth.web.pages import page, see_other, text
-from troth.web.person import session_of, tenant_of
+from troth.web.person import COOKIE, session_of, tenant_of
 from troth.web.routes import Group, Limit, Route
 from troth.web.views import FieldError, SecondFactorView
 
@@ -101,10 +102,10 @@ def look(system: Running, session: Session, sealed: str) -> SecondFactorView:
     if not system.accounts.has_account(session.tenant, session.sid):
         return view.but(state="no-account")
     if lacks_second(session, held):
-        return view.but(state="to-be-shown" if session.method in ("link", "password") else "unproven")
+        return view.but(state="to-be-shown" if session.method == "link" else "unproven")
     if TOTP in held:
         return view.but(state="set")
-    if session.method == "handover":
+    if session.method in ("handover", "openid"):
         return view.but(state="unproven")
     if after is None:
         return view.but(state="not-offered")
@@ -151,15 +152,20 @@ async def answered(request: Request, system: Running, done: str, codes: Sequence
 
 
 async def show(request: Request, system: Running) -> Response:
-    """A code shown in a session that a link opened."""
+    """A code shown in a session that a link opened: from here on it has another cookie, and may do more."""
     session, code = session_of(request), (await read_form(request)).one("code")
     limit_codes(request, session.sid)
-    language = request.state.visit.language
+    device, language = device_in(request, system), request.state.visit.language
+    cookie = cookies.mint(request, system.randomness)
     try:
-        await run_in_threadpool(lambda: system.second_factor.show(session, code, language=language))
+        await run_in_threadpool(
+            lambda: system.second_factor.show(session, code, cookie, device=device, language=language)
+        )
     except Unproven:
         return await factor(request, system, [FieldError("code", text(request, "fault.code"))], 422)
-    return see_other(request, "/account")
+    response = see_other(request, "/account")
+    cookies.put(response, system.policy, COOKIE, cookie, tls=request.state.visit.tls)
+    return response
 
 
 async def lost(request: Request, system: Running) -> Response:

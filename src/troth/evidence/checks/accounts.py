@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from sqlalchemy import func, select
 
 from troth.evidence.checks import Check, Verdict, unless, unseen
@@ -10,6 +12,7 @@ from troth.evidence.said import Said, say
 from troth.policy.model import CompiledClause, Duration
 from troth.store.tables import credentials, ledger, operators, sessions
 from troth.use.arrivals import TOTP
+from troth.use.compromise import Evidence
 from troth.use.credentials import PASSWORD, Stored, unseal
 from troth.use.passwords import MEMORY_KIB, PASSES
 from troth.use.person_passkeys import KIND
@@ -106,6 +109,23 @@ def second_factors(inspection: Inspection, clause: CompiledClause) -> Verdict:
     return unless(faults, say("account.second-factor.good", factors=len(inspection.rows(FACTORS)), lost=len(done)))
 
 
+def changes(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """Passwords end on evidence only, and one that ended opens nothing any more."""
+    ended = inspection.entries("account.password-known")
+    own = inspection.entries(*SET)
+    if not own:
+        return unseen(say("password.change.unseen"))
+    faults: list[Said] = []
+    baseless = sum(entry.body.get("facts", {}).get("by") not in get_args(Evidence) for entry in ended)
+    if baseless:
+        faults.append(say("password.change.baseless", passwords=baseless))
+    over = {entry.body.get("refers") for entry in ended}
+    alive = sum(bytes(row.eid).hex() in over for row in inspection.rows(select(credentials.c.eid).where(PEOPLES)))
+    if alive:
+        faults.append(say("password.change.alive", passwords=alive))
+    return unless(faults, say("password.change.good", own=len(own), ended=len(ended)))
+
+
 def due(after: Duration, asked_ms: int | None) -> float:
     """When a loss that was told then may take effect: never, where it was not told."""
     return float("inf") if asked_ms is None else after.after(asked_ms)
@@ -125,6 +145,7 @@ def hashed_well(value: str) -> bool:
 
 CHECKS: dict[str, Check] = {
     "password.hashed": passwords,
+    "password.change": changes,
     "account.passkey": passkeys,
     "account.second-factor": second_factors,
 }

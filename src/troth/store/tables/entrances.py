@@ -44,18 +44,18 @@ sessions = Table(
     Column("created_ms", Ms, nullable=False),
     Column("seen_ms", Ms, nullable=False),
     Column("expires_ms", Ms, nullable=False),
-    Column("method", Text),  # how a person proved themselves: link | password | handover
+    Column("method", Text),  # how a person proved themselves: ``person_sessions.Method``
     Column("eid", Id),  # the entry of that proof
-    Column("device", LargeBinary),  # browser and system in a word each, sealed under the person's own key
+    Column("device", LargeBinary),  # browser, system and country in a word each, sealed under the person's own key
     Index("ix_sessions_sid", "tenant", "sid"),
 )
 
 credentials = composite(
-    "credentials",  # what a person signs in with, sealed under their own key: gone with it
+    "credentials",  # what a person signs in with, and from where, sealed under their own key: gone with it
     data,
     Column("tenant", Text, primary_key=True),
     Column("sid", Id, primary_key=True),
-    Column("kind", Text, primary_key=True),  # password
+    Column("kind", Text, primary_key=True),  # password | totp | recovery | lost | devices | reminder | passkey.<8 hex>
     Column("since_ms", Ms, nullable=False),
     Column("eid", Id, nullable=False),  # the entry of its setting
     Column("ct", LargeBinary, nullable=False),
