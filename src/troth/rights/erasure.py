@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import Connection, Delete, RowMapping, Table, bindparam, delete, func, insert, select, update
@@ -27,7 +27,9 @@ from troth.store.outbox import post
 from troth.store.tables import (
     consent_records,
     credentials,
+    epochs,
     erasures,
+    jobs,
     messages,
     personal_records,
     rights_requests,
@@ -110,6 +112,15 @@ SETTLED = (
     .where(erasures.c.epoch <= bindparam("of_epoch"), erasures.c.destruction.is_(None))
     .values(destroyed_ms=bindparam("at"), destruction=bindparam("how"))
 )
+SETTLED_ONE = (
+    update(erasures)
+    .where(erasures.c.ordered == bindparam("of_order"))
+    .values(destroyed_ms=bindparam("at"), destruction=bindparam("how"))
+)
+ENDED_EPOCH = select(epochs.c.destroyed_ms, epochs.c.destruction).where(
+    epochs.c.epoch == bindparam("of_epoch"), epochs.c.state == "destroyed"
+)
+DROP_JOB = delete(jobs).where(jobs.c.dedup == bindparam("of_dedup"))
 GONE = (
     update(erasures)
     .where(erasures.c.ordered == bindparam("of_order"))
@@ -249,6 +260,58 @@ class Erasures:
             self._remove_rows(order, tenant, sid)
             self._finish(order, tenant, sid, row["cause"])
 
+    def erase_again(
+        self,
+        tenant: str,
+        sid: bytes,
+        order: bytes,
+        *,
+        ordered: dict[str, Any] | None,
+        done: dict[str, Any] | None,
+        at_ms: int,
+        known: bool,
+    ) -> bool:
+        """After a restore: an erasure of the time since the backup, by its guard; whether anybody had come back.
+
+        ``ordered`` and ``done`` are its entries of that time, where the log has them; ``known`` says that the order is
+        in the log at all. No letter goes out a second time.
+        """
+        row = self.store.read(lambda c: c.execute(ORDER, {"of_order": order}).mappings().first())
+        if row is not None and row["state"] == "gone":
+            return False
+        back = self.store.read(lambda c: bool(remaining(c, tenant, sid)))
+        facts = ordered["facts"] if ordered else {}
+        cause = facts.get("cause", row["cause"] if row else "right")
+
+        def body(tx: DataTx) -> None:
+            tx.execute(DROP_JOB, {"of_dedup": f"erase/{order.hex()}"})
+            if not known:  # the order was lost with the data: the guard is what is left of it
+                facts = {"cause": cause, "restored": True}
+                tx.append(EntryDraft("erase.ordered", clause_of(cause), "right.erase", facts=facts), eid=order)
+            if row is None:
+                values = {"ordered": order, "tenant": tenant, "sid": sid, "cause": cause, "state": "ordered"}
+                tx.execute(INSERT, values | {"ordered_ms": ordered["at"] if ordered else at_ms, "counts": "{}"})
+            told = done["facts"] if done else {}
+            epoch, how = told.get("epoch") or covered[-1].epoch, told.get("class") or None
+            tx.execute(UNREADABLE, {"of_order": order, "at": at_ms, "in_epoch": epoch, "how": how})
+
+        covered: list[Cover] = []
+        self.store.write(
+            Write(before=lambda ktx: covered.append(self.vault.cover(ktx, tenant, sid)), body=body, lane=Lane.RIGHTS)
+        )
+        self._remove_rows(order, tenant, sid)
+        self._finish(order, tenant, sid, cause, done=done)
+        self._settle_again(order)
+        return back
+
+    def _settle_again(self, order: bytes) -> None:
+        """The third time of an erasure whose epoch ended meanwhile, as the key store has it."""
+        row = self._order(order)
+        ended = self.store.read_keys(lambda c: c.execute(ENDED_EPOCH, {"of_epoch": row["epoch"]}).first())
+        if ended is not None and row["destruction"] is None:
+            values = {"of_order": order, "at": ended.destroyed_ms, "how": ended.destruction}
+            self.store.write(Write(body=lambda tx: tx.execute(SETTLED_ONE, values), lane=Lane.RIGHTS))
+
     def job(self, job: Job) -> None:
         """The job behind an order: repeats what is left, then sends the certificate."""
         order = bytes.fromhex(job.ref)
@@ -348,12 +411,16 @@ class Erasures:
 
         return body
 
-    def _finish(self, order: bytes, tenant: str, sid: bytes, cause: str) -> None:
-        """The last rows, the second look, and the entry *done* that refers to *ordered*: one transaction."""
+    def _finish(self, order: bytes, tenant: str, sid: bytes, cause: str, *, done: dict[str, Any] | None = None) -> None:
+        """The last rows, the second look, and the entry *done* that refers to *ordered*: one transaction.
+
+        After a restore ``done`` may stand in the log already: it is not said twice.
+        """
         key = {"of_tenant": tenant, "of_sid": sid}
 
         def body(tx: DataTx) -> None:
-            if tx.execute(ORDER, {"of_order": order}).mappings().one()["state"] == "gone":
+            row = tx.execute(ORDER, {"of_order": order}).mappings().one()
+            if row["state"] == "gone":
                 return  # the job and the request that ordered it work side by side: whoever is last finds it done
             counts = counted(tx, order)
             tx.execute(ORPHAN_LINKS, key)
@@ -363,16 +430,15 @@ class Erasures:
             left = remaining(tx.connection, tenant, sid)
             if left:
                 raise Unavailable(f"rows are still there: {', '.join(sorted(left))}", clause="rights.erase")
-            done = tx.append(
-                EntryDraft(
-                    kind="erase.done",
-                    clause=clause_of(cause),
-                    mechanism="right.erase",
-                    refers=order,
-                    facts={"cause": cause, "rows": sum(counts.values())},
-                )
-            )
-            tx.execute(GONE, {"of_order": order, "at": tx.now, "done_eid": done.eid, "new_counts": in_order(counts)})
+            at, said = tx.now, done and bytes.fromhex(done["eid"])
+            if done is not None:
+                at = done["at"]
+            else:
+                facts = {"cause": cause, "rows": sum(counts.values()), "epoch": row["epoch"]}
+                facts |= {"class": NONE} if row["destruction"] == NONE else {}
+                draft = EntryDraft("erase.done", clause_of(cause), "right.erase", refers=order, facts=facts)
+                said = tx.append(draft).eid
+            tx.execute(GONE, {"of_order": order, "at": at, "done_eid": said, "new_counts": in_order(counts)})
 
         self.store.write(Write(body=body, lane=Lane.RIGHTS))
 

@@ -109,6 +109,14 @@ class Vault:
         """The other person who holds live what this one has pending, or None."""
         return self.tags.owner(tenant, sid)
 
+    def lose(self, ktx: KeyTx, tenant: str, sid: bytes) -> None:
+        """Nobody finds this person any more: a restore lost their data. Their keys stay."""
+        self.tags.lose(ktx.connection, tenant, sid)
+
+    def regain(self, ktx: KeyTx, tenant: str, sid: bytes) -> None:
+        """Undo ``lose``, where a newer backup has the person again."""
+        self.tags.regain(ktx.connection, tenant, sid)
+
     def exists(self, connection: Connection, tenant: str, sid: bytes) -> bool:
         """Whether the person is here: neither unknown nor void nor being erased."""
         return subjects.exists(connection, tenant, sid)
@@ -280,6 +288,12 @@ class Vault:
         return self.tags.expired(now, limit)
 
 
+def provider_of(config: Config, randomness: Randomness) -> RootProvider:
+    """The configured root: a key file. ``StartRefused`` if it is not as it must be."""
+    copy = config.path(config.keys_copy) if config.keys_copy else None
+    return FileProvider.open(config.path(config.root_key), randomness, copy)
+
+
 def open_vault(
     config: Config,
     clock: Clock,
@@ -294,8 +308,7 @@ def open_vault(
     The root is the configured key file, unless another ``provider`` is given; ``log_name`` is the ledger's name in its
     checkpoints; ``options`` go to ``open_store``.
     """
-    copy = config.path(config.keys_copy) if config.keys_copy else None
-    provider = provider or FileProvider.open(config.path(config.root_key), randomness, copy)
+    provider = provider or provider_of(config, randomness)
     rings: list[Keyring] = []
 
     def signer(keys: Database) -> Any:

@@ -45,6 +45,11 @@ OWNER = (
     .where(HELD.c.sid != tags.c.sid)
     .limit(1)
 )
+LOSE = update(tags).where(*OF_SID, tags.c.state == "live").values(state="lost")
+TAKEN = select(HELD.c.id).where(
+    HELD.c.tenant == tags.c.tenant, HELD.c.kind == tags.c.kind, HELD.c.tag == tags.c.tag, HELD.c.state == "live"
+)
+REGAIN = update(tags).where(*OF_SID, tags.c.state == "lost", ~TAKEN.correlate(tags).exists()).values(state="live")
 EXPIRED = (
     select(tags.c.tenant, tags.c.sid)
     .where(tags.c.state == literal_column("'pending'"), tags.c.expires_ms <= bindparam("now_ms"))
@@ -148,6 +153,14 @@ class Tags:
     def promote(self, connection: Connection, tenant: str, sid: bytes) -> int:
         """Make this subject's pending tags live; how many. ``IntegrityError`` if another subject is first."""
         return connection.execute(PROMOTE, {"of_tenant": tenant, "of_sid": sid}).rowcount
+
+    def lose(self, connection: Connection, tenant: str, sid: bytes) -> int:
+        """Take this subject's tags out of the index without deleting them: a restore lost their data; how many."""
+        return connection.execute(LOSE, {"of_tenant": tenant, "of_sid": sid}).rowcount
+
+    def regain(self, connection: Connection, tenant: str, sid: bytes) -> int:
+        """Undo ``lose``: a newer backup has this subject. Whoever came in under the same value meanwhile keeps it."""
+        return connection.execute(REGAIN, {"of_tenant": tenant, "of_sid": sid}).rowcount
 
     def suppress(self, connection: Connection, tenant: str, sid: bytes, scope: str, now: int) -> int:
         """Suppress this subject's identifiers for ``scope``; how many were not yet. It outlives the subject."""

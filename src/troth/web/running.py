@@ -29,10 +29,12 @@ from troth.rights.erasure import ERASE_JOB, Erasures
 from troth.rights.handover import Handovers
 from troth.rights.objection import GUARD_JOB, Objections
 from troth.rights.requests import LINK_JOB, Requests
+from troth.rights.restoration import Restoration, Restored
 from troth.rights.retention import CLASSES_JOB, PERIOD_MS, RETAIN_JOB, RetentionRun
 from troth.store import Lane, Write
 from troth.store import jobs as durable
 from troth.store.jobs import Job, Registry, Worker
+from troth.store.restoring import Gap
 from troth.store.tables import tree
 from troth.use import person_sessions, sessions
 from troth.use.accounts import Accounts
@@ -50,6 +52,7 @@ from troth.use.products import Products
 from troth.use.sign_in import SignIn
 from troth.use.transport import SmtpTransport
 from troth.vault import open_vault
+from troth.vault.backups import Backups
 from troth.vault.box import Box
 from troth.vault.epochs import Epochs
 from troth.vault.repair import Repair
@@ -96,20 +99,35 @@ class LogFacts:
 class Running:
     """A running system: its parts by name. ``close`` ends it in the right order."""
 
-    def __init__(self, config: Config, clock: Clock, randomness: Randomness, *, rebuild_tiles: bool = False) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        randomness: Randomness,
+        *,
+        rebuild_tiles: bool = False,
+        gap: Gap | None = None,
+    ) -> None:
         """Open stores and vault, repair, publish the configured policy; ``StartRefused`` with one clear reason.
 
-        ``rebuild_tiles`` writes the published log anew from the ledger, where its files were lost or damaged.
+        ``rebuild_tiles`` writes the published log anew from the ledger, where its files were lost or damaged. ``gap``
+        is what a restore, of which this start is a part, has to make good (``web.backups``).
         """
         self.config = config
         self.clock = clock
         self.randomness = randomness
         self.store, self.vault = open_vault(
-            config, clock, randomness, log_name=log_name(config), rebuild_tiles=rebuild_tiles
+            config,
+            clock,
+            randomness,
+            log_name=log_name(config),
+            rebuild_tiles=rebuild_tiles,
+            restoring=gap is not None,
         )
+        self.restored: Restored | None = None
         try:
             self._compose()
-            self._make_ready()
+            self._make_ready(gap)
         except BaseException:
             self.store.close()
             raise
@@ -138,12 +156,24 @@ class Running:
         self.importing = Importing(store, vault, self.versions, self.consents, chance, self._objected_there)
         self.undoing = Undoing(store, vault, self.versions, self.consents, self._erase_brought)
         self.retention = RetentionRun(store, vault, self.versions, self.erasures)
+        self.backups = Backups(store, vault)
         self.receipts = Receipts(store, vault, self.versions, self.consents)
         self.disclosures = Disclosures(store, self.gate, self.versions)
         self.products = Products(store, vault, self.versions, self.gate)
         self.handover_keys = HandoverKeys(store)
         self.handovers = Handovers(
             store, vault, self.products, clock, chance, tenant=self.config.tenant, audience=self.config.url
+        )
+        self.restoration = Restoration(
+            store,
+            vault,
+            self.versions,
+            self.erasures,
+            self.objections,
+            self.retention,
+            self.handover_keys,
+            kept_jobs=(GUARD_JOB, ERASE_JOB, CLASSES_JOB),
+            recall=self._recall,
         )
         self.operators = Operators(store, tenant=self.config.tenant)
         box = Box(vault.secret("operators"), chance)
@@ -158,10 +188,12 @@ class Running:
         self.shell = build(self, [*GROUPS, staff], catalogue=self.catalogue)
         self.inspector = Inspector(self, lambda: self.shell)
 
-    def _make_ready(self) -> None:
-        """What must be done before the port opens: repair, resolve, publish."""
+    def _make_ready(self, gap: Gap | None) -> None:
+        """What must be done before the port opens: restore, repair, resolve, publish."""
         self.versions.load()
         self.store.policy_version = lambda: self._version_now()
+        if gap is not None:
+            self.restored = self.restoration.apply(gap)
         self.publish_configured()
         self.repair.require_keys()
         self.repair.run()
@@ -212,6 +244,16 @@ class Running:
     def _erase_brought(self, tenant: str, sid: bytes) -> bool:
         """A file that was brought in is taken back: this person with it."""
         return self.erasures.erase(tenant, sid, cause="undo", actor="system").state == "gone"
+
+    def _recall(self, sha256: str) -> tuple[str, str | None] | None:
+        """The text of a policy in the data folder, with the configured bindings if it needs them, by its hash."""
+        laid = self.config.path(self.config.bindings).read_text("utf-8") if self.config.bindings else None
+        for path in {self.config.path(self.config.policy), *self.config.folder.glob("*.md")}:
+            for bindings in {laid, None}:
+                source = path.read_text("utf-8")
+                if self.versions.hash_of(source, bindings) == sha256:
+                    return source, bindings
+        return None
 
     def _repair(self, job: Job) -> None:
         self.repair.run()
@@ -288,6 +330,9 @@ def start(
     clock: Clock | None = None,
     randomness: Randomness | None = None,
     rebuild_tiles: bool = False,
+    gap: Gap | None = None,
 ) -> Running:
     """A running system from a configuration, with the machine's clock and chance unless others are given."""
-    return Running(config, clock or SystemClock(), randomness or SystemRandomness(), rebuild_tiles=rebuild_tiles)
+    return Running(
+        config, clock or SystemClock(), randomness or SystemRandomness(), rebuild_tiles=rebuild_tiles, gap=gap
+    )
