@@ -30,6 +30,9 @@ COMMANDS = {
     "verify": ("evidence", "Check the evidence without trusting the database."),
     "subject": ("subject", "Exercise a right for a person: access, object, erase."),
     "import": ("moving", "Bring in people, consents or suppressions from a file; take a run back."),
+    "keys": ("keys", "The epochs of the keys: how they stand; roll them now."),
+    "backup": ("backups", "Copy the data, never the keys, into a new folder."),
+    "restore": ("backups", "Put a backup back; nobody who was erased comes with it."),
     "bench": ("bench", "Measure, as ratios from one run."),
 }
 

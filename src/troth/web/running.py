@@ -183,7 +183,7 @@ class Running:
         self.accounts = Accounts(store, vault, self.versions, passwords)
         self.approvals = Approvals(store, {act.name: act for act in ACTS})
         self.repair = Repair(store, vault.keyring)
-        self.epochs = Epochs(store, vault.keyring, self.erasures.settle, lambda: None)
+        self.epochs = Epochs(store, vault.keyring, self.erasures.settle, vault.copy.refresh)
         staff: Group[Any] = console.group()  # knows of a system only what staff need
         self.shell = build(self, [*GROUPS, staff], catalogue=self.catalogue)
         self.inspector = Inspector(self, lambda: self.shell)
@@ -257,6 +257,7 @@ class Running:
 
     def _repair(self, job: Job) -> None:
         self.repair.run()
+        self.vault.copy.refresh()
 
     def _roll(self, job: Job) -> None:
         """Some time after an erasure the epoch is rolled, so that old copies of the key store open nothing."""
@@ -301,6 +302,8 @@ class Running:
             found.append("ledger")
         if durable.counts(self.store).get("failed"):
             found.append("jobs")
+        if self.epochs.standing().overdue(self.store.now()):
+            found.append("epoch")
         return tuple(found)
 
     async def board(self) -> Board:
