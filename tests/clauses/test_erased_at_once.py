@@ -29,9 +29,8 @@ def laden(vendor: Vendor, rows: int) -> bytes:
     def add(tx: DataTx) -> None:
         tx.execute(OTHER)
         other = tx.execute(text("SELECT id FROM terms WHERE point = 'activity'")).scalar()
-        found = tx.execute(text(f"SELECT {COLUMNS} FROM personal_records WHERE sid = :s"), {"s": sid}).first()
-        assert found is not None
-        tenant, _, _, _, class_, schema, anchor, eid, _ = found
+        mine = text(f"SELECT {COLUMNS} FROM personal_records WHERE sid = :s")
+        tenant, _, _, _, class_, schema, anchor, eid, _ = tuple(tx.execute(mine, {"s": sid}).one())
         batch = [(tenant, sid, token_bytes(16), other, class_, schema, anchor, eid, b"x" * 120) for _ in range(rows)]
         marks = ", ".join("?" * 9)
         driver(tx.connection).executemany(f"INSERT INTO personal_records ({COLUMNS}) VALUES ({marks})", batch)
