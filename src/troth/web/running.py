@@ -16,7 +16,7 @@ from troth.collect.importing.carrying import Importing
 from troth.collect.importing.undoing import Undoing
 from troth.collect.intake import Intake
 from troth.config import Config
-from troth.errors import Conflict, StartRefused, TrothError
+from troth.errors import Conflict, StartRefused, TrothError, Unavailable
 from troth.evidence.clauses import Board
 from troth.evidence.mine import Receipts
 from troth.evidence.receipts import fingerprint
@@ -302,8 +302,11 @@ class Running:
             found.append("ledger")
         if durable.counts(self.store).get("failed"):
             found.append("jobs")
-        if self.epochs.standing().overdue(self.store.now()):
-            found.append("epoch")
+        try:
+            if self.epochs.standing().overdue(self.store.now()):
+                found.append("epoch")
+        except Unavailable:
+            found.append("keys")
         return tuple(found)
 
     async def board(self) -> Board:
