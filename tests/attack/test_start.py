@@ -144,7 +144,7 @@ CASES: dict[str, tuple[Break, str]] = {
     "half a key file": (cut("keys/root.key", 300), "key"),
     "keys and data swapped": (swapped, "swapped"),
     "the keys of another system": (of_another("keys/keys.db"), ""),
-    "keys and key file of another system": (of_another("keys/keys.db", "keys/root.key"), "not signed by"),
+    "keys and key file of another system": (of_another("keys/keys.db", "keys/root.key"), "newest copy"),
     "no keys": (gone("keys/keys.db"), "not signed by"),
     "keys that are no database": (written("keys/keys.db", b"\x00qzx7marker" * 5000), "cannot be opened"),
     "no data": (gone("data/data.db"), "entries"),

@@ -79,7 +79,7 @@ def test_a_key_store_that_lost_a_secret_does_not_start(house: House, name: str) 
 def test_a_lost_epoch_key_is_told(house: House) -> None:
     ann = house.admit()
     spoil(house, update(tables.epochs).values(wrapped=None))
-    with pytest.raises(Damaged, match="epoch 1"):
+    with pytest.raises(StartRefused, match="epoch 1"):
         house.contents(ann.sid)
 
 

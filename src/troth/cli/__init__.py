@@ -35,6 +35,9 @@ COMMANDS = {
     "request": ("request", "The register of requests: record, prove, extend, refuse, fulfil."),
     "import": ("moving", "Bring in people, consents or suppressions from a file, or a whole system (--all)."),
     "export": ("whole", "Write a whole system into a folder, to move it or to keep it elsewhere."),
+    "keys": ("keys", "The epochs of the keys: how they stand; roll them now."),
+    "backup": ("backups", "Copy the data, never the keys, into a new folder."),
+    "restore": ("backups", "Put a backup back; nobody who was erased comes with it."),
     "bench": ("bench", "Measure, as ratios from one run."),
 }
 

@@ -6,7 +6,9 @@ import contextlib
 import gc
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -14,6 +16,7 @@ import msgspec
 from troth.cli.opened import DATA, TENANT, ask
 from troth.config import Config, read_config
 from troth.errors import StartRefused, TrothError
+from troth.world import DAY_MS
 
 PORT = click.IntRange(0, 65535)
 
@@ -116,6 +119,8 @@ def doctor(url: str | None, data: Path, rebuild_tiles: bool) -> None:
             faults = answer.get("faults", []) if isinstance(answer, dict) else []
             click.echo(f"{name}: " + (", ".join(faults) if faults else "as it must be"))
             found += len(faults)
+            for line in drills(answer) if isinstance(answer, dict) else ():
+                click.echo(line)
         except (TrothError, OSError) as fault:
             found += 1
             click.echo(f"{name}: {fault}")
@@ -137,6 +142,18 @@ def signing(config: Config) -> int:
     for key in keys:
         click.echo(f"  {key.record(domain)}")
     return 0
+
+
+def drills(state: dict[str, Any]) -> Iterator[str]:
+    """What is to be said of backups: how old the newest is, and when one was restored last."""
+    from troth.vault.backups import DRILL_DAYS
+
+    for key, what, most in (("backup_ms", "backup", 1), ("drill_ms", "restore drill", DRILL_DAYS)):
+        if state[key] is None:
+            yield f"{what}: never (troth {what.partition(' ')[0]})"
+        else:
+            days = (state["now"] - state[key]) // DAY_MS
+            yield f"{what}: {days} days ago" + (f", which is more than {most}" if days > most else "")
 
 
 @click.command()

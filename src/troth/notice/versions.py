@@ -107,6 +107,19 @@ class Versions:
         self.load()
         return policy
 
+    def hash_of(self, source: str, bindings: str | None) -> str | None:
+        """The hash under which this text would be published; None if it does not compile."""
+        try:
+            return self._compile(source, bindings, "the policy").sha256
+        except Invalid:
+            return None
+
+    def put_back(self, source: str, bindings: str | None, *, published_ms: int, eid: bytes) -> None:
+        """After a restore: a version whose publication the log has already (entry ``eid``), stored again."""
+        policy = self._compile(source, bindings, "the policy")
+        self.store.write(Write(body=lambda tx: self._store(tx, policy, published_ms, eid)))
+        self.load()
+
     def _record(self, tx: DataTx, policy: CompiledPolicy, actor: str) -> None:
         before = self.history.versions[-1].sha256 if self.history.versions else ""
         entry = tx.append(
@@ -123,6 +136,10 @@ class Versions:
                 },
             )
         )
+        self._store(tx, policy, tx.now, entry.eid)
+
+    @staticmethod
+    def _store(tx: DataTx, policy: CompiledPolicy, published_ms: int, eid: bytes) -> None:
         tx.execute(
             INSERT,
             {
@@ -132,8 +149,8 @@ class Versions:
                 "source": policy.source,
                 "bindings": policy.bindings,
                 "effective_ms": policy.effective_ms,
-                "published_ms": tx.now,
-                "eid": entry.eid,
+                "published_ms": published_ms,
+                "eid": eid,
             },
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import Connection, Delete, RowMapping, Table, bindparam, delete, func, insert, select, update
@@ -30,7 +30,9 @@ from troth.store.tables import (
     consent_records,
     corrections,
     credentials,
+    epochs,
     erasures,
+    jobs,
     looks,
     messages,
     personal_records,
@@ -39,6 +41,7 @@ from troth.store.tables import (
     sessions,
     subject_states,
     subjects,
+    terms,
 )
 from troth.store.tables import links as link_table
 from troth.store.writer import DataTx, KeyTx
@@ -51,6 +54,7 @@ OLD_COPIES = "old-key-copies"  # of the key store: they open until the epoch is 
 KEY_FOLDER = "copies-of-key-files"  # a copy of the epoch's own file undoes its destruction
 DAY_KEYS = "day-keys-of-mail"
 EMAIL = "user.contact.email"
+NEWEST = 16  # records looked at for an address: however many there are, an order takes the same time
 CHUNK = 500  # rows a transaction: a person with 100,000 rows does not stop the writer for everybody else
 
 NONE = "none"  # the class of a destruction that the provider cannot do
@@ -105,6 +109,7 @@ COUNTS = {
         "subjects": subjects,
     }.items()
 }
+TERMS = select(terms.c.id, terms.c.point, terms.c.version)
 INSERT = insert(erasures)
 OPEN_ORDER = select(erasures).where(
     erasures.c.tenant == bindparam("of_tenant"), erasures.c.sid == bindparam("of_sid"), erasures.c.state != "gone"
@@ -123,6 +128,15 @@ SETTLED = (
     .where(erasures.c.epoch <= bindparam("of_epoch"), erasures.c.destruction.is_(None))
     .values(destroyed_ms=bindparam("at"), destruction=bindparam("how"))
 )
+SETTLED_ONE = (
+    update(erasures)
+    .where(erasures.c.ordered == bindparam("of_order"))
+    .values(destroyed_ms=bindparam("at"), destruction=bindparam("how"))
+)
+ENDED_EPOCH = select(epochs.c.destroyed_ms, epochs.c.destruction).where(
+    epochs.c.epoch == bindparam("of_epoch"), epochs.c.state == "destroyed"
+)
+DROP_JOB = delete(jobs).where(jobs.c.dedup == bindparam("of_dedup"))
 GONE = (
     update(erasures)
     .where(erasures.c.ordered == bindparam("of_order"))
@@ -263,6 +277,59 @@ class Erasures:
             self._remove_rows(order, tenant, sid)
             self._finish(order, tenant, sid, row["cause"])
 
+    def erase_again(
+        self,
+        tenant: str,
+        sid: bytes,
+        order: bytes,
+        *,
+        ordered: dict[str, Any] | None,
+        done: dict[str, Any] | None,
+        at_ms: int,
+        known: bool,
+    ) -> bool:
+        """After a restore: an erasure of the time since the backup, by its guard; whether anybody had come back.
+
+        ``ordered`` and ``done`` are its entries of that time, where the log has them; ``known`` says that the order is
+        in the log at all. No letter goes out a second time.
+        """
+        no_letter = {"of_dedup": f"erase/{order.hex()}"}
+        self.store.write(Write(body=lambda tx: tx.execute(DROP_JOB, no_letter).rowcount, lane=Lane.RIGHTS))
+        row = self.store.read(lambda c: c.execute(ORDER, {"of_order": order}).mappings().first())
+        if row is not None and row["state"] == "gone":
+            return False
+        back = self.store.read(lambda c: bool(remaining(c, tenant, sid)))
+        facts = ordered["facts"] if ordered else {}
+        cause = facts.get("cause", row["cause"] if row else "right")
+
+        def body(tx: DataTx) -> None:
+            if not known:  # the order was lost with the data: the guard is what is left of it
+                facts = {"cause": cause, "restored": True}
+                tx.append(EntryDraft("erase.ordered", clause_of(cause), "right.erase", facts=facts), eid=order)
+            if row is None:
+                values = {"ordered": order, "tenant": tenant, "sid": sid, "cause": cause, "state": "ordered"}
+                tx.execute(INSERT, values | {"ordered_ms": ordered["at"] if ordered else at_ms, "counts": "{}"})
+            told = done["facts"] if done else {}
+            epoch, how = told.get("epoch") or covered[-1].epoch, told.get("class") or None
+            tx.execute(UNREADABLE, {"of_order": order, "at": at_ms, "in_epoch": epoch, "how": how})
+
+        covered: list[Cover] = []
+        self.store.write(
+            Write(before=lambda ktx: covered.append(self.vault.cover(ktx, tenant, sid)), body=body, lane=Lane.RIGHTS)
+        )
+        self._remove_rows(order, tenant, sid)
+        self._finish(order, tenant, sid, cause, done=done)
+        self._settle_again(order)
+        return back
+
+    def _settle_again(self, order: bytes) -> None:
+        """The third time of an erasure whose epoch ended meanwhile, as the key store has it."""
+        row = self._order(order)
+        ended = self.store.read_keys(lambda c: c.execute(ENDED_EPOCH, {"of_epoch": row["epoch"]}).first())
+        if ended is not None and row["destruction"] is None:
+            values = {"of_order": order, "at": ended.destroyed_ms, "how": ended.destruction}
+            self.store.write(Write(body=lambda tx: tx.execute(SETTLED_ONE, values), lane=Lane.RIGHTS))
+
     def job(self, job: Job) -> None:
         """The job behind an order: repeats what is left, then sends the certificate."""
         order = bytes.fromhex(job.ref)
@@ -300,15 +367,24 @@ class Erasures:
 
     def _last_address(self, tenant: str, sid: bytes) -> str | None:
         """The address the certificate goes to: the newest e-mail on record, opened for this right alone."""
-        rows = self.store.read(lambda c: self.vault.records(c, tenant, sid))
-        for row in sorted(rows, key=lambda r: r.anchor_ms, reverse=True):
-            point = self.versions.history.version(row.terms.version).points.get(row.terms.point)
-            names = [f.name for f in point.fields if in_category(f.category, EMAIL)] if point else []
-            content = self.vault.open(tenant, row) if names else {}
-            for name in names:
+        asked = {
+            row.id: names
+            for row in self.store.read(lambda c: c.execute(TERMS).all())
+            if (names := self._addresses_of(row.version, row.point))
+        }
+        if not asked:
+            return None
+        for row in self.store.read(lambda c: self.vault.newest(c, tenant, sid, asked, NEWEST)):
+            content = self.vault.open(tenant, row)
+            for name in asked[row.terms_id]:
                 if isinstance(value := content.get(name), str):
                     return value
         return None
+
+    def _addresses_of(self, version: str, point: str) -> list[str]:
+        """The fields of a point that are e-mail addresses."""
+        declared = self.versions.history.version(version).points.get(point)
+        return [f.name for f in declared.fields if in_category(f.category, EMAIL)] if declared else []
 
     def _make_unreadable(self, order: bytes, tenant: str, sid: bytes, ordered_ms: int) -> None:
         """Step 2: K first. 0 rows is success: the step may be a repetition.
@@ -365,12 +441,16 @@ class Erasures:
 
         return body
 
-    def _finish(self, order: bytes, tenant: str, sid: bytes, cause: str) -> None:
-        """The last rows, the second look, and the entry *done* that refers to *ordered*: one transaction."""
+    def _finish(self, order: bytes, tenant: str, sid: bytes, cause: str, *, done: dict[str, Any] | None = None) -> None:
+        """The last rows, the second look, and the entry *done* that refers to *ordered*: one transaction.
+
+        After a restore ``done`` may stand in the log already: it is not said twice.
+        """
         key = {"of_tenant": tenant, "of_sid": sid}
 
         def body(tx: DataTx) -> None:
-            if tx.execute(ORDER, {"of_order": order}).mappings().one()["state"] == "gone":
+            row = tx.execute(ORDER, {"of_order": order}).mappings().one()
+            if row["state"] == "gone":
                 return  # the job and the request that ordered it work side by side: whoever is last finds it done
             counts = counted(tx, order)
             tx.execute(ORPHAN_LINKS, key)
@@ -380,16 +460,15 @@ class Erasures:
             left = remaining(tx.connection, tenant, sid)
             if left:
                 raise Unavailable(f"rows are still there: {', '.join(sorted(left))}", clause="rights.erase")
-            done = tx.append(
-                EntryDraft(
-                    kind="erase.done",
-                    clause=clause_of(cause),
-                    mechanism="right.erase",
-                    refers=order,
-                    facts={"cause": cause, "rows": sum(counts.values())},
-                )
-            )
-            tx.execute(GONE, {"of_order": order, "at": tx.now, "done_eid": done.eid, "new_counts": in_order(counts)})
+            at, said = tx.now, done and bytes.fromhex(done["eid"])
+            if done is not None:
+                at = done["at"]
+            else:
+                facts = {"cause": cause, "rows": sum(counts.values()), "epoch": row["epoch"]}
+                facts |= {"class": NONE} if row["destruction"] == NONE else {}
+                draft = EntryDraft("erase.done", clause_of(cause), "right.erase", refers=order, facts=facts)
+                said = tx.append(draft).eid
+            tx.execute(GONE, {"of_order": order, "at": at, "done_eid": said, "new_counts": in_order(counts)})
 
         self.store.write(Write(body=body, lane=Lane.RIGHTS))
 

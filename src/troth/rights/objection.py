@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, select
 from troth.errors import Invalid, NotFound
 from troth.notice.consents import Consents
 from troth.notice.versions import Versions
-from troth.policy.model import CompiledPolicy, Grant, State, Stop
+from troth.policy.model import CompiledPolicy, ConsentAsk, Grant, State, Stop
 from troth.store import Lane, Store, Write, links
 from troth.store.jobs import Job
 from troth.store.ledger import Entry, EntryDraft
@@ -139,10 +139,24 @@ class Objections:
         stop = Stop(purpose, None if channel == "*" else channel)
         at = self.store.read(lambda c: c.execute(ENTRY_AT, {"of_eid": bytes.fromhex(eid)}).scalar()) or 0
 
-        def before(ktx: KeyTx) -> None:
-            self._guard(ktx, tenant, bytes.fromhex(sid), bytes.fromhex(eid), stop, at)
+        self.store.write(self.guard_write(tenant, bytes.fromhex(sid), bytes.fromhex(eid), stop, at))
 
-        self.store.write(Write(before=before, body=lambda tx: None, lane=Lane.JOB))
+    def guard_write(self, tenant: str, sid: bytes, eid: bytes, stop: Stop, at_ms: int) -> Write[None]:
+        """The write of a guard and a suppression that are owed."""
+
+        def before(ktx: KeyTx) -> None:
+            self._guard(ktx, tenant, sid, eid, stop, at_ms)
+
+        return Write(before=before, body=lambda tx: None, lane=Lane.JOB)
+
+    def stop_again(self, tx: DataTx, tenant: str, sid: bytes, stop: Stop) -> None:
+        """After a restore: an objection of the time since the backup, whose entries the log has already."""
+        policy = self.versions.current()
+        self.vault.change_state(tx, tenant, sid, lambda state: with_stop(policy, state, stop))
+        for ask in asks_below(policy, stop):
+            if self.consents.end(tx, tenant=tenant, sid=sid, consent=ask.id):
+                self.vault.happen(tx, tenant, sid, f"{ask.id}.withdrawn", policy)
+        self.vault.happen(tx, tenant, sid, f"{stop.purpose}.stopped", policy)
 
     def _guard(self, ktx: KeyTx, tenant: str, sid: bytes, eid: bytes, stop: Stop, at_ms: int) -> None:
         self.vault.guard(ktx, eid, tenant, sid, "objected", at_ms, stops=[stop])
@@ -162,9 +176,7 @@ class Objections:
     ) -> int:
         """Withdraw every consent below the stopped purpose, each with an entry of its own."""
         ended = 0
-        for ask in policy.consents.values():
-            if stop.purpose not in policy.ancestors(ask.purpose) or stop.channel not in (None, ask.channel):
-                continue
+        for ask in asks_below(policy, stop):
             count = self.consents.end(tx, tenant=tenant, sid=sid, consent=ask.id)
             if count:
                 tx.append(
@@ -182,6 +194,15 @@ class Objections:
                 self.vault.happen(tx, tenant, sid, f"{ask.id}.withdrawn", policy)
             ended += count
         return ended
+
+
+def asks_below(policy: CompiledPolicy, stop: Stop) -> list[ConsentAsk]:
+    """The consents that this stop ends."""
+    return [
+        ask
+        for ask in policy.consents.values()
+        if stop.purpose in policy.ancestors(ask.purpose) and stop.channel in (None, ask.channel)
+    ]
 
 
 def with_stop(policy: CompiledPolicy, state: State, stop: Stop) -> State:

@@ -128,6 +128,17 @@ class Restrictions:
 
         return self.store.write(Write(body=body, after=after, lane=Lane.RIGHTS))
 
+    def restrict_again(self, tenant: str, sid: bytes, eid: bytes, ground: str, since_ms: int) -> None:
+        """After a restore: what entry ``eid`` set aside stays so, without a letter or an entry of its own."""
+
+        def body(tx: DataTx) -> None:
+            if standing(tx.connection, tenant, sid) is None:
+                row = {"eid": eid, "tenant": tenant, "sid": sid, "ground": ground, "since_ms": since_ms}
+                tx.execute(INSERT, row)
+            self.vault.set_mode(tx, tenant, sid, "restricted")
+
+        self.store.write(Write(body=body, lane=Lane.RIGHTS))
+
     def lift(self, tenant: str, sid: bytes) -> bool:
         """The person takes it back themselves: it ends now. False where nothing is set aside."""
         return self._end(tenant, sid, "subject")

@@ -27,6 +27,7 @@ Handler: TypeAlias = Callable[[Request], Request]
 
 SOCKET = "control.sock"
 LOCK = "lock"
+RESTORING = "restoring"  # there while a restore is under way; its line is the backup's folder
 MAX_REQUEST = 1 << 20
 
 
@@ -39,6 +40,19 @@ class Locked(StartRefused):
 def unwritable(folder: Path, fault: OSError) -> StartRefused:
     """The one clear error for a folder in which nothing can be made."""
     return StartRefused(f"the data folder {folder} cannot be written: {fault.strerror}")
+
+
+def restore_mark(folder: Path) -> Path:
+    """The file that stands in a data folder while a restore is under way."""
+    return folder / RESTORING
+
+
+def require_no_restore(folder: Path) -> None:
+    """Raise ``StartRefused`` where a restore was begun and not finished: what lies here is neither old nor new."""
+    mark = restore_mark(folder)
+    if mark.exists():
+        backup = mark.read_text("utf-8", "replace").strip()
+        raise StartRefused(f"a restore was begun here and not finished: repeat it with troth restore {backup}")
 
 
 class FolderLock:

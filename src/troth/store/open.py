@@ -20,7 +20,7 @@ from troth.store import tables
 from troth.store.batch import Executor
 from troth.store.checkpoint import Named, Signer
 from troth.store.engine import Database, open_database, refuse_shared
-from troth.store.lock import FolderLock, Handler, Listener
+from troth.store.lock import FolderLock, Handler, Listener, require_no_restore
 from troth.store.migrate import migrate
 from troth.store.moving.away import refuse_away
 from troth.store.publisher import Publisher, check_head
@@ -66,7 +66,7 @@ class Store:
         self.randomness = randomness
         self.signer = signer
         self.policy_version: str | Callable[[], str] = ""
-        self.executor = Executor(data, keys, clock, randomness, signer, self._policy, abort)
+        self.executor = Executor(data, keys, clock, randomness, signer, self.policy_now, abort)
         self.writer = Writer(self.executor)
         self.publisher = Publisher(folder / "evidence", data, signer, self.write_keys, abort)
         self._lock = lock
@@ -81,7 +81,8 @@ class Store:
         self.writer.start()
         self.publisher.start()
 
-    def _policy(self) -> str:
+    def policy_now(self) -> str:
+        """The version of the policy that entries cite now."""
         version = self.policy_version
         return version if isinstance(version, str) else version()
 
@@ -250,11 +251,13 @@ def open_store(
     abort: Callable[[str], None] = end_process,
     rebuild_tiles: bool = False,
     moved_away: bool = False,
+    restoring: bool = False,
 ) -> Store:
     """Open both databases, bring them up to date, check the log's head, and start the writer.
 
     ``abort`` ends the process when a write or sync failed. ``rebuild_tiles`` writes the published tiles anew from D.
     ``moved_away`` opens a system that moved away, which otherwise is refused, and only such a one is opened for.
+    ``restoring``: this is the restore that the folder waits for.
     Raises ``Locked`` if another process works on the folder (then ``lock.forward``), and ``StartRefused`` with one
     clear reason if anything is not as it must be.
     """
@@ -262,6 +265,8 @@ def open_store(
     lock = FolderLock(folder)
     opened: list[Database] = []
     try:
+        if not restoring:
+            require_no_restore(folder)
         data = open_database(config.data_database, "data")
         opened.append(data)
         keys = open_database(config.keys_database, "keys")

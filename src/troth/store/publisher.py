@@ -143,6 +143,7 @@ def check_head(data: Database, keys: Database, tiles: Tiles, *, rebuild: bool = 
     with keys.connect() as connection:
         row = connection.execute(_HEAD).first()
     size, root = (row.size, bytes(row.root)) if row else (0, Frontier().root())
+    require_newest_keys(tiles, size)
     with data.connect() as connection:
         head = read_head(driver(connection))
         if head is None or head.size < size:
@@ -165,6 +166,18 @@ def check_head(data: Database, keys: Database, tiles: Tiles, *, rebuild: bool = 
             raise StartRefused("the ledger's entries do not make its own signed root: an entry was changed or lost")
     if rebuild:
         tiles.clear()
+
+
+def require_newest_keys(tiles: Tiles, remembered: int) -> None:
+    """Refuse a key store that remembers less than was announced: an older copy would bring erased people's keys back.
+
+    K remembers a head before its checkpoint is announced, so this never happens by itself.
+    """
+    if tiles.announced() > remembered:
+        raise StartRefused(
+            f"the key store remembers {remembered} published entries, but {tiles.announced()} were announced: it is an "
+            "older copy; put its newest copy in place"
+        )
 
 
 def _published(tiles: Tiles, size: int) -> Frontier:

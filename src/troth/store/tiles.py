@@ -19,7 +19,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from troth.errors import StartRefused
 from troth.store import tables
-from troth.store.checkpoint import Signer, verifier_key
+from troth.store.checkpoint import Signer, parse_checkpoint, verifier_key
 from troth.store.merkle import Frontier, leaf_hash
 
 WIDTH = 256
@@ -203,6 +203,18 @@ class Tiles:
             state.bodies = self._bodies(size // WIDTH, size % WIDTH)
         self.state = state
         return Frontier(size, frontier)
+
+    def announced(self) -> int:
+        """The size that the folder's own checkpoint speaks of; 0 where there is none that this key signed."""
+        try:
+            text = (self.folder / "checkpoint").read_text("utf-8")
+            return parse_checkpoint(text, self.signer.public)[1]
+        except (OSError, ValueError):
+            return 0
+
+    def entries(self, number: int, width: int) -> list[bytes]:
+        """The first ``width`` entries of a bundle, held to their leaf hashes. Raises as ``load``."""
+        return self._bodies(number, width)
 
     def _hashes(self, level: int, number: int, width: int) -> list[bytes]:
         joined = self._read(level, number, width)

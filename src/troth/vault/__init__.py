@@ -6,6 +6,7 @@ The layers above use ``Vault`` and never a key. Order of everything that concern
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -17,6 +18,7 @@ from troth.store.engine import Database
 from troth.store.open import Store, open_store
 from troth.store.transaction import DataTx, KeyTx
 from troth.vault import guards, records, retention, states, subjects
+from troth.vault.copies import KeyCopy, require_newest
 from troth.vault.keys import Keyring
 from troth.vault.provider import FileProvider, RootProvider
 from troth.vault.repair import Repair, Repaired
@@ -44,8 +46,9 @@ class Cover(NamedTuple):
 class Vault:
     """Everything the layers above may do with personal data and keys. Safe to use from any thread."""
 
-    def __init__(self, ring: Keyring, store: Store) -> None:
+    def __init__(self, ring: Keyring, store: Store, copy: Path | None = None) -> None:
         self.store = store
+        self.copy = KeyCopy(ring, copy)
         self.keyring = ring
         self.tags = Tags(ring)
         self.transit = records.TransitSeals(ring, store.clock, store.randomness)
@@ -138,6 +141,14 @@ class Vault:
             expires=expires_ms,
         )
 
+    def lose(self, ktx: KeyTx, tenant: str, sid: bytes) -> None:
+        """Nobody finds this person any more: a restore lost their data. Their keys stay."""
+        self.tags.lose(ktx.connection, tenant, sid)
+
+    def regain(self, ktx: KeyTx, tenant: str, sid: bytes) -> None:
+        """Undo ``lose``, where a newer backup has the person again."""
+        self.tags.regain(ktx.connection, tenant, sid)
+
     def exists(self, connection: Connection, tenant: str, sid: bytes) -> bool:
         """Whether the person is here: neither unknown nor void nor being erased."""
         return subjects.exists(connection, tenant, sid)
@@ -149,6 +160,12 @@ class Vault:
     def records(self, connection: Connection, tenant: str, sid: bytes) -> list[StoredRecord]:
         """A person's records in the caller's snapshot, sealed."""
         return subjects.records_of(connection, tenant, sid)
+
+    def newest(
+        self, connection: Connection, tenant: str, sid: bytes, terms: Collection[int], at_most: int
+    ) -> list[StoredRecord]:
+        """A person's newest records that were collected under one of these terms (their numbers), sealed."""
+        return subjects.newest_of(connection, tenant, sid, terms, at_most)
 
     # --- sealing and opening ---
 
@@ -351,16 +368,27 @@ class Vault:
         return Look(*self.keyring.look(tenant, sid))
 
     def scrub(self) -> None:
-        """Overwrite K's write-ahead log, so that no deleted key is left in K's files.
+        """Overwrite K's write-ahead log, so that no deleted key is left in K's files; the second copy follows.
 
         Raises ``Unavailable`` if a reader kept it from being complete: it is not done then, and must be repeated.
         """
         if not self.store.truncate_keys():
             raise Unavailable("deleted keys are still in the key store's log: a reader holds it; it will be repeated")
+        self.copy.refresh()
 
     def expired(self, now: int, limit: int = 500) -> list[tuple[str, bytes]]:
         """(tenant, sid) of those who never proved their identifier in time."""
         return self.tags.expired(now, limit)
+
+
+def provider_of(config: Config, randomness: Randomness) -> RootProvider:
+    """The configured root: a key file. ``StartRefused`` if it is not as it must be."""
+    return FileProvider.open(config.path(config.root_key), randomness, copy_of(config))
+
+
+def copy_of(config: Config) -> Path | None:
+    """The folder of the key store's second copy, if there is one."""
+    return config.path(config.keys_copy) if config.keys_copy else None
 
 
 def open_vault(
@@ -377,13 +405,13 @@ def open_vault(
     The root is the configured key file, unless another ``provider`` is given; ``log_name`` is the ledger's name in its
     checkpoints; ``options`` go to ``open_store``.
     """
-    copy = config.path(config.keys_copy) if config.keys_copy else None
-    provider = provider or FileProvider.open(config.path(config.root_key), randomness, copy)
+    provider = provider or provider_of(config, randomness)
     rings: list[Keyring] = []
 
     def signer(keys: Database) -> Any:
+        require_newest(keys, copy_of(config))
         rings.append(Keyring.open(keys, provider, clock, randomness))
         return rings[0].signing_key("log", log_name)
 
     store = open_store(config, clock, randomness, signer, **options)
-    return store, Vault(rings[0], store)
+    return store, Vault(rings[0], store, copy_of(config))

@@ -24,6 +24,7 @@ from troth.errors import Busy, Conflict, Damaged, Unavailable
 from troth.store.ledger import EntryDraft
 from troth.store.open import Store
 from troth.store.tables import buckets, data_keys, day_keys, epochs, ledger, tags
+from troth.store.text import Text
 from troth.store.transaction import DataTx, KeyTx, Lane, Write
 from troth.vault.buckets import context_of
 from troth.vault.index import BLOCK, permute, restore
@@ -70,23 +71,12 @@ MOVE = (
 DATA = select(data_keys).where(
     data_keys.c.bucket == bindparam("of_number"), data_keys.c.compartment == bindparam("of_compartment")
 )
-PUT_DATA = (
-    update(data_keys)
-    .where(
-        data_keys.c.tenant == bindparam("of_tenant"),
-        data_keys.c.sid == bindparam("of_sid"),
-        data_keys.c.class_ == bindparam("of_class"),
-    )
-    .values(wrapped=bindparam("new"), generation=bindparam("to_generation"))
-)
+# thousands of rows in one transaction: on the driver's own cursor
+PUT_DATA = Text("UPDATE data_keys SET wrapped = ?, generation = ? WHERE tenant = ? AND sid = ? AND class = ?")
 TAGS = select(tags.c.id, tags.c.tag, tags.c.suppression, tags.c.generation).where(
     tags.c.bucket == bindparam("of_number")
 )
-PUT_TAG = (
-    update(tags)
-    .where(tags.c.id == bindparam("of_id"))
-    .values(tag=bindparam("new"), suppression=bindparam("beside"), generation=bindparam("to_generation"))
-)
+PUT_TAG = Text("UPDATE tags SET tag = ?, suppression = ?, generation = ? WHERE id = ?")
 DAYS = select(day_keys)
 PUT_DAY = (
     update(day_keys)
@@ -260,11 +250,9 @@ class Epochs:
             _require(row.generation, old)
             key = unwrap(old[0], row.wrapped, "a person's key", *key_context(*at, old[1]))
             wrapped = wrap(new[0], key, self._store.randomness, *key_context(*at, new[1]))
-            rows.append(
-                {"of_tenant": at[0], "of_sid": at[1], "of_class": at[2], "new": wrapped, "to_generation": new[1]}
-            )
+            rows.append((wrapped, new[1], *at[:3]))
         if rows:
-            connection.execute(PUT_DATA, rows)
+            PUT_DATA.run_many(connection, rows)
 
     def _rekey_tags(self, connection: Connection, place: dict[str, Any], old: Keyed, new: Keyed) -> None:
         """All tags of a bucket at once: a permutation of blocks, and no value in sight."""
@@ -275,12 +263,9 @@ class Epochs:
         having = [row for row in found if row.suppression is not None]
         beside = _permuted(apart(old[0]), apart(new[0]), [bytes(row.suppression) for row in having])
         suppression = dict(zip((row.id for row in having), beside, strict=True))
-        rows = [
-            {"of_id": row.id, "new": tag, "beside": suppression.get(row.id), "to_generation": new[1]}
-            for row, tag in zip(found, moved, strict=True)
-        ]
+        rows = [(tag, suppression.get(row.id), new[1], row.id) for row, tag in zip(found, moved, strict=True)]
         if rows:
-            connection.execute(PUT_TAG, rows)
+            PUT_TAG.run_many(connection, rows)
 
     def _rekey_days(self, connection: Connection, place: dict[str, Any], old: Keyed, new: Keyed) -> None:
         rows = []

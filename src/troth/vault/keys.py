@@ -101,7 +101,11 @@ class Keyring:
         with database.transaction() as connection:
             ring._prove_root(connection)
             ring.buckets.prepare(connection, clock.now())
-            ring.buckets.hold(connection, "day", DAY)
+            try:
+                if ring.buckets.peek(connection, "day", DAY) is None:  # not held: a roll may have been broken off
+                    ring.buckets.hold(connection, "day", DAY)
+            except Damaged as fault:
+                raise StartRefused(f"{fault.detail}; put the newest copy of the key store back") from None
         return ring
 
     # --- the system's own secrets ---

@@ -173,6 +173,16 @@ class FileProvider:
                 continue
         raise Damaged(f"{what} does not open: its file {EPOCHS}/{_file(number, mark)} is not there (any more)")
 
+    def mirror(self, number: int, wrapped: bytes) -> None:
+        """Write an epoch's file wherever it is missing: into a second copy that came later, or back out of it."""
+        if self.surety(wrapped) is None:
+            return
+        name = _file(number, wrapped[:MARK])
+        there = [folder / name for folder in self._folders if (folder / name).exists()]
+        for folder in self._folders:
+            if there and not (folder / name).exists():
+                _write_secret(folder / name, there[0].read_bytes())
+
     def surety(self, wrapped: bytes) -> Surety | None:
         """See ``RootProvider``: an epoch of before they had files lies under the root alone, which has to stay."""
         return None if len(wrapped) == WRAPPED else "file_best_effort"

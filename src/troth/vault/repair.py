@@ -8,7 +8,7 @@ be repeated, and a sweep that died is finished by the next. Guards that are owed
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -68,6 +68,7 @@ KEYED = select(K.tenant, K.sid).where(SECRET, tuple_(K.tenant, K.sid).in_(OF_THE
 ANY_PERSON = select(subjects.c.sid).where(subjects.c.mode.in_(THERE)).limit(1)
 ANY_KEY = select(K.sid).where(SECRET).limit(1)
 LAST_RUN = select(func.max(runs.c.at_ms)).where(runs.c.kind == KIND, runs.c.ok)
+RESTORES = select(runs.c.at_ms, runs.c.facts).where(runs.c.kind == "restore", runs.c.at_ms >= bindparam("since"))
 ADD_RUN = insert_once(runs)  # two runs in one millisecond are one heartbeat
 OLD_RUNS = delete(runs).where(runs.c.kind == KIND, runs.c.at_ms < bindparam("before_ms"))
 HASTEN = (
@@ -117,6 +118,7 @@ class Repair:
         """
         started = self._store.now()
         finished = self._finish_voids()
+        spared = self._spared(started)
         last = None if everything else self._store.read(lambda c: c.execute(LAST_RUN).scalar())
         seen = voided = 0
         after: Born | None = None
@@ -125,7 +127,7 @@ class Repair:
             if not rows:
                 break
             seen += len(rows)
-            for place in self._without_subject([(row.tenant, row.sid) for row in rows]):
+            for place in self._without_subject([(row.tenant, row.sid) for row in rows if not spared(row.created_ms)]):
                 voided += self._sweep(*place)
             after = rows[-1]
         done = Repaired(seen, voided, finished)
@@ -154,6 +156,12 @@ class Repair:
         return self._store.write(Write(lambda tx: tx.execute(HASTEN, values | {"at": tx.now}).rowcount, lane=Lane.JOB))
 
     # --- inside ---
+
+    def _spared(self, now: int) -> Callable[[int], bool]:
+        """Keys of people whose data a restore lost are kept for a month: a newer backup may be found."""
+        rows = self._store.read(lambda c: c.execute(RESTORES, {"since": now - KEEP_RUNS_MS}).all())
+        spans = [(msgspec.json.decode(row.facts)["since_ms"], row.at_ms) for row in rows]
+        return lambda created_ms: any(since <= created_ms <= at for since, at in spans)
 
     def _born(self, before: int, since: int, after: Born | None) -> list[Born]:
         statement = BORN

@@ -7,7 +7,7 @@ cannot be opened.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,12 @@ RECORDS = (
     .where(personal_records.c.tenant == bindparam("of_tenant"), personal_records.c.sid == bindparam("of_sid"))
     .order_by(personal_records.c.rid)
 )
+NEWEST = (
+    RECORDS.where(personal_records.c.terms_id.in_(bindparam("of_terms", expanding=True)))
+    .order_by(None)
+    .order_by(personal_records.c.anchor_ms.desc())
+    .limit(bindparam("at_most"))
+)
 OF_A_PERSON = (
     personal_records,
     consent_records,
@@ -87,26 +93,17 @@ OF_A_PERSON = (
     sessions,
     credentials,
     messages,
+    restrictions,
+    corrections,
+    address_changes,
+    activity,
     looks,
     subjects,
 )
+"""The tables with rows of a person, children first, the subject last."""
 VOID: tuple[Delete, ...] = tuple(
     delete(table).where(table.c.tenant == bindparam("of_tenant"), table.c.sid == bindparam("of_sid"))
-    for table in (
-        personal_records,
-        consent_records,
-        subject_states,
-        links,
-        sessions,
-        credentials,
-        messages,
-        restrictions,
-        corrections,
-        address_changes,
-        activity,
-        looks,
-        subjects,
-    )
+    for table in OF_A_PERSON
 )
 
 
@@ -282,22 +279,31 @@ class Staged:
 
 def records_of(connection: Connection, tenant: str, sid: bytes) -> list[StoredRecord]:
     """All records of a subject in the caller's snapshot, sealed."""
-    return [
-        StoredRecord(
-            row.tenant,
-            row.sid,
-            row.rid,
-            row.class_,
-            Terms(row.controller, row.surface, row.point, row.version, keep=row.class_),
-            row.terms_id,
-            row.schema,
-            row.anchor_ms,
-            row.eid,
-            row.ct,
-            row.generation,
-        )
-        for row in connection.execute(RECORDS, {"of_tenant": tenant, "of_sid": sid})
-    ]
+    return [_stored(row) for row in connection.execute(RECORDS, {"of_tenant": tenant, "of_sid": sid})]
+
+
+def newest_of(
+    connection: Connection, tenant: str, sid: bytes, terms: Collection[int], at_most: int
+) -> list[StoredRecord]:
+    """The newest records of a subject under these terms, by an index: how many others there are costs nothing."""
+    values = {"of_tenant": tenant, "of_sid": sid, "of_terms": list(terms), "at_most": at_most}
+    return [_stored(row) for row in connection.execute(NEWEST, values)]
+
+
+def _stored(row: Any) -> StoredRecord:
+    return StoredRecord(
+        row.tenant,
+        row.sid,
+        row.rid,
+        row.class_,
+        Terms(row.controller, row.surface, row.point, row.version, keep=row.class_),
+        row.terms_id,
+        row.schema,
+        row.anchor_ms,
+        row.eid,
+        row.ct,
+        row.generation,
+    )
 
 
 def replace(tx: DataTx, record: StoredRecord, ct: bytes) -> bool:

@@ -53,6 +53,11 @@ OWNER = (
     .where(HELD.c.sid != tags.c.sid)
     .limit(1)
 )
+LOSE = update(tags).where(*OF_SID, tags.c.state == "live").values(state="lost")
+TAKEN = select(HELD.c.id).where(
+    HELD.c.tenant == tags.c.tenant, HELD.c.kind == tags.c.kind, HELD.c.tag == tags.c.tag, HELD.c.state == "live"
+)
+REGAIN = update(tags).where(*OF_SID, tags.c.state == "lost", ~TAKEN.correlate(tags).exists()).values(state="live")
 EXPIRED = (
     select(tags.c.tenant, tags.c.sid)
     .where(tags.c.state == literal_column("'pending'"), tags.c.expires_ms <= bindparam("now_ms"))
@@ -217,6 +222,14 @@ class Tags:
         row = LIVE.run(connection, (tenant, kind, tag)).fetchone() if state == "live" else None
         if row is not None and bytes(row[0]) != sid:
             raise Conflict("this identifier belongs to somebody else")
+
+    def lose(self, connection: Connection, tenant: str, sid: bytes) -> int:
+        """Take this subject's tags out of the index without deleting them: a restore lost their data; how many."""
+        return connection.execute(LOSE, {"of_tenant": tenant, "of_sid": sid}).rowcount
+
+    def regain(self, connection: Connection, tenant: str, sid: bytes) -> int:
+        """Undo ``lose``: a newer backup has this subject. Whoever came in under the same value meanwhile keeps it."""
+        return connection.execute(REGAIN, {"of_tenant": tenant, "of_sid": sid}).rowcount
 
     def suppress(self, connection: Connection, tenant: str, sid: bytes, scope: str, now: int) -> int:
         """Suppress this subject's identifiers for ``scope``; how many were not yet. It outlives the subject."""

@@ -7,6 +7,7 @@ says. Requests come over a socket that only the folder's owner can open (STORAGE
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -217,9 +218,45 @@ def messages(system: Running, asked: Arguments) -> Answer:
     return {"states": system.messages.counts(), "unresolved": unresolved, "away": away}
 
 
+def backup(system: Running, asked: Arguments) -> Answer:
+    """A backup of the data, beside everything else that goes on."""
+    manifest = system.backups.take(Path(str(asked.get("to", ""))))
+    size = sum(file.size for file in manifest.files)
+    return {"entries": manifest.size, "bytes": size, "files": [file.name for file in manifest.files]}
+
+
+def keys_status(system: Running, asked: Arguments) -> Answer:
+    """How the epochs of the keys stand."""
+    standing = system.epochs.standing()
+    found: Answer = standing._asdict()
+    return found | {"overdue": standing.overdue(system.store.now())}
+
+
+def keys_rotate(system: Running, asked: Arguments) -> Answer:
+    """Roll the epoch now, if anything was destroyed since the last time."""
+    rolled = system.epochs.roll()
+    if rolled is None:
+        return {"rolled": False}
+    return {
+        "rolled": True,
+        "epoch": rolled.epoch,
+        "rekeyed": rolled.rekeyed,
+        "rewrapped": rolled.rewrapped,
+        "surety": rolled.destroyed.surety if rolled.destroyed else None,
+    }
+
+
 def state(system: Running, asked: Arguments) -> Answer:
     """What is not as it must be, and how much there is."""
-    return {"faults": list(system.faults()), "entries": system.store.size, "version": system.policy.version}
+    made, drill = system.backups.last()
+    return {
+        "faults": list(system.faults()),
+        "entries": system.store.size,
+        "version": system.policy.version,
+        "now": system.store.now(),
+        "backup_ms": made,
+        "drill_ms": drill,
+    }
 
 
 ACTS: dict[str, Act] = {
@@ -240,6 +277,9 @@ ACTS: dict[str, Act] = {
     "messages": messages,
     "retention.run": retention,
     "state": state,
+    "backup": backup,
+    "keys.status": keys_status,
+    "keys.rotate": keys_rotate,
 }
 
 

@@ -24,7 +24,7 @@ from troth.collect.visits.closing import PERIOD_MS as CLOSE_MS
 from troth.collect.visits.closing import Closing as DayClosing
 from troth.collect.visits.visits import Visits
 from troth.config import Config
-from troth.errors import Conflict, StartRefused, TrothError
+from troth.errors import Conflict, StartRefused, TrothError, Unavailable
 from troth.evidence.clauses import Board
 from troth.evidence.mine import Receipts
 from troth.evidence.receipts import fingerprint
@@ -44,6 +44,7 @@ from troth.rights.openid import OpenIdSignIn
 from troth.rights.procedures import REMIND_EVERY_MS, REMIND_JOB, Procedures
 from troth.rights.rectification import RECTIFIED_JOB, Rectification
 from troth.rights.requests import LINK_JOB, Requests
+from troth.rights.restoration import Restoration, Restored
 from troth.rights.restriction import GUARD_JOB as RESTRICT_GUARD_JOB
 from troth.rights.restriction import LIFT_EVERY_MS, LIFT_JOB, Restrictions
 from troth.rights.retention import CLASSES_JOB, PERIOD_MS, RETAIN_JOB, RetentionRun
@@ -51,6 +52,7 @@ from troth.rights.visitors import Visitors
 from troth.store import Lane, Write
 from troth.store import jobs as durable
 from troth.store.jobs import Job, Registry, Worker
+from troth.store.restoring import Gap
 from troth.store.tables import tree
 from troth.use import person_sessions, sessions
 from troth.use.accounts import Accounts
@@ -85,6 +87,7 @@ from troth.use.sender import Sender
 from troth.use.sign_in import SignIn
 from troth.use.transport import SmtpTransport
 from troth.vault import open_vault
+from troth.vault.backups import Backups
 from troth.vault.box import Box
 from troth.vault.epochs import Epochs
 from troth.vault.repair import Repair
@@ -193,21 +196,36 @@ class Workers:
 class Running:
     """A running system: its parts by name. ``close`` ends it in the right order."""
 
-    def __init__(self, config: Config, clock: Clock, randomness: Randomness, *, rebuild_tiles: bool = False) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        randomness: Randomness,
+        *,
+        rebuild_tiles: bool = False,
+        gap: Gap | None = None,
+    ) -> None:
         """Open stores and vault, repair, publish the configured policy; ``StartRefused`` with one clear reason.
 
-        ``rebuild_tiles`` writes the published log anew from the ledger, where its files were lost or damaged.
+        ``rebuild_tiles`` writes the published log anew from the ledger, where its files were lost or damaged. ``gap``
+        is what a restore, of which this start is a part, has to make good (``web.backups``).
         """
         self.config = config
         self.workers: Workers | None = None
         self.clock = clock
         self.randomness = randomness
         self.store, self.vault = open_vault(
-            config, clock, randomness, log_name=log_name(config), rebuild_tiles=rebuild_tiles
+            config,
+            clock,
+            randomness,
+            log_name=log_name(config),
+            rebuild_tiles=rebuild_tiles,
+            restoring=gap is not None,
         )
+        self.restored: Restored | None = None
         try:
             self._compose()
-            self._make_ready()
+            self._make_ready(gap)
         except BaseException:
             self.store.close()
             raise
@@ -252,12 +270,25 @@ class Running:
         self.undoing = Undoing(store, vault, self.versions, self.consents, self._erase_brought)
         self.retention = RetentionRun(store, vault, self.versions, self.erasures)
         self.closing = Closing(store, vault, self.versions)
+        self.backups = Backups(store, vault)
         self.receipts = Receipts(store, vault, self.versions, self.consents)
         self.disclosures = Disclosures(store, self.gate, self.versions)
         self.products = Products(store, vault, self.versions, self.gate)
         self.handover_keys = HandoverKeys(store)
         self.activities = Activities(store, vault, self.versions, self.products, clock, audiences=urls)
         self.handovers = Handovers(store, vault, self.products, clock, chance, audiences=urls)
+        self.restoration = Restoration(
+            store,
+            vault,
+            self.versions,
+            self.erasures,
+            self.objections,
+            self.restrictions,
+            self.retention,
+            self.handover_keys,
+            kept_jobs=OWED_JOBS,
+            recall=self._recall,
+        )
         box = Box(vault.secret("operators"), chance)
         passwords = Passwords(Breached(self.config.folder))
         self.desks = {tenant: self._desk(tenant, url, box, passwords) for tenant, url in urls.items()}
@@ -278,7 +309,7 @@ class Running:
         self.openid = self._openid(Box(vault.secret("openid"), chance))
         self.repair = Repair(store, vault.keyring)
         staff: Group[Any] = console.group(CARDS)  # knows of a system only what staff need
-        self.epochs = Epochs(store, vault.keyring, self.erasures.settle, lambda: None)
+        self.epochs = Epochs(store, vault.keyring, self.erasures.settle, vault.copy.refresh)
         self.shell = build(self, [*GROUPS, staff], catalogue=self.catalogue)
         folders = {host: self.config.path(folder) for host, folder in self.config.sites.items()}
         self.hosting = Hosting(self, self.shell, self.shell.table, folders)
@@ -327,10 +358,12 @@ class Running:
         provider = Provider(settings, secret, f"{self.config.url}{openid.RETURN}", self.clock)
         return OpenIdSignIn(self.store, self.vault, self.products, provider, box, self.config.tenant)
 
-    def _make_ready(self) -> None:
-        """What must be done before the port opens: repair, resolve, publish."""
+    def _make_ready(self, gap: Gap | None) -> None:
+        """What must be done before the port opens: restore, repair, resolve, publish."""
         self.versions.load()
         self.store.policy_version = lambda: self._version_now()
+        if gap is not None:
+            self.restored = self.restoration.apply(gap)
         self.publish_configured()
         check_tenants(self.policy, self.config)
         self._check_words()
@@ -403,8 +436,19 @@ class Running:
         """A file that was brought in is taken back: this person with it."""
         return self.erasures.erase(tenant, sid, cause="undo", actor="system").state == "gone"
 
+    def _recall(self, sha256: str) -> tuple[str, str | None] | None:
+        """The text of a policy in the data folder, with the configured bindings if it needs them, by its hash."""
+        laid = self.config.path(self.config.bindings).read_text("utf-8") if self.config.bindings else None
+        for path in {self.config.path(self.config.policy), *self.config.folder.glob("*.md")}:
+            for bindings in {laid, None}:
+                source = path.read_text("utf-8")
+                if self.versions.hash_of(source, bindings) == sha256:
+                    return source, bindings
+        return None
+
     def _repair(self, job: Job) -> None:
         self.repair.run()
+        self.vault.copy.refresh()
 
     def _roll(self, job: Job) -> None:
         """Some time after an erasure the epoch is rolled, so that old copies of the key store open nothing."""
@@ -471,6 +515,11 @@ class Running:
             found.append("ledger")
         if durable.counts(self.store).get("failed"):
             found.append("jobs")
+        try:
+            if self.epochs.standing().overdue(self.store.now()):
+                found.append("epoch")
+        except Unavailable:
+            found.append("keys")
         return tuple(found)
 
     async def board(self) -> Board:
@@ -505,6 +554,9 @@ def start(
     clock: Clock | None = None,
     randomness: Randomness | None = None,
     rebuild_tiles: bool = False,
+    gap: Gap | None = None,
 ) -> Running:
     """A running system from a configuration, with the machine's clock and chance unless others are given."""
-    return Running(config, clock or SystemClock(), randomness or SystemRandomness(), rebuild_tiles=rebuild_tiles)
+    return Running(
+        config, clock or SystemClock(), randomness or SystemRandomness(), rebuild_tiles=rebuild_tiles, gap=gap
+    )

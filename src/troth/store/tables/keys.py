@@ -63,7 +63,7 @@ tags = Table(
     Column("bucket", Integer, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("sid", Id),  # NULL where suppressed: the tag outlives the person's data and points at nobody
-    Column("state", Text, nullable=False),  # pending | live | suppressed
+    Column("state", Text, nullable=False),  # pending | live | lost (a restore lost the data) | suppressed
     Column("scope", Text, nullable=False, server_default=""),  # suppressed: the purpose that is stopped
     Column("created_ms", Ms, nullable=False),
     Column("expires_ms", Ms),

@@ -65,6 +65,7 @@ personal_records = composite(
     Column("ct", LargeBinary, nullable=False),
     ForeignKeyConstraint(["tenant", "sid"], ["subjects.tenant", "subjects.sid"], ondelete="RESTRICT"),
     ForeignKeyConstraint(["terms_id"], ["terms.id"], ondelete="RESTRICT"),
+    Index("ix_personal_records_terms", "tenant", "sid", "terms_id", "anchor_ms"),
 )
 
 subject_states = composite(
