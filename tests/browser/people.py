@@ -31,7 +31,7 @@ class Reached(Vendor):
         def make(url: str) -> Any:
             config = msgspec.structs.replace(demonstration_config(self.folder, 0, self.box.port), base_url=url)
             made.append(start(config, clock=self.clock))
-            return made[0].shell
+            return made[0].app
 
         self.url = self.reach(make)
         return made[0]
