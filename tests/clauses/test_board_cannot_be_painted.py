@@ -59,6 +59,7 @@ PASSING = (
     "rights.portability",
     "rights.rectify",
     "rights.object-marketing",
+    "rights.automated",
     "rights.unsubscribe",
     "rights.proof",
     "retain.while-used",
