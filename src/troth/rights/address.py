@@ -3,7 +3,7 @@
 Order: K (the new tag, pending) -> D (what waits, entry, letters). Then, with the link: K (the new tag live, which is
 where it is decided whose it is) -> D (records, entry, guards' job) -> K (the old tag gone, guards, suppressions) ->
 answer. ``mend`` recomputes the tags from the records, so that D wins over what a crash left in K (invariant 19).
-Clause: ``rights.rectify``. Mechanism: ``right.rectify``. ADR 0015.
+Clause: ``rights.rectify``. Mechanism: ``right.rectify``. ADR 0018.
 """
 
 from __future__ import annotations
