@@ -25,14 +25,13 @@ from troth.collect.visits.agents import device_of, is_bot
 from troth.collect.visits.counting import Visit
 from troth.collect.visits.rules import Rules
 from troth.collect.visits.visits import Visits
-from troth.config import Config
 from troth.errors import BadRequest, CrossSite, Denied, Invalid, NotAllowed, TrothError, Undeclared, Unsupported
 from troth.policy.choices import Choice, Choices, choices
 from troth.rights.visitors import Visitors
 from troth.web import cookies, problems, security
 from troth.web.rates import Rates, network
 from troth.web.routes import Limit
-from troth.world import Clock, Randomness
+from troth.web.system import System
 
 PATH = "/c"
 COOKIE = "troth_visitor"
@@ -47,23 +46,8 @@ log = logging.getLogger("troth.web")
 _decode = msgspec.json.Decoder(dict[str, str]).decode
 
 
-class Counted(Protocol):
+class Counted(System, Protocol):
     """What the collector needs of the running system."""
-
-    @property
-    def config(self) -> Config:
-        """The configuration."""
-        ...
-
-    @property
-    def clock(self) -> Clock:
-        """Tells the time."""
-        ...
-
-    @property
-    def randomness(self) -> Randomness:
-        """Gives tokens."""
-        ...
 
     @property
     def visits(self) -> Visits:

@@ -141,36 +141,20 @@ async def prove(request: Request, system: Running) -> Response:
 
 async def extend(request: Request, system: Running) -> Response:
     """Two months more, told with a reason."""
-    form, rid = await read_form(request), id_in(request)
-    return await step(
-        request,
-        system,
-        lambda: system.procedures.extend(
-            tenant_of(request),
-            rid,
-            form.one("reason"),
-            actor=caller_of(request).actor,
-            printed=form.ticked("printed"),
-            language=system.policy.language,
-        ),
-    )
+    return await answer(request, system, system.procedures.extend)
 
 
 async def refuse(request: Request, system: Running) -> Response:
     """Refuse, with a reason and the way to complain."""
+    return await answer(request, system, system.procedures.refuse)
+
+
+async def answer(request: Request, system: Running, take: Callable[..., Step]) -> Response:
+    """Take a step that the person is told of with a reason, by mail or on paper."""
     form, rid = await read_form(request), id_in(request)
-    return await step(
-        request,
-        system,
-        lambda: system.procedures.refuse(
-            tenant_of(request),
-            rid,
-            form.one("reason"),
-            actor=caller_of(request).actor,
-            printed=form.ticked("printed"),
-            language=system.policy.language,
-        ),
-    )
+    told = {"printed": form.ticked("printed"), "language": system.policy.language}
+    actor, tenant = caller_of(request).actor, tenant_of(request)
+    return await step(request, system, lambda: take(tenant, rid, form.one("reason"), actor=actor, **told))
 
 
 async def fulfil(request: Request, system: Running) -> Response:
