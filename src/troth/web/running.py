@@ -55,6 +55,7 @@ from troth.use.approvals import Act, Approvals
 from troth.use.arrivals import Arrivals
 from troth.use.bounces import Bounces, ReturnPath
 from troth.use.breached import Breached
+from troth.use.campaigns import CAMPAIGN_JOB, Campaigns
 from troth.use.closing import Closing
 from troth.use.compose import Composer
 from troth.use.disclosures import Disclosures
@@ -277,8 +278,18 @@ class Running:
         self.mail_room = MailRoom()
         if path is not None:
             self.mail_room.on(path.local, Bounces(self.store, self.vault, self.versions, path).take)
+        self.campaigns = Campaigns(
+            self.store, self.vault, self.versions, self.gate, self.composer, self.randomness, lambda tenant: ()
+        )
         self.letters = Letters(
-            self.store, self.vault, self.gate, self.versions, self.composer, domains=domains, urls=urls
+            self.store,
+            self.vault,
+            self.gate,
+            self.versions,
+            self.composer,
+            domains=domains,
+            urls=urls,
+            words=self.campaigns.words,
         )
         self.transport = SmtpTransport(mail, folder=self.config.folder, demonstration=self.config.demonstration)
         self.messages = Messages(self.store, self.vault, self.versions, self.letters, self.flight)
@@ -339,6 +350,7 @@ class Running:
         registry.on(CLASSES_JOB, self.retention.end_classes)
         registry.on(RECTIFIED_JOB, self.rectification.redo)
         registry.on(ADDRESS_JOB, self.addresses.redo)
+        registry.on(CAMPAIGN_JOB, self.campaigns.job)
         registry.every(ADDRESS_SWEEP, ADDRESS_SWEEP_MS, self.addresses.sweep)
         registry.every(RETAIN_JOB, PERIOD_MS, self.retention.job)
         registry.every(REMIND_JOB, REMIND_EVERY_MS, self.procedures.job)
