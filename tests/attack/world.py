@@ -183,6 +183,7 @@ def build(vendor: Vendor, *, here: str = TENANT, there: str = TENANT) -> World:
     theirs = things(vendor, ben, bens, bens_link, there) | tokens(vendor, ben, there)
     if here == there:  # ids of another kind: an operator and an account of one's own tenant are nothing foreign
         theirs |= {"operator": bens.hex(), "approval": boss.id.hex(), "reference": ben.email}
+        theirs |= {"campaign": bens.hex()}
     else:
         callers.append(bens_link)
         theirs |= strangers(vendor, there, callers)
@@ -216,6 +217,7 @@ def strangers(vendor: Vendor, tenant: str, callers: list[Caller]) -> dict[str, s
         "operator": boss.id.hex(),
         "approval": approvals.ask("x.act", "case-7", boss).id.hex(),
         "reference": reference,
+        "campaign": vendor.system.campaigns.draft(tenant, "newsletter.issue", "Theirs", "Their words").id.hex(),
         "token:invitation": desk.operators.invite("invited", "officer", boss),
         "token:handover": handed(vendor, made, reference, tenant),
         "token:unsubscribe": unsubscribing(vendor, tenant),

@@ -106,7 +106,7 @@ def test_the_letter_is_text_and_page_and_loads_nothing(vendor: Vendor) -> None:
         ("Hello", "see https://vendor.example.org/?who={first_name}"),
         ("Hello", "[x](https://vendor.example.org/{first_name}) "),
         ("Hello", "::: marketing\nnever ended"),
-        ("Hello", "x" * 100_001),
+        ("Hello", "x" * 50_001),
     ],
 )
 def test_words_that_cannot_be_sent_are_refused_with_their_place(vendor: Vendor, subject: str, source: str) -> None:

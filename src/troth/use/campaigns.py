@@ -211,9 +211,8 @@ class Campaigns:
         now, asked = self.store.clock.now(), {"of_id": campaign.id}
 
         def look(connection: Connection) -> tuple[dict[str, int], int]:
-            return counted(connection, campaign.id), connection.execute(
-                LATELY, asked | {"since": now - RATE_MS}
-            ).scalar()
+            lately = connection.execute(LATELY, asked | {"since": now - RATE_MS}).scalar_one()
+            return counted(connection, campaign.id), lately
 
         counts, lately = self.store.read(look)
         queued = sum(counts.values())

@@ -20,7 +20,7 @@ from markdown_it.token import Token
 from troth.use.templates import Fault, Said
 
 SUBJECT_LENGTH = 150
-SOURCE_LENGTH = 100_000
+SOURCE_LENGTH = 50_000
 MOST_NESTED = 20
 PERSONAL = re.compile(r"(?:\w+:|www\.)[^\s<>]*\{[a-z]", re.IGNORECASE)
 

@@ -99,6 +99,7 @@ from troth.web import (
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
 from troth.web.collector import Collector
+from troth.web.console import campaigns as console_campaigns
 from troth.web.console import people
 from troth.web.console import requests as console_requests
 from troth.web.console import rooms as console
@@ -127,8 +128,9 @@ GROUPS: tuple[Group[Running], ...] = (
     api_products.GROUP,
     console_requests.GROUP,
     people.GROUP,
+    console_campaigns.GROUP,
 )
-CARDS = (*console.OWN_CARDS, console_requests.CARD, *people.CARDS)
+CARDS = (*console.OWN_CARDS, console_requests.CARD, console_campaigns.CARD, *people.CARDS)
 ACTS: tuple[Act, ...] = ()  # what needs a second operator; whoever brings such an act adds it here
 OWED_JOBS = (GUARD_JOB, RESTRICT_GUARD_JOB, ERASE_JOB, CLASSES_JOB, RECTIFIED_JOB, ADDRESS_JOB)
 """What a crash left owing is done first."""
