@@ -35,6 +35,7 @@ from troth.rights.access import Access
 from troth.rights.address import ADDRESS_JOB, Addresses
 from troth.rights.address import SWEEP_JOB as ADDRESS_SWEEP
 from troth.rights.address import SWEEP_MS as ADDRESS_SWEEP_MS
+from troth.rights.by_mail import ByMail
 from troth.rights.erasure import ERASE_JOB, Erasures
 from troth.rights.handover import Handovers
 from troth.rights.objection import GUARD_JOB, Objections
@@ -73,6 +74,7 @@ from troth.use.passkeys import Passkeys
 from troth.use.passwords import Passwords
 from troth.use.person_passkeys import PersonPasskeys
 from troth.use.products import Products
+from troth.use.readiness import readiness
 from troth.use.recovery import Recovery
 from troth.use.second_factor import SecondFactor
 from troth.use.sender import Sender
@@ -211,6 +213,8 @@ class Running:
         self.addresses = Addresses(self.rectification, chance)
         self.access = Access(store, vault, self.versions, self.consents, self.requests, self.addresses)
         self.objections = Objections(store, vault, self.versions, self.consents, clock, chance, self.flight)
+        if self.composer.unsubscribe_address:
+            self.mail_room.on(self.composer.unsubscribe_address.partition("@")[0], ByMail(self.objections).take)
         self.restrictions = Restrictions(store, vault, self.versions, self.requests, chance)
         self.erasures = Erasures(store, vault, self.versions, clock, chance)
         self.procedures = Procedures(
@@ -266,8 +270,16 @@ class Running:
     def _compose_mail(self, urls: dict[str, str]) -> None:
         """Everything that letters need: words, signatures, the relay, where each tenant's links begin."""
         mail = self.config.mail
+        if mail.unsubscribe and (
+            not mail.inbound or mail.unsubscribe.partition("@")[0] == mail.bounces.partition("@")[0]
+        ):
+            raise StartRefused(
+                "mail.unsubscribe needs mail.inbound, and a name of its own beside mail.bounces: somebody must take it",
+                clause="rights.unsubscribe",
+            )
         sender = mail.sender or "no-reply@localhost.localdomain"
         signer = Dkim(sender.rpartition("@")[2], read_keys(self.config.path(mail.dkim)))
+        self.readiness = readiness(self.config, signer.keys)
         domains = Domains(mail.per_minute)
         path = ReturnPath(mail.bounces, self.vault.secret("bounces")) if mail.bounces else None
         self.composer = Composer(
@@ -276,12 +288,13 @@ class Running:
             sender=sender,
             sign=signer.sign,
             bounces=path.address if path else None,
+            unsubscribe_address=mail.unsubscribe,
         )
         self.mail_room = MailRoom()
         if path is not None:
             self.mail_room.on(path.local, Bounces(self.store, self.vault, self.versions, path).take)
         self.campaigns = Campaigns(
-            self.store, self.vault, self.versions, self.gate, self.composer, self.randomness, lambda tenant: ()
+            self.store, self.vault, self.versions, self.gate, self.composer, self.randomness, self._lacks
         )
         self.letters = Letters(
             self.store,
@@ -295,6 +308,11 @@ class Running:
         )
         self.transport = SmtpTransport(mail, folder=self.config.folder, demonstration=self.config.demonstration)
         self.messages = Messages(self.store, self.vault, self.versions, self.letters, self.flight)
+
+    def _lacks(self, tenant: str) -> tuple[str, ...]:
+        """What keeps marketing from being sent in this tenant's name."""
+        controller = self.versions.current(tenant).controller
+        return self.readiness.missing(controller, self.config.url_of(tenant))
 
     def _make_ready(self) -> None:
         """What must be done before the port opens: repair, resolve, publish."""
