@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.clauses.moving import as_csv, bring, counted, rows_of
 from tests.clauses.test_campaigns import DESK, begun, come_back, drafted, issues, readers, told
 from tests.clauses.vendor import TENANT, Person, Vendor, example, vendor_at, word
 from tests.use.test_bounces import report
@@ -204,8 +205,10 @@ def test_who_objected_gets_no_campaign_ever_whatever_comes_again(tmp_path: Path)
             assert issues(vendor, "Here") == []
             assert vendor.issues(back, address) == 0
             vendor.system.erasures.erase(TENANT, back)
-        # another controller's people are others: what Ann told the vendor says nothing at the dentist's, and they
-        # answer for themselves (the same keyed hash does not even exist there)
+        assert counted(bring(vendor, as_csv(rows_of([ann])))) == (0, 0, 1, 0)  # a file with her yes of long ago
+        begun(vendor, subject="Here")
+        assert issues(vendor, "Here") == []
+        # another controller's people are others: what she told the vendor says nothing at the dentist's
         assert not vendor.system.vault.suppressed("harbour", "email", ann.email, "marketing")
 
 
