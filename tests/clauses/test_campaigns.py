@@ -11,6 +11,7 @@ from sqlalchemy import update
 from tests.clauses.vendor import TENANT, Person, Vendor
 from troth.errors import Conflict, Invalid, NotFound
 from troth.store import Write, jobs
+from troth.store.jobs import Job
 from troth.store.tables import messages
 from troth.use.campaigns import FEW, WATCH_MS, Campaign
 
@@ -75,6 +76,7 @@ def test_it_goes_to_everybody_who_said_yes_and_to_nobody_else(vendor: Vendor) ->
     assert (end["sent"], end["persons"], end["campaign"]) == (3, 3, campaign.id.hex())
     (begin,) = told(vendor, "begun")
     words = {json.loads(body)["facts"]["words"] for body in vendor.entries("message.sending")}
+    assert begin["persons"] == 3
     assert begin["words"] == end["words"] == campaign.digest
     assert campaign.digest in words  # what was sent is what the campaign's entries cite
 
@@ -206,6 +208,16 @@ def test_too_many_that_come_back_hold_it_until_somebody_looked(vendor: Vendor) -
     vendor.system.campaigns.resume(TENANT, campaign.id, DESK)
     vendor.system.work()
     assert state(vendor, campaign) == "ended"
+
+
+def test_a_policy_that_declares_it_no_more_holds_it(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    readers(vendor, 2)
+    campaign = begun(vendor)
+    monkeypatch.setattr(type(vendor.system.campaigns), "templates", lambda self: [])
+    vendor.system.campaigns.job(Job(1, "", campaign.id.hex(), None, 1, 0, None))
+    monkeypatch.undo()
+    assert told(vendor, "paused")[0]["reason"] == "not declared"
+    assert issues(vendor) == []
 
 
 @pytest.mark.parametrize("after", [0, 1, 2])

@@ -24,9 +24,8 @@ def test_everybody_gets_one_on_postgresql(tmp_path: Path, postgres_data: Server,
     file = tmp_path / "people.csv"
     file.write_bytes(as_csv(rows_of(people, status="")))
     with demonstration(tmp_path / "data", 0, EXAMPLE, None, urls) as (system, box):
-        assert (
-            counted(system.importing.bring(Order(TENANT, "people", "newsletter", source=SOURCE), scan(file)))[0] == len(people)
-        )
+        order = Order(TENANT, "people", "newsletter", source=SOURCE)
+        assert counted(system.importing.bring(order, scan(file)))[0] == len(people)
         own = system.campaigns
         campaign = own.begin(
             TENANT, own.draft(TENANT, "newsletter.issue", "Spring", "{greeting}\n\nHello.").id, "system"

@@ -10,12 +10,12 @@ whether it was read. Clauses: ``rights.unsubscribe``, ``rights.object-marketing`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
-from troth.errors import Conflict, Invalid, NotFound
+from troth.errors import Conflict, Denied, Invalid, NotFound
 from troth.notice.versions import Versions
 from troth.policy.model import Template
 from troth.store import DataTx, Lane, Store, Write
@@ -24,6 +24,7 @@ from troth.store.ledger import Entry, EntryDraft
 from troth.store.outbox import post
 from troth.store.tables import campaigns, messages
 from troth.use import issue
+from troth.use.campaign import ALL, BY_ID, OURS, ROW, STATE, Campaign, Progress, State, counted, progress_of
 from troth.use.compose import Composer
 from troth.use.gate import Gate
 from troth.use.templates import Fault, Said
@@ -35,83 +36,25 @@ CHUNK = 200  # persons queued in one transaction
 WATCH_MS = 2_000  # between two looks at a campaign that is being sent
 HOLD_MS = 60_000  # a letter that was in hand when its campaign was paused waits so long before it is looked at again
 PARKED_MS = 10 * 365 * 86_400_000  # letters of a campaign that is paused are not looked at by anybody
-RATE_MS = 60_000
 FEW = 5  # failures that are no rate yet
 MOST_FAILED = 0.05  # of what was handed over
 
-ROW = select(campaigns).where(campaigns.c.id == bindparam("of_id"), campaigns.c.tenant == bindparam("of_tenant"))
-BY_ID = select(campaigns).where(campaigns.c.id == bindparam("of_id"))
-ALL = (
-    select(campaigns)
-    .where(campaigns.c.tenant == bindparam("of_tenant"))
-    .order_by(campaigns.c.made_ms.desc())
-    .limit(100)
-)
 INSERT = insert(campaigns)
 WRITE = (
     update(campaigns)
     .where(campaigns.c.id == bindparam("of_id"), campaigns.c.state == "draft")
     .values(subject=bindparam("says"), source=bindparam("written"), digest=bindparam("words"))
 )
-OURS = (messages.c.campaign == bindparam("of_id"), messages.c.dedup.is_not(None))  # a test letter has no dedup key
-COUNT = select(messages.c.state, func.count()).where(*OURS).group_by(messages.c.state)
 FAILED = select(func.count()).where(*OURS, messages.c.state == "refused", messages.c.attempt > 0)
-LATELY = select(func.count()).where(*OURS, messages.c.state == "sent", messages.c.ended_ms > bindparam("since"))
 THERE = select(messages.c.dedup).where(messages.c.dedup.in_(bindparam("keys", expanding=True)))
 DUE = (
     update(messages)
     .where(messages.c.campaign == bindparam("of_id"), messages.c.state == "queued")
     .values(due_ms=bindparam("due"))
 )
-STATE = "SELECT state, digest FROM campaigns WHERE id = ?"
 
-State = Literal["draft", "scheduled", "running", "paused", "stopped", "ended"]
 Ready = Callable[[str], Sequence[str]]
 """``tenant -> what is missing`` before marketing may be sent in its name, as names of checks; empty: nothing is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Campaign:
-    """An issue and where it stands. Times are UTC milliseconds; ``persons`` is how many the gate gave."""
-
-    id: bytes
-    tenant: str
-    template: str
-    subject: str
-    source: str
-    digest: str
-    state: State
-    reason: str
-    made_ms: int
-    due_ms: int | None
-    begun_ms: int | None
-    ended_ms: int | None
-    persons: int
-    queued_ms: int | None
-    borne: int
-
-    @property
-    def said(self) -> Said:
-        """What its letters say."""
-        return issue.said(self.subject, self.source)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What has become of a campaign's letters; ``left_s`` is None where there is no rate to tell it from."""
-
-    waiting: int
-    sent: int
-    refused: int
-    bounced: int
-    unknown: int
-    a_minute: int
-    left_s: int | None
-
-
-def counted(connection: Connection, cid: bytes) -> dict[str, int]:
-    """How many of a campaign's letters are in each state, without its tests."""
-    return {row[0]: row[1] for row in connection.execute(COUNT, {"of_id": cid})}
 
 
 class Campaigns:
@@ -208,21 +151,8 @@ class Campaigns:
 
     def progress(self, campaign: Campaign) -> Progress:
         """What has become of its letters so far."""
-        now, asked = self.store.clock.now(), {"of_id": campaign.id}
-
-        def look(connection: Connection) -> tuple[dict[str, int], int]:
-            lately = connection.execute(LATELY, asked | {"since": now - RATE_MS}).scalar_one()
-            return counted(connection, campaign.id), lately
-
-        counts, lately = self.store.read(look)
-        queued = sum(counts.values())
-        unqueued = 0 if campaign.queued_ms is not None or campaign.begun_ms is None else campaign.persons - queued
-        waiting = counts.get("queued", 0) + counts.get("sending", 0) + max(unqueued, 0)
-        span = min(RATE_MS, max(1_000, now - (campaign.begun_ms or now)))
-        a_minute = round(lately * 60_000 / span)
-        left = round(waiting * 60 / a_minute) if waiting and a_minute and campaign.state == "running" else None
-        of = {state: counts.get(state, 0) for state in ("sent", "refused", "bounced", "unknown")}
-        return Progress(waiting=waiting, **of, a_minute=a_minute, left_s=left)
+        now = self.store.clock.now()
+        return self.store.read(lambda connection: progress_of(connection, campaign, now))
 
     def words(self, cid: bytes, language: str) -> Said | None:
         """What a letter of this campaign says; None once it was stopped. ``Later`` while it is paused."""
@@ -331,7 +261,11 @@ class Campaigns:
 
         def body(tx: DataTx) -> None:
             ends = {"ended_ms": tx.now} if to in ("stopped", "ended") else {}
-            begins = {"begun_ms": tx.now} if to == "running" and campaign.begun_ms is None else {}
+            begins = (
+                {"begun_ms": tx.now, "persons": campaign.persons}
+                if to == "running" and campaign.begun_ms is None
+                else {}
+            )
             values = {"state": to, "reason": reason, **ends, **begins}
             moved = tx.execute(
                 update(campaigns).where(campaigns.c.id == campaign.id, campaigns.c.state.in_(of)).values(**values)
@@ -369,16 +303,22 @@ class Campaigns:
         campaign = self._by_id(bytes.fromhex(job.ref))
         if campaign is None or campaign.state not in ("scheduled", "running"):
             return
+        persons: list[bytes] | None = None
         try:
             if campaign.state == "scheduled":
                 missing = self.ready(campaign.tenant)
                 if missing:
                     self.pause(campaign.tenant, campaign.id, "system", "not ready")
                     return
-                campaign = self._move(campaign, "running", ("scheduled",), actor="system")
-            if campaign.queued_ms is None and not self._queue(campaign):
+                persons = self._persons(campaign)
+                campaign = self._move(
+                    replace(campaign, persons=len(persons)), "running", ("scheduled",), actor="system"
+                )
+            if campaign.queued_ms is None and not self._queue(campaign, persons or self._persons(campaign)):
                 return
             self._watch(campaign)
+        except (Denied, Invalid):  # a policy that came meanwhile declares it no more
+            self.pause(campaign.tenant, campaign.id, "system", "not declared")
         except Conflict:
             return  # an operator was faster, and enqueued what is to be done then
 
@@ -386,18 +326,19 @@ class Campaigns:
         row = self.store.read(lambda c: c.execute(BY_ID, {"of_id": cid}).mappings().first())
         return Campaign(**row) if row is not None else None
 
-    def _queue(self, campaign: Campaign) -> bool:
-        """Queue a letter for everybody who has none yet; False where the campaign was held meanwhile."""
+    def _persons(self, campaign: Campaign) -> list[bytes]:
+        """Whom the gate gives now: one entry for all, and nothing opened."""
         template = self._declared(campaign.template)
-        scan = self.gate.open(template.purpose, channel="email").scan(campaign.tenant, template.fields)
-        persons = scan.sids
-        cid = campaign.id
-        count = update(campaigns).where(campaigns.c.id == cid).values(persons=len(persons))
-        self.store.write(Write(lambda tx: tx.execute(count).rowcount, lane=Lane.JOB))
+        return self.gate.open(template.purpose, channel="email").scan(campaign.tenant, template.fields).sids
+
+    def _queue(self, campaign: Campaign, persons: Sequence[bytes]) -> bool:
+        """Queue a letter for each who has none yet; False where the campaign was held meanwhile."""
+        template, cid = self._declared(campaign.template), campaign.id
         for start in range(0, len(persons), CHUNK):
             if not self._post(campaign, template, persons[start : start + CHUNK]):
                 return False
-        done = update(campaigns).where(campaigns.c.id == cid).values(queued_ms=self.store.clock.now())
+        now = self.store.clock.now()
+        done = update(campaigns).where(campaigns.c.id == cid).values(persons=len(persons), queued_ms=now)
         self.store.write(Write(lambda tx: tx.execute(done).rowcount, lane=Lane.JOB))
         return True
 
