@@ -13,7 +13,8 @@ from troth.errors import Conflict, Invalid, NotFound
 from troth.store import Write, jobs
 from troth.store.jobs import Job
 from troth.store.tables import messages
-from troth.use.campaigns import FEW, WATCH_MS, Campaign
+from troth.use.campaign import Campaign
+from troth.use.campaigns import FEW, WATCH_MS
 
 SOURCE = """{greeting}
 

@@ -9,15 +9,21 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.clauses.moving import as_csv, bring, counted, rows_of
 from tests.clauses.test_campaigns import DESK, begun, come_back, drafted, issues, readers, told
 from tests.clauses.vendor import TENANT, Person, Vendor, example, vendor_at, word
 from tests.use.test_bounces import report
+from troth.cli.postbox import Letter
 from troth.cli.setting import TENANTS, demonstration_config, postbox
 from troth.errors import Invalid, StartRefused
 from troth.rights.by_mail import token_in
 from troth.store import links
+from troth.store.jobs import Job
+from troth.use.campaigns import WATCH_MS
+from troth.use.complaints import read_complaint
 from troth.use.readiness import Readiness
 from troth.web.running import Running, start
 
@@ -142,6 +148,74 @@ def test_a_letter_with_the_token_in_its_subject_ends_them_too(tmp_path: Path) ->
             vendor.close()
 
 
+def complaint(letter: Letter, kind: str = "abuse", part: str = "message/rfc822") -> bytes:
+    """A report as RFC 5965 has it, about this letter: with its head in a ``part`` of either kind."""
+    head = letter.data.partition(b"\r\n\r\n")[0].decode()
+    return f"""From: reports@provider.example.net\r
+Subject: a report\r
+MIME-Version: 1.0\r
+Content-Type: multipart/report; report-type=feedback-report; boundary="y"\r
+\r
+--y\r
+Content-Type: text/plain\r
+\r
+Somebody called this spam.\r
+--y\r
+Content-Type: message/feedback-report\r
+\r
+Feedback-Type: {kind}\r
+User-Agent: Reports/1.0\r
+Version: 1\r
+\r
+--y\r
+Content-Type: {part}\r
+\r
+{head}\r
+\r
+--y--\r
+""".encode()
+
+
+def test_a_complaint_ends_the_letters_is_counted_once_and_too_many_hold_the_campaign(tmp_path: Path) -> None:
+    with postbox() as box:
+        vendor = Reading(tmp_path / "vendor", box, example())
+        try:
+            readers(vendor, 4)
+            campaign = begun(vendor, subject="One")
+            issues(vendor, "One")
+            taker, _ = vendor.system.mail_room.find("unsubscribe@example.com") or (None, "")
+            assert taker is not None
+            first, second, third, _ = [letter for letter in box.letters if letter.subject == "One"]
+            assert taker("", complaint(first, kind="not-spam")) is False
+            assert taker("", complaint(first)) is True
+            taker("", complaint(first))
+            assert len(vendor.entries("message.complained")) == 1
+            forged = complaint(second).replace(message_id(second), message_id(third))
+            taker("", forged)  # a message that went to somebody else
+            assert len(vendor.entries("message.complained")) == 1
+            vendor.system.campaigns.job(Job(1, "", campaign.id.hex(), None, 1, 0, None))
+            assert vendor.system.campaigns.get(TENANT, campaign.id).state == "ended"  # one is no rate
+            again = begun(vendor, subject="Two")
+            assert len(issues(vendor, "Two")) == 2
+            for letter in [one for one in box.letters if one.subject == "Two"]:
+                assert taker("", complaint(letter, part="text/rfc822-headers")) is True
+            vendor.clock.advance(WATCH_MS)
+            vendor.system.work()
+            assert vendor.system.campaigns.get(TENANT, again.id).reason == "too many complained"
+            vendor.system.campaigns.resume(TENANT, again.id, DESK)
+            vendor.system.work()
+            assert vendor.system.campaigns.get(TENANT, again.id).state == "ended"
+            begun(vendor, subject="Three")
+            assert issues(vendor, "Three") == []
+        finally:
+            vendor.close()
+
+
+def message_id(letter: Letter) -> bytes:
+    """As it stands in the head."""
+    return str(letter.message["Message-ID"]).encode()
+
+
 def test_what_is_not_our_token_is_nothing() -> None:
     token = "t" * 43
     assert token_in(f"Subject: {token}\r\n\r\n".encode()) == token
@@ -149,6 +223,14 @@ def test_what_is_not_our_token_is_nothing() -> None:
     for letter in (b"", b"\xff\x00", b"Subject: \r\n\r\n", f"Subject: {token}x\r\n\r\n".encode(), report()):
         assert token_in(letter) is None
     assert token_in(f"Subject: hello\r\n\r\nSubject: {token}".encode()) is None, "only the head is looked at"
+
+
+@given(st.binary(max_size=400))
+@settings(max_examples=200)
+def test_no_bytes_from_outside_break_the_reading(tail: bytes) -> None:
+    for head in (b"", b"Subject: =?utf-8?", b"Content-Type: multipart/report; boundary=y\r\n\r\n--y\r\n"):
+        token_in(head + tail)
+        assert read_complaint(head + tail) is None
 
 
 def test_an_address_that_nobody_takes_is_not_promised(vendor: Vendor) -> None:

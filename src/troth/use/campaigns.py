@@ -25,6 +25,7 @@ from troth.store.outbox import post
 from troth.store.tables import campaigns, messages
 from troth.use import issue
 from troth.use.campaign import ALL, BY_ID, OURS, ROW, STATE, Campaign, Progress, State, counted, progress_of
+from troth.use.complaints import COMPLAINED
 from troth.use.compose import Composer
 from troth.use.gate import Gate
 from troth.use.templates import Fault, Said
@@ -38,6 +39,7 @@ HOLD_MS = 60_000  # a letter that was in hand when its campaign was paused waits
 PARKED_MS = 10 * 365 * 86_400_000  # letters of a campaign that is paused are not looked at by anybody
 FEW = 5  # failures that are no rate yet
 MOST_FAILED = 0.05  # of what was handed over
+MOST_COMPLAINED = 0.001  # of what was handed over; one complaint is no rate yet
 
 INSERT = insert(campaigns)
 WRITE = (
@@ -46,6 +48,7 @@ WRITE = (
     .values(subject=bindparam("says"), source=bindparam("written"), digest=bindparam("words"))
 )
 FAILED = select(func.count()).where(*OURS, messages.c.state == "refused", messages.c.attempt > 0)
+COMPLAINTS = select(func.count()).where(*OURS, messages.c.reason == COMPLAINED)
 THERE = select(messages.c.dedup).where(messages.c.dedup.in_(bindparam("keys", expanding=True)))
 DUE = (
     update(messages)
@@ -214,12 +217,12 @@ class Campaigns:
         """Go on where it was held; failures up to now are known and do not hold it again."""
         campaign = self.get(tenant, cid)
         self._require_ready(campaign)
-        failed, _ = self._failures(cid)
+        failed, complained, _ = self._failures(cid)
         wake = self._due(cid, 0)
 
         def then(tx: DataTx) -> None:
             wake(tx)
-            tx.execute(update(campaigns).where(campaigns.c.id == cid).values(borne=failed))
+            tx.execute(update(campaigns).where(campaigns.c.id == cid).values(borne=failed + complained))
             tx.enqueue(CAMPAIGN_JOB, cid.hex(), run_ms=max(tx.now, campaign.due_ms or 0))
 
         to: State = "running" if campaign.begun_ms is not None else "scheduled"
@@ -384,19 +387,25 @@ class Campaigns:
             except NotFound:  # erased meanwhile
                 continue
 
-    def _failures(self, cid: bytes) -> tuple[int, int]:
-        """How many came back or were refused by the relay for good, and how many were handed over in all."""
+    def _failures(self, cid: bytes) -> tuple[int, int, int]:
+        """How many failed for good, at the relay or later; how many complained; how many were handed over in all."""
 
-        def look(connection: Connection) -> tuple[dict[str, int], int]:
-            return counted(connection, cid), connection.execute(FAILED, {"of_id": cid}).scalar_one()
+        def look(connection: Connection) -> tuple[dict[str, int], int, int]:
+            refused, complained = (
+                connection.execute(each, {"of_id": cid}).scalar_one() for each in (FAILED, COMPLAINTS)
+            )
+            return counted(connection, cid), refused, complained
 
-        counts, refused = self.store.read(look)
+        counts, refused, complained = self.store.read(look)
         failed = counts.get("bounced", 0) + refused
-        return failed, counts.get("sent", 0) + failed
+        return failed, complained, counts.get("sent", 0) + failed
 
     def _watch(self, campaign: Campaign) -> None:
-        failed, whole = self._failures(campaign.id)
-        more = failed - campaign.borne
+        failed, complained, whole = self._failures(campaign.id)
+        more = failed + complained - campaign.borne
+        if more > 0 and complained > max(1, MOST_COMPLAINED * whole):
+            self.pause(campaign.tenant, campaign.id, "system", "too many complained")
+            return
         if more >= FEW and more > MOST_FAILED * whole:
             self.pause(campaign.tenant, campaign.id, "system", "too many came back")
             return

@@ -58,6 +58,7 @@ from troth.use.bounces import Bounces, ReturnPath
 from troth.use.breached import Breached
 from troth.use.campaigns import CAMPAIGN_JOB, Campaigns
 from troth.use.closing import Closing
+from troth.use.complaints import Complaints
 from troth.use.compose import Composer
 from troth.use.disclosures import Disclosures
 from troth.use.dkim import Dkim, read_keys
@@ -214,7 +215,10 @@ class Running:
         self.access = Access(store, vault, self.versions, self.consents, self.requests, self.addresses)
         self.objections = Objections(store, vault, self.versions, self.consents, clock, chance, self.flight)
         if self.composer.unsubscribe_address:
-            self.mail_room.on(self.composer.unsubscribe_address.partition("@")[0], ByMail(self.objections).take)
+            complaints = Complaints(store, vault, self.versions)
+            self.mail_room.on(
+                self.composer.unsubscribe_address.partition("@")[0], ByMail(self.objections, complaints).take
+            )
         self.restrictions = Restrictions(store, vault, self.versions, self.requests, chance)
         self.erasures = Erasures(store, vault, self.versions, clock, chance)
         self.procedures = Procedures(

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from troth.errors import Conflict, Invalid
-from troth.use.campaigns import Campaign
+from troth.use.campaign import Campaign
 from troth.web.bodies import Form, read_form
 from troth.web.console.guard import ConsoleSystem, caller_of
 from troth.web.console.rooms import fragment, id_in
