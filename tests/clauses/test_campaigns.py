@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from sqlalchemy import update
 
 from tests.clauses.vendor import TENANT, Person, Vendor
@@ -13,6 +16,7 @@ from troth.errors import Conflict, Invalid, NotFound
 from troth.store import Write, jobs
 from troth.store.jobs import Job
 from troth.store.tables import messages
+from troth.use import issue
 from troth.use.campaign import Campaign
 from troth.use.campaigns import FEW, WATCH_MS
 
@@ -108,6 +112,10 @@ def test_the_letter_is_text_and_page_and_loads_nothing(vendor: Vendor) -> None:
         ("Hello", "{no_such_value}"),
         ("Hello", "see https://vendor.example.org/?who={first_name}"),
         ("Hello", "[x](https://vendor.example.org/{first_name}) "),
+        ("Hello", "see www.example.org?who={first_name}"),
+        ("Hello", "see example.org/{first_name}"),
+        ("Hello", "see <https://example.org/{first_name}>"),
+        ("Hello", "see {first_name}.example.org"),
         ("Hello", "::: marketing\nnever ended"),
         ("Hello", "x" * 50_001),
     ],
@@ -117,6 +125,24 @@ def test_words_that_cannot_be_sent_are_refused_with_their_place(vendor: Vendor, 
         drafted(vendor, source=source, subject=subject)
     assert refused.value.gaps
     assert vendor.count("campaigns") == 0
+
+
+@pytest.mark.parametrize("source", ["{first_name}. Hello.", "Note:{first_name}", "and/or {greeting}", "{centre_link}"])
+def test_words_that_only_look_like_it_are_taken(vendor: Vendor, source: str) -> None:
+    assert drafted(vendor, source=source).state == "draft"
+
+
+@given(st.text(max_size=200))
+@example(
+    "![x](https://t.example.com/a.gif)<img src=x>\n\n> - 1. [a](javascript:alert(1)) [b](https://x.example/{name})"
+)
+def test_no_words_load_anything_or_run_anything(source: str) -> None:
+    page = issue.said("Hello", source).html or ""
+    tags = re.findall(r"<([^>]*)>", page)
+    plain = {*issue.TAGS, "br", "hr", "pre", "code"}
+    links = [tag for tag in tags if tag.lstrip("/") not in plain]
+    assert all(re.fullmatch(r'/a|a href="https://[^"<>]*"', tag, re.IGNORECASE) for tag in links), links
+    assert "{" not in "".join(links)
 
 
 def test_a_letter_that_no_clause_declares_as_marketing_cannot_be_a_campaign(vendor: Vendor) -> None:
@@ -187,6 +213,19 @@ def test_stopped_it_is_over_and_every_letter_that_waited_says_so(vendor: Vendor)
     for act in (system.campaigns.pause, system.campaigns.resume, system.campaigns.stop):
         with pytest.raises(Conflict):
             act(TENANT, campaign.id, DESK)
+
+
+def test_of_who_is_erased_a_campaign_keeps_nothing(vendor: Vendor) -> None:
+    (gone, stays) = readers(vendor, 2)
+    campaign = begun(vendor)
+    issues(vendor)
+    vendor.system.erasures.erase(TENANT, gone)
+    vendor.letters()
+    held = [str(row[0]) for row in vendor.rows("SELECT dedup FROM messages WHERE dedup LIKE 'campaign/%'")]
+    assert held == [f"campaign/{campaign.id.hex()}/{stays.hex()}"]
+    vendor.clock.advance(WATCH_MS)
+    vendor.system.work()
+    assert told(vendor, "ended")[0]["persons"] == 2
 
 
 def test_another_tenants_campaign_is_as_good_as_none(vendor: Vendor) -> None:

@@ -22,7 +22,11 @@ from troth.use.templates import Fault, Said
 SUBJECT_LENGTH = 150
 SOURCE_LENGTH = 50_000
 MOST_NESTED = 20
-PERSONAL = re.compile(r"(?:\w+:|www\.)[^\s<>]*\{[a-z]", re.IGNORECASE)
+PERSONAL = re.compile(
+    r"(?:://|www\.|\.\w{2,}[/?:#])[^\s<>]*\{[a-z]"  # in the path; many readers' programs make a link of any domain
+    r"|\{[a-z_]+\}[\w-]*(?:\.[\w-]+)*\.[a-z]{2,}\b",  # in the host
+    re.IGNORECASE,
+)
 
 
 def said(subject: str, source: str) -> Said:
