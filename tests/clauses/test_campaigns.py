@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import update
 
+from tests.clauses.test_register_at_the_console import signed_in
 from tests.clauses.vendor import TENANT, Person, Vendor
 from troth.errors import Conflict, Invalid, NotFound
 from troth.store import Write, jobs
@@ -260,8 +261,59 @@ def test_a_policy_that_declares_it_no_more_holds_it(vendor: Vendor, monkeypatch:
     assert issues(vendor) == []
 
 
+def test_the_officer_writes_tries_out_sends_and_holds_it_by_forms_alone(vendor: Vendor) -> None:
+    ann = Person()
+    vendor.join("newsletter", ann)
+    desk = signed_in(vendor, "officer")
+    desk.open("/console/campaigns")
+    words = {"template": "newsletter.issue", "subject": "Spring backups", "source": SOURCE}
+    desk.send("/console/campaigns", **(words | {"source": "Hello {nobody}"}))
+    assert desk.answer.status == 422
+    assert "Line 1, column 7" in desk.page.text
+    desk.send("/console/campaigns", **words)
+    place = desk.address
+    desk.send(f"{place}/write", subject="Spring backups", source=SOURCE + "\n\nAnd more.")
+    assert "And more." in desk.page.text
+    said = []
+    desk.open(place)
+    desk.send(f"{place}/test", email="no address at all")
+    assert desk.answer.status == 422
+    for address in (ann.email, Person().email):
+        desk.open(place)
+        desk.send(f"{place}/test", email=address)
+        assert desk.answer.status == 200
+        said.append(desk.page.text)
+    assert len(set(said)) == 1, "the answer tells nobody who is subscribed"
+    assert issues(vendor) == [ann.email]
+    desk.open(place)
+    desk.send(f"{place}/begin", due="tomorrow morning")
+    assert desk.answer.status == 422
+    desk.send(f"{place}/begin", due="2026-03-03T09:00")
+    assert "waits for its time" in desk.page.text
+    desk.send(f"{place}/pause")
+    assert "paused" in desk.page.text
+    desk.send(f"{place}/resume")
+    assert "One waits for its time." in desk.open("/console").page.text
+    desk.open(place)
+    desk.send(f"{place}/stop")
+    assert "stopped" in desk.page.text
+    desk.send(f"{place}/stop")
+    assert desk.answer.status == 409
+    officer = next(one for one in vendor.system.operators.all() if one.role == "officer")
+    (stopped,) = (json.loads(body) for body in vendor.entries("campaign.stopped"))
+    assert stopped["actor"] == officer.actor
+    assert ann.email not in desk.open(place).text
+
+
+@pytest.mark.parametrize("role", ["support", "auditor", "administrator"])
+def test_only_the_officer_writes_to_subscribers(vendor: Vendor, role: str) -> None:
+    desk = signed_in(vendor, role)
+    assert desk.open("/console/campaigns").status == 403
+    assert "/console/campaigns" not in desk.open("/console").text
+
+
 @pytest.mark.parametrize("after", [0, 1, 2])
-def test_killed_while_it_queues_it_begins_again_and_nobody_gets_two(
+def test_cut_off_while_it_queues_it_begins_again_and_nobody_gets_two(
     vendor: Vendor, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     monkeypatch.setattr("troth.use.campaigns.CHUNK", 2)

@@ -264,30 +264,28 @@ class Campaigns:
 
         def body(tx: DataTx) -> None:
             ends = {"ended_ms": tx.now} if to in ("stopped", "ended") else {}
-            begins = (
-                {"begun_ms": tx.now, "persons": campaign.persons}
-                if to == "running" and campaign.begun_ms is None
-                else {}
-            )
+            first = to == "running" and campaign.begun_ms is None
+            begins = {"begun_ms": tx.now, "persons": campaign.persons} if first else {}
             values = {"state": to, "reason": reason, **ends, **begins}
             moved = tx.execute(
                 update(campaigns).where(campaigns.c.id == campaign.id, campaigns.c.state.in_(of)).values(**values)
             )
             if moved.rowcount != 1:
                 raise Conflict("this campaign has gone on meanwhile: look at it again")
-            self._append(tx, campaign, kind or ("begun" if begins else to), actor, reason)
+            now = Campaign(**tx.execute(BY_ID, {"of_id": campaign.id}).mappings().one())
+            self._append(tx, now, kind or ("begun" if first else to), actor)
             then(tx)
 
         self.store.write(Write(body))
         return self.get(campaign.tenant, campaign.id)
 
-    def _append(self, tx: DataTx, campaign: Campaign, kind: str, actor: str, reason: str) -> Entry:
+    def _append(self, tx: DataTx, campaign: Campaign, kind: str, actor: str) -> Entry:
         """What happened to a campaign, with the counts of its letters in the moment."""
         template = self.versions.current().templates.get(campaign.template)
         facts: dict[str, Any] = {"campaign": campaign.id.hex(), "words": campaign.digest, "persons": campaign.persons}
         facts |= counted(tx.connection, campaign.id)
-        if reason:
-            facts["reason"] = reason
+        if campaign.reason:
+            facts["reason"] = campaign.reason
         return tx.append(
             EntryDraft(
                 kind=f"campaign.{kind}",
@@ -317,8 +315,10 @@ class Campaigns:
                 campaign = self._move(
                     replace(campaign, persons=len(persons)), "running", ("scheduled",), actor="system"
                 )
-            if campaign.queued_ms is None and not self._queue(campaign, persons or self._persons(campaign)):
-                return
+            if campaign.queued_ms is None:
+                persons = self._persons(campaign) if persons is None else persons
+                if not self._queue(campaign, persons):
+                    return
             self._watch(campaign)
         except (Denied, Invalid):  # a policy that came meanwhile declares it no more
             self.pause(campaign.tenant, campaign.id, "system", "not declared")

@@ -24,7 +24,7 @@ from troth.web.console.views import HomeCard
 from troth.web.pages import page, see_other, text
 from troth.web.person import tenant_of
 from troth.web.public import words_of
-from troth.web.routes import Group, Route
+from troth.web.routes import Group, Limit, Route
 from troth.web.views import Choice, FieldError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ PATH = "/console/campaigns"
 SCOPE = "operator:campaigns.send"
 CLAUSE = "rights.unsubscribe"
 LARGEST = 512 * 1024  # an issue in a script of which each letter takes six bytes of a form
+TESTS = Limit(20, 3600)  # a test is a letter to a person: they are few
 OPEN = ("scheduled", "running", "paused")
 
 
@@ -129,6 +130,8 @@ async def try_out(request: Request, system: Running) -> Response:
     address = form.one("email")
     try:
         await run_in_threadpool(system.campaigns.test, tenant_of(request), id_in(request), address, actor)
+    except Invalid:
+        return await look_page(request, system, [FieldError("email", text(request, "fault.email"))], 422)
     except Conflict:
         return await look_page(request, system, [FieldError("", text(request, "campaigns.gone-on"))], 409)
     return await look_page(request, system, done="campaigns.tested")
@@ -216,7 +219,7 @@ GROUP: Group[Running] = Group(
         Route("POST", PATH, write, CLAUSE, SCOPE, summary="Write an issue", body=LARGEST),
         Route("GET", PATH + "/{id}", look, CLAUSE, SCOPE, summary="One issue"),
         Route("POST", PATH + "/{id}/write", rewrite, CLAUSE, SCOPE, summary="Rewrite a draft", body=LARGEST),
-        Route("POST", PATH + "/{id}/test", try_out, CLAUSE, SCOPE, summary="Send it to one subscriber"),
+        Route("POST", PATH + "/{id}/test", try_out, CLAUSE, SCOPE, summary="Send it to one subscriber", limit=TESTS),
         Route("POST", PATH + "/{id}/begin", begin, CLAUSE, SCOPE, summary="Send it off"),
         Route("POST", PATH + "/{id}/pause", pause, CLAUSE, SCOPE, summary="Hold it"),
         Route("POST", PATH + "/{id}/resume", resume, CLAUSE, SCOPE, summary="Go on"),
