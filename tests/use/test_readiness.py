@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import dns.message
+import dns.rcode
+import dns.resolver
+import dns.rrset
 import pytest
 
 from tests.use.house import policy
@@ -13,7 +20,7 @@ from troth.config import Config, Mail
 from troth.errors import Unavailable
 from troth.policy.model import Controller
 from troth.use.dkim import DkimKey, make_keys, read_keys
-from troth.use.readiness import Readiness, readiness
+from troth.use.readiness import Readiness, read_dns, readiness
 
 HERE = Controller("Example", "post@example.org", "IE", "1 Quay Street, Galway")
 URL = "https://vendor.example.org"
@@ -84,6 +91,53 @@ def test_name_servers_that_do_not_answer_are_not_taken_for_a_yes(keys: tuple[Dki
         raise Unavailable("the name servers did not answer")
 
     assert Readiness("post@example.org", "", keys, silent).missing(HERE, URL) == ("dns",)
+
+
+@contextlib.contextmanager
+def name_server(found: dict[str, list[str]]) -> Iterator[int]:
+    """A name server on loopback that knows these TXT records and no other name; the port it listens on."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
+        listening.bind(("127.0.0.1", 0))
+
+        def answer() -> None:
+            while True:
+                asked, peer = listening.recvfrom(4096)
+                if not asked:
+                    return
+                query = dns.message.from_wire(asked)
+                name = query.question[0].name
+                reply = dns.message.make_response(query)
+                texts = found.get(name.to_text(omit_final_dot=True), [])
+                if texts:
+                    quoted = [" ".join(f'"{text[at : at + 200]}"' for at in range(0, len(text), 200)) for text in texts]
+                    reply.answer.append(dns.rrset.from_text_list(name, 60, "IN", "TXT", quoted))
+                else:
+                    reply.set_rcode(dns.rcode.NXDOMAIN)
+                listening.sendto(reply.to_wire(), peer)
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+                last.sendto(b"", listening.getsockname())
+            thread.join(10)
+
+
+def test_the_dns_is_asked_over_the_wire(keys: tuple[DkimKey, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    found = zone(keys)
+    with name_server(found) as port:
+        resolver = dns.resolver.Resolver(configure=False)
+        resolver.nameservers, resolver.port = ["127.0.0.1"], port
+        monkeypatch.setattr(dns.resolver, "default_resolver", resolver)
+        asking = Readiness("post@news.example.org", "bounce@bounces.example.org", keys)
+        assert asking.missing(HERE, URL) == ()
+        assert read_dns("_dmarc.nowhere.example.org") == []
+        del found["_dmarc.example.org"]
+        assert asking.missing(HERE, URL) == ("dmarc",)
+    monkeypatch.setattr("troth.use.readiness.SECONDS", 0.3)
+    assert asking.missing(HERE, URL) == ("dns",), "nobody answers any more"
 
 
 def test_a_demonstration_asks_no_name_server(tmp_path: Path) -> None:
