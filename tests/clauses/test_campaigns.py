@@ -182,6 +182,8 @@ def test_it_goes_out_at_its_time_and_not_before(vendor: Vendor) -> None:
     vendor.system.campaigns.begin(TENANT, campaign.id, DESK, vendor.clock.now() + 3_600_000)
     vendor.clock.advance(3_599_999)
     assert issues(vendor) == []
+    vendor.again()  # a start hurries what a crash left owing, and not this
+    assert issues(vendor) == []
     vendor.clock.advance(1)
     assert len(issues(vendor)) == 2
 
@@ -332,7 +334,6 @@ def test_cut_off_while_it_queues_it_begins_again_and_nobody_gets_two(
         vendor.system.work()
     vendor.again()
     assert vendor.count("messages") >= 2 * after
-    vendor.clock.advance(3_600_000)  # the lease of the job that died
     assert issues(vendor) == sorted(person.email for person in people.values())
     assert state(vendor, campaign) in ("running", "ended")
 

@@ -307,6 +307,9 @@ class Campaigns:
         persons: list[bytes] | None = None
         try:
             if campaign.state == "scheduled":
+                early = (campaign.due_ms or 0) - self.store.clock.now()
+                if early > 0:  # a start does what waits at once
+                    raise Later(early)
                 missing = self.ready(campaign.tenant)
                 if missing:
                     self.pause(campaign.tenant, campaign.id, "system", "not ready")

@@ -135,7 +135,7 @@ GROUPS: tuple[Group[Running], ...] = (
 )
 CARDS = (*console.OWN_CARDS, console_requests.CARD, console_campaigns.CARD, *people.CARDS)
 ACTS: tuple[Act, ...] = ()  # what needs a second operator; whoever brings such an act adds it here
-OWED_JOBS = (GUARD_JOB, RESTRICT_GUARD_JOB, ERASE_JOB, CLASSES_JOB, RECTIFIED_JOB, ADDRESS_JOB)
+OWED_JOBS = (GUARD_JOB, RESTRICT_GUARD_JOB, ERASE_JOB, CLASSES_JOB, RECTIFIED_JOB, ADDRESS_JOB, CAMPAIGN_JOB)
 """What a crash left owing is done first."""
 REPAIR_JOB = "vault.repair"
 SWEEP_JOB = "use.sweep"
