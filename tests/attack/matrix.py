@@ -32,6 +32,7 @@ MAY: dict[str, tuple[str, ...]] = {
     "operator:imports.read": ("officer", "administrator"),
     "operator:imports.undo": ("officer",),
     "operator:operators.manage": ("administrator",),
+    "operator:campaigns.send": ("officer",),
 }
 """Which callers each scope lets in. Nobody else gets any further than the refusal."""
 
@@ -96,6 +97,12 @@ SCOPES: dict[str, tuple[str, ...]] = {
         *("GET /console/people", "POST /console/people"),
         *("POST /console/people/link", "POST /console/people/sessions"),
     ),
+    "operator:campaigns.send": (
+        *("GET /console/campaigns", "POST /console/campaigns", "GET /console/campaigns/{id}"),
+        *("POST /console/campaigns/{id}/write", "POST /console/campaigns/{id}/test"),
+        *("POST /console/campaigns/{id}/begin", "POST /console/campaigns/{id}/pause"),
+        *("POST /console/campaigns/{id}/resume", "POST /console/campaigns/{id}/stop"),
+    ),
     "operator:operators.manage": (
         *("POST /console/operators", "POST /console/operators/{id}/invite", "POST /console/operators/{id}/end"),
     ),
@@ -146,6 +153,13 @@ THINGS: dict[tuple[str, str], str] = {
     ("/console/operators/{id}/invite", "id"): "operator",
     ("/console/operators/{id}/end", "id"): "operator",
     ("/api/v1/subjects/{reference}", "reference"): "reference",
+    ("/console/campaigns/{id}", "id"): "campaign",
+    ("/console/campaigns/{id}/write", "id"): "campaign",
+    ("/console/campaigns/{id}/test", "id"): "campaign",
+    ("/console/campaigns/{id}/begin", "id"): "campaign",
+    ("/console/campaigns/{id}/pause", "id"): "campaign",
+    ("/console/campaigns/{id}/resume", "id"): "campaign",
+    ("/console/campaigns/{id}/stop", "id"): "campaign",
 }
 """What stands in addresses and names somebody's thing."""
 
@@ -212,6 +226,13 @@ FORMS: dict[str, dict[str, str]] = {
     "POST /console/people/sessions": {"kind": "email", "value": "@email", "session": "@session"},
     "POST /console/imports/{id}/undo": {"why": "trial", "sure": "yes"},
     "POST /console/sessions/end": {"session": "@staff-session"},
+    "POST /console/campaigns": {"template": "newsletter.issue", "subject": "", "source": ""},
+    "POST /console/campaigns/{id}/write": {"subject": "", "source": ""},
+    "POST /console/campaigns/{id}/test": {"email": "@email"},
+    "POST /console/campaigns/{id}/begin": {"due": "no time"},
+    "POST /console/campaigns/{id}/pause": {},
+    "POST /console/campaigns/{id}/resume": {},
+    "POST /console/campaigns/{id}/stop": {},
     "POST /console/account/password": {"old": "a wrong phrase of words", "password": "x"},
     "POST /console/account/passkey": {"ceremony": "00", "answer": "{}"},
     "POST /console/account/sessions": {},

@@ -199,6 +199,7 @@ def build(vendor: Vendor, *, here: str = TENANT, there: str = TENANT) -> World:
     if here == there:  # ids of another kind: an operator and an account of one's own tenant are nothing foreign
         theirs |= {"operator": bens.hex(), "approval": boss.id.hex(), "reference": ben.email}
         theirs |= {"import": bens.hex(), "staff-session": theirs["session"], "request": bens.hex(), "order": bens.hex()}
+        theirs |= {"campaign": bens.hex()}
     else:
         callers.append(bens_link)
         theirs |= strangers(vendor, there, callers)
@@ -236,6 +237,7 @@ def strangers(vendor: Vendor, tenant: str, callers: list[Caller]) -> dict[str, s
         "staff-session": desk.sign_in.open_sessions(boss)[0].place,
         "approval": approvals.ask("x.act", "case-7", boss).id.hex(),
         "reference": reference,
+        "campaign": vendor.system.campaigns.draft(tenant, "newsletter.issue", "Theirs", "Their words").id.hex(),
         "token:invitation": desk.operators.invite("invited", "officer", boss),
         "token:handover": handed(vendor, made, reference, tenant),
         "token:unsubscribe": unsubscribing(vendor, tenant),

@@ -152,3 +152,33 @@ def test_a_tenants_page_says_who_is_responsible(look: tuple[Page, str, str], pre
     page.goto(f"{there}/?lang={language}")
     assert page.locator(".on-behalf").inner_text().count("Harbour Dental Practice") == 1
     assert judge(page, f"tenant-{name}", errors) == []
+
+
+def test_an_issue_is_written_looked_at_and_sent_off(look: tuple[Page, str, str], premises: Premises) -> None:
+    page, language, name = look
+    errors, wrong = listen(page), []
+    enter(page, premises, premises.staff["officer"])
+    page.goto(f"{premises.url}/console/campaigns?lang={language}")
+    page.locator("#field-subject").fill("Spring backups")
+    page.locator("#field-source").fill("# Spring\n\n{greeting}\n\n- [our notes](https://vendor.example.org/notes)\n")
+    wrong += judge(page, f"campaigns-{name}", errors)
+    page.locator("#field-source").fill("Hello {nobody_knows}")
+    with page.expect_navigation():
+        page.locator("section form button").press("Enter")
+    assert page.locator("[role=alert] a").count() == 1
+    wrong += judge(page, f"campaigns-fault-{name}", errors)
+    page.locator("#field-source").fill("# Spring\n\n{greeting}\n\n- [our notes](https://vendor.example.org/notes)\n")
+    with page.expect_navigation():
+        page.locator("section form button").press("Enter")
+    assert page.locator(".issue a").get_attribute("href") == "https://vendor.example.org/notes"
+    wrong += judge(page, f"campaign-draft-{name}", errors)
+    with page.expect_navigation():
+        page.locator("form[action*='/begin'] button").press("Enter")
+    premises.vendor.system.work()
+    page.reload()
+    assert page.locator("form[action*='/pause']").count() == 1
+    wrong += judge(page, f"campaign-running-{name}", errors)
+    with page.expect_navigation():
+        page.locator("form[action*='/stop'] button").press("Enter")
+    wrong += judge(page, f"campaign-stopped-{name}", errors)
+    assert wrong == []

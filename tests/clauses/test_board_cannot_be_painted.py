@@ -500,6 +500,7 @@ SABOTAGE: list[tuple[str, str, Sabotage]] = [
     ("rights.object-marketing", "suppressions deleted", keys("DELETE FROM tags WHERE state = 'suppressed'")),
     ("rights.object-marketing", "guards deleted", keys("DELETE FROM guards WHERE kind = 'objected'")),
     ("rights.object-marketing", "sent anyway", sent_anyway),
+    ("rights.unsubscribe", "no button", page_says('method="post"', 'method="get"', "/unsubscribe/")),
     ("rights.unsubscribe", "links deleted", data("DELETE FROM links WHERE kind = 'unsubscribe'")),
     ("rights.proof", "copies without proof", forged_access),
     ("rights.proof", "the centre stands open", centre_open),

@@ -200,6 +200,7 @@ def test_alarms_are_said_once_each_and_to_the_controller(vendor: Vendor, ann: Pe
     for days in ALARMS:
         vendor.clock.now_ms = case.due_ms - days * DAY_MS
         assert (own.remind(), own.remind()) == (1, 0)
+        vendor.letters()
     assert [told["days"] for told in facts(vendor, "rights.due-soon")] == [10, 3]
     letters = vendor.letters(vendor.system.policy.controller.contact)
     assert [letter.subject for letter in letters] == [f"A request has to be answered by {day(case.due_ms)}"] * 2

@@ -135,6 +135,9 @@ def test_retention_leaves_alone_what_is_set_aside(vendor: Vendor, ann: Person) -
     assert (ran.erased, ran.overdue) == (0, 0)
     assert vendor.system.access.copy(TENANT, sid).records
     vendor.system.restrictions.lift(TENANT, sid)
+    assert vendor.system.retention.run().warned == 1  # nobody is erased untold
+    vendor.letters()
+    vendor.clock.advance(60 * DAY_MS)
     assert vendor.system.retention.run().records == 1  # the account is over; the newsletter goes on
 
 

@@ -66,7 +66,11 @@ def sending(house: House) -> Iterator[Sending]:
 
 def sent(sending: Sending, name: str = "account.note") -> tuple[bytes, str]:
     """A message that the relay took, and what stands after + in the address it comes back to."""
-    mid = sending.queue(name, sending.house.person(), {"certificate": "x"} if name == "erase.certificate" else None)
+    mid = sending.queue(
+        name,
+        sending.house.person(),
+        {"certificate": "x", "link": "/privacy/certificate/0102"} if name == "erase.certificate" else None,
+    )
     sending.run()
     letter = sending.post.arrived[-1]
     return mid, letter.sender.partition("@")[0].partition("+")[2]

@@ -46,7 +46,7 @@ def made(template: Template, language: str, keys: tuple[DkimKey, ...], name: str
         unsubscribe_address=f"unsubscribe@{DOMAIN}",
     )
     values = {variable: "/privacy/open/t0ken" if variable == "link" else "word " * 60 for variable in VARIABLES}
-    values |= {"purpose": "newsletter", "name": name, "first_name": name}
+    values |= {"purpose": "newsletter", "name": name, "first_name": name, "what": "passkey-added"}
     unsubscribe = "/unsubscribe/" + "t" * 43 if template.kind == "marketing" else None
     to = Addressee("ann.onym+news@example.org", language, values, unsubscribe)
     return composer.compose(

@@ -363,7 +363,7 @@ def test_a_message_of_an_erased_person_is_not_sent(sending: Sending) -> None:
 def test_the_certificate_goes_to_an_address_that_outlives_the_keys(sending: Sending) -> None:
     house = sending.house
     sealed = house.vault.transit_seal(b"ann@example.org")
-    words = {"certificate": "ordered: 0102\nrows: 3"}
+    words = {"certificate": "ordered: 0102\nrows: 3", "link": "/privacy/certificate/0102"}
     mid = sending.queue("erase.certificate", None, words, address=(int.from_bytes(sealed[:4], "big"), sealed))
     sending.run()
     (letter,) = sending.post.to("ann@example.org")

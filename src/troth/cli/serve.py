@@ -124,7 +124,7 @@ def doctor(url: str | None, data: Path, rebuild_tiles: bool) -> None:
         except (TrothError, OSError) as fault:
             found += 1
             click.echo(f"{name}: {fault}")
-    found += signing(config)
+    found += signing(config) + marketing(config)
     sys.exit(1 if found else 0)
 
 
@@ -154,6 +154,22 @@ def drills(state: dict[str, Any]) -> Iterator[str]:
         else:
             days = (state["now"] - state[key]) // DAY_MS
             yield f"{what}: {days} days ago" + (f", which is more than {most}" if days > most else "")
+
+
+def marketing(config: Config) -> int:
+    """Say what the DNS lacks before marketing may be sent; it keeps no other mail back, so none of it is a fault."""
+    from troth.use.dkim import read_keys
+    from troth.use.readiness import readiness
+
+    if config.demonstration:
+        click.echo("marketing: a demonstration; its mail stays on this machine, and the DNS is not asked")
+        return 0
+    try:
+        lacks = readiness(config, read_keys(config.path(config.mail.dkim))).unpublished()
+    except StartRefused:
+        return 0  # told already
+    click.echo("marketing: " + (f"not sent while this is missing: {', '.join(lacks)}" if lacks else "ready"))
+    return 0
 
 
 @click.command()

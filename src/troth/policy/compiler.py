@@ -27,7 +27,7 @@ from troth.policy.interpolation import interpolate
 from troth.policy.lint import lint
 from troth.policy.lints import Lints
 from troth.policy.mechanisms import mechanisms
-from troth.policy.model import CompiledClause, CompiledPolicy, Controller, Duration, Keep, Phase, Value
+from troth.policy.model import CompiledClause, CompiledPolicy, Controller, Keep, Phase, Value
 from troth.policy.obligations import Obligations
 from troth.policy.parse import parse
 from troth.policy.permits import Permissions
@@ -240,10 +240,10 @@ def _keeps(known: Definitions, permissions: Permissions, clauses: Sequence[ReadC
     return keeps
 
 
-def _recovery(clauses: Sequence[ReadClause]) -> Duration | None:
-    """How long a second factor that is lost is waited for; None where no clause in force declares one."""
+def _recovery(clauses: Sequence[ReadClause]) -> str | None:
+    """How long a second factor that is lost is waited for, as written; None where no clause in force declares one."""
     measures = (clause.body.protect for clause in clauses if clause.open and isinstance(clause.body, Requires))
-    return next((each.second_factor.recovery_after for each in measures if each and each.second_factor), None)
+    return next((each.second_factor.recovery_after.text for each in measures if each and each.second_factor), None)
 
 
 def _midnight(front: FrontMatter, document: Document, report: Report) -> int:

@@ -30,7 +30,7 @@ from troth.world import Clock, Randomness
 GUARD_JOB = "rights.guard"
 ENTRY_AT = select(ledger.c.at_ms).where(ledger.c.eid == bindparam("of_eid"))
 
-Via = Literal["centre", "unsubscribe", "one-click", "api", "operator"]
+Via = Literal["centre", "unsubscribe", "one-click", "mail", "api", "operator"]
 
 
 class Objected(msgspec.Struct, frozen=True):

@@ -56,11 +56,13 @@ UNRESOLVED = (
     .order_by(messages.c.ended_ms.desc())
     .limit(bindparam("most"))
 )
+HELD = ("paused", "stopped")
 CUT_OFF = select(messages.c.id).where(messages.c.state == "sending")
 LANES = (0, 1)
 LOOK = (
-    "SELECT m.id, m.state, m.eid, s.generation FROM messages m"
-    " LEFT JOIN subjects s ON s.tenant = m.tenant AND s.sid = m.sid WHERE m.id IN ({marks})"
+    "SELECT m.id, m.state, m.eid, s.generation, c.state FROM messages m"
+    " LEFT JOIN subjects s ON s.tenant = m.tenant AND s.sid = m.sid"
+    " LEFT JOIN campaigns c ON c.id = m.campaign WHERE m.id IN ({marks})"
 )
 INTEND = Text("UPDATE messages SET state = 'sending', eid = ?, attempt = attempt + 1 WHERE id = ?")
 AGAIN = Text("UPDATE messages SET state = 'queued', reason = ?, eid = ?, due_ms = ? WHERE id = ?")
@@ -193,6 +195,8 @@ class Messages:
             return "over"
         if letter.generation is not None and found[3] != letter.generation:
             return "again"  # the person's choices changed just now
+        if found[4] in HELD:
+            return "again"  # its campaign was held just now: it is asked for again, and waits or is over
         if self.store.clock.now() - letter.made_ms > STALE_MS or self.versions.current().version != letter.version:
             return "again"
         stop = self._suppressed(letter)

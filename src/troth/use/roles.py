@@ -25,6 +25,7 @@ SCOPES: Final[dict[str, frozenset[str]]] = {
             "imports.read",
             "imports.undo",
             "points.read",
+            "campaigns.send",
         }
     ),
     # the system and its staff, never the data

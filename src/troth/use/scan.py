@@ -45,6 +45,11 @@ class Scan:
         self._ask = ask
         self._members = members
 
+    @property
+    def sids(self) -> list[bytes]:
+        """Who stands in the entry, ordered: for whoever opens nothing now and asks for each again later."""
+        return sorted(self._members)
+
     def __iter__(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
         gate = self._opening.gate
         for sid, rows, taking in _persons(gate, self._opening, self._tenant, self._ask, sealed=True):

@@ -16,6 +16,7 @@ from typing import NoReturn
 import msgspec
 
 from troth.errors import Conflict, Damaged, Invalid, NotFound, Unproven
+from troth.policy.durations import parse_duration
 from troth.policy.model import CompiledPolicy, Duration
 from troth.store import Lane, Write, links
 from troth.store.ledger import EntryDraft
@@ -39,8 +40,8 @@ LIKE_LETTERS = str.maketrans("01", "OI", " -")  # base32 has neither digit
 
 def recovery_after(policy: CompiledPolicy) -> Duration | None:
     """How long one waits who lost app and recovery codes; None where the policy declares no second factor."""
-    found: Duration | None = policy.figures.get("recovery_after")
-    return found
+    found: str | None = policy.figures.get("recovery_after")
+    return parse_duration(found) if found else None
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from troth.web.running import Running
 
 ASKING = Limit(10, 60)
+ONE_CLICK = Limit(3000, 60)  # mailbox providers click for many people from few addresses; a token is not guessed
 CONSEQUENCES = (
     "privacy.erase-account",
     "privacy.erase-certificate",
@@ -432,7 +433,7 @@ GROUP: Group[Running] = Group(
             unsubscribe,
             "rights.unsubscribe",
             cross_site=True,
-            limit=ASKING,
+            limit=ONE_CLICK,
             summary="Unsubscribe",
         ),
     ],

@@ -37,6 +37,7 @@ from troth.rights.access import Access
 from troth.rights.address import ADDRESS_JOB, Addresses
 from troth.rights.address import SWEEP_JOB as ADDRESS_SWEEP
 from troth.rights.address import SWEEP_MS as ADDRESS_SWEEP_MS
+from troth.rights.by_mail import ByMail
 from troth.rights.erasure import ERASE_JOB, Erasures
 from troth.rights.handover import Handovers
 from troth.rights.objection import GUARD_JOB, Objections
@@ -62,7 +63,9 @@ from troth.use.approvals import Act, Approvals
 from troth.use.arrivals import Arrivals
 from troth.use.bounces import Bounces, ReturnPath
 from troth.use.breached import Breached
+from troth.use.campaigns import CAMPAIGN_JOB, Campaigns
 from troth.use.closing import Closing
+from troth.use.complaints import Complaints
 from troth.use.compose import Composer
 from troth.use.compromise import Compromise
 from troth.use.disclosures import Disclosures
@@ -81,6 +84,7 @@ from troth.use.passkeys import Passkeys
 from troth.use.passwords import Passwords
 from troth.use.person_passkeys import PersonPasskeys
 from troth.use.products import Products
+from troth.use.readiness import readiness
 from troth.use.recovery import Recovery
 from troth.use.second_factor import SecondFactor
 from troth.use.sender import Sender
@@ -111,6 +115,7 @@ from troth.web import (
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
 from troth.web.collector import Collector
+from troth.web.console import campaigns as console_campaigns
 from troth.web.console import imports, people, points
 from troth.web.console import requests as console_requests
 from troth.web.console import rooms as console
@@ -147,17 +152,19 @@ GROUPS: tuple[Group[Running], ...] = (
     visits.GROUP,
     console_visits.GROUP,
     websites.GROUP,
+    console_campaigns.GROUP,
 )
 CARDS = (
     *console.OWN_CARDS,
     console_requests.CARD,
+    console_campaigns.CARD,
     console_visits.CARD,
     *people.CARDS,
     *points.CARDS,
     *imports.CARDS,
 )
 ACTS: tuple[Act, ...] = ()  # what needs a second operator; whoever brings such an act adds it here
-OWED_JOBS = (GUARD_JOB, RESTRICT_GUARD_JOB, ERASE_JOB, CLASSES_JOB, RECTIFIED_JOB, ADDRESS_JOB)
+OWED_JOBS = (GUARD_JOB, RESTRICT_GUARD_JOB, ERASE_JOB, CLASSES_JOB, RECTIFIED_JOB, ADDRESS_JOB, CAMPAIGN_JOB)
 """What a crash left owing is done first."""
 REPAIR_JOB = "vault.repair"
 SWEEP_JOB = "use.sweep"
@@ -252,6 +259,11 @@ class Running:
         self.addresses = Addresses(self.rectification, chance)
         self.access = Access(store, vault, self.versions, self.consents, self.requests, self.addresses)
         self.objections = Objections(store, vault, self.versions, self.consents, clock, chance, self.flight)
+        if self.composer.unsubscribe_address:
+            complaints = Complaints(store, vault, self.versions)
+            self.mail_room.on(
+                self.composer.unsubscribe_address.partition("@")[0], ByMail(self.objections, complaints).take
+            )
         self.restrictions = Restrictions(store, vault, self.versions, self.requests, chance)
         self.erasures = Erasures(store, vault, self.versions, clock, chance)
         self.procedures = Procedures(
@@ -326,8 +338,16 @@ class Running:
     def _compose_mail(self, urls: dict[str, str]) -> None:
         """Everything that letters need: words, signatures, the relay, where each tenant's links begin."""
         mail = self.config.mail
+        if mail.unsubscribe and (
+            not mail.inbound or mail.unsubscribe.partition("@")[0] == mail.bounces.partition("@")[0]
+        ):
+            raise StartRefused(
+                "mail.unsubscribe needs mail.inbound, and a name of its own beside mail.bounces: somebody must take it",
+                clause="rights.unsubscribe",
+            )
         sender = mail.sender or "no-reply@localhost.localdomain"
         signer = Dkim(sender.rpartition("@")[2], read_keys(self.config.path(mail.dkim)))
+        self.readiness = readiness(self.config, signer.keys)
         domains = Domains(mail.per_minute)
         path = ReturnPath(mail.bounces, self.vault.secret("bounces")) if mail.bounces else None
         self.composer = Composer(
@@ -336,12 +356,23 @@ class Running:
             sender=sender,
             sign=signer.sign,
             bounces=path.address if path else None,
+            unsubscribe_address=mail.unsubscribe,
         )
         self.mail_room = MailRoom()
         if path is not None:
             self.mail_room.on(path.local, Bounces(self.store, self.vault, self.versions, path).take)
+        self.campaigns = Campaigns(
+            self.store, self.vault, self.versions, self.gate, self.composer, self.randomness, self._lacks
+        )
         self.letters = Letters(
-            self.store, self.vault, self.gate, self.versions, self.composer, domains=domains, urls=urls
+            self.store,
+            self.vault,
+            self.gate,
+            self.versions,
+            self.composer,
+            domains=domains,
+            urls=urls,
+            words=self.campaigns.words,
         )
         self.transport = SmtpTransport(mail, folder=self.config.folder, demonstration=self.config.demonstration)
         self.messages = Messages(self.store, self.vault, self.versions, self.letters, self.flight)
@@ -357,6 +388,11 @@ class Running:
             raise StartRefused(f"openid.secret_file cannot be read: {fault.strerror}") from fault
         provider = Provider(settings, secret, f"{self.config.url}{openid.RETURN}", self.clock)
         return OpenIdSignIn(self.store, self.vault, self.products, provider, box, self.config.tenant)
+
+    def _lacks(self, tenant: str) -> tuple[str, ...]:
+        """What keeps marketing from being sent in this tenant's name."""
+        controller = self.versions.current(tenant).controller
+        return self.readiness.missing(controller, self.config.url_of(tenant))
 
     def _make_ready(self, gap: Gap | None) -> None:
         """What must be done before the port opens: restore, repair, resolve, publish."""
@@ -418,6 +454,7 @@ class Running:
         registry.on(CLASSES_JOB, self.retention.end_classes)
         registry.on(RECTIFIED_JOB, self.rectification.redo)
         registry.on(ADDRESS_JOB, self.addresses.redo)
+        registry.on(CAMPAIGN_JOB, self.campaigns.job)
         registry.every(ADDRESS_SWEEP, ADDRESS_SWEEP_MS, self.addresses.sweep)
         registry.every(RETAIN_JOB, PERIOD_MS, self.retention.job)
         registry.every(REMIND_JOB, REMIND_EVERY_MS, self.procedures.job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 
 from sqlalchemy import func, select
@@ -18,6 +19,8 @@ READS = ("read.block", "read.scan", "read.check")
 DISCLOSED = ("disclosure.made", "disclosure.unknown")
 SENT = select(messages.c.template, func.count()).where(messages.c.state == "sent").group_by(messages.c.template)
 STANDING_LINKS = select(func.count()).where(links.c.kind == "unsubscribe")
+NOBODYS_LINK = f"/unsubscribe/{'0' * 43}"
+SENDS = re.compile(rf'<form[^>]*method="post"[^>]*action="[^"]*{NOBODYS_LINK}')
 USED_APPROVALS = select(approvals).where(approvals.c.state.in_(("approved", "used")))
 
 
@@ -86,7 +89,7 @@ def declared_messages(inspection: Inspection, clause: CompiledClause) -> Verdict
 
 
 def unsubscribing(inspection: Inspection, clause: CompiledClause) -> Verdict:
-    """Each marketing message that went out carried its link, and the link still stands, even after an erasure."""
+    """Each marketing message that went out carried its link, which still stands; and where it leads, a button waits."""
     sending = [e for e in inspection.entries("message.sending") if e.facts.get("class") == "marketing"]
     went = {str(e.facts.get("message")) for e in inspection.entries("message.sent")}
     out = [e for e in sending if str(e.facts.get("message")) in went]
@@ -96,6 +99,9 @@ def unsubscribing(inspection: Inspection, clause: CompiledClause) -> Verdict:
     standing = inspection.rows(STANDING_LINKS)[0][0]
     if standing < len(out):
         faults.append(say("message.unsubscribe.gone", messages=len(out), links=standing))
+    shown = inspection.get(NOBODYS_LINK)  # the page is the same for every token: it tells nobody which are ours
+    if shown.status != 200 or not SENDS.search(shown.text) or shown.header("set-cookie"):
+        faults.append(say("message.unsubscribe.shut"))
     return unless(faults, say("message.unsubscribe.good", messages=len(out)))
 
 

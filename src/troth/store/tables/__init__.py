@@ -7,6 +7,7 @@ deleted by implication. No column of D may hold a personal value outside a ciphe
 
 from __future__ import annotations
 
+from troth.store.tables.campaigns import campaigns
 from troth.store.tables.control import activity, address_changes, corrections
 from troth.store.tables.entrances import approvals, credentials, operators, passkeys, sessions
 from troth.store.tables.keys import buckets, data_keys, day_keys, epochs, guards, heads, secrets, tags
@@ -36,6 +37,7 @@ __all__ = [
     "address_changes",
     "approvals",
     "buckets",
+    "campaigns",
     "composite",
     "consent_records",
     "corrections",

@@ -28,6 +28,7 @@ WAYS: dict[str, Way] = {
     "activity": CARRIED,
     "address_changes": CARRIED,
     "approvals": CARRIED,
+    "campaigns": CARRIED,
     "consent_records": CARRIED,
     "corrections": CARRIED,
     "credentials": CARRIED,
