@@ -18,10 +18,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from tests.clauses.vendor import Vendor, vendor_at
+from tests.attack.asking import Asking
+from tests.attack.world import host_of, member
+from tests.clauses.vendor import TENANT, Vendor, vendor_at
 from tests.collect.visits.door import BROWSER, Door
 from tests.residue import find
 from tests.served import begin, set_up
+from troth.cli.setting import TENANTS
 from troth.collect.visits.counting import Visit
 from troth.collect.visits.visits import hashed
 from troth.policy.choices import choices
@@ -275,3 +278,28 @@ def test_one_visitor_among_many_is_erased_within_a_second_and_figures_come_at_on
         looks.append(time.thread_time() - began)
     assert report.dimensions["page"]
     assert min(looks) < 0.2, f"{min(looks):.2f} s"
+
+
+def test_a_tenants_staff_and_hosts_are_told_nothing_of_our_visits(tmp_path: Path) -> None:
+    with vendor_at(tmp_path / "vendor", tenants=TENANTS) as vendor, closing(Asking(vendor.system.shell)) as asking:
+        come(vendor, addresses(30))
+        door = Door(vendor.system)
+        door.choose("analytics")
+        door.say(page="/only-here")
+        door.close()
+        cookie = {"cookie": f"troth_visitor={door.cookies['troth_visitor']}"}
+        told = {}
+        for tenant in ("mill", TENANT):
+            staff, _ = member(vendor, "ada", "administrator", tenant=tenant)
+            host = host_of(vendor, tenant)
+            home, page, table, report = (
+                asking.ask("GET", path, host=host, headers=staff.headers).body
+                for path in ("/console", "/console/visits", "/console/visits.csv", "/api/v1/visits")
+            )
+            file = asking.ask("GET", "/privacy/visits.json", host=host, headers=cookie)
+            asking.ask("POST", "/privacy/visits/end", host=host, headers=cookie, form={})
+            known = vendor.system.visitors.known(door.cookies["troth_visitor"]) is not None
+            figures = (json.loads(report)["visitors"] > 0, "device,desktop" in table, "visitors in seven days" in home)
+            told[tenant] = (*figures, SITE in page, file.status, "/only-here" in file.body, known)
+        assert told["mill"] == (False, False, False, False, 404, False, True)
+        assert told[TENANT] == (True, True, True, True, 200, True, False)

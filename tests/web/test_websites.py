@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.clauses.vendor import Vendor, vendor_at
+from tests.attack.world import host_of, member
+from tests.clauses.vendor import TENANT, Vendor, vendor_at
 from tests.web.visitor import Visitor
+from troth.cli.setting import TENANTS
 from troth.web.app import build
 from troth.web.routes import Group, Route
 from troth.web.websites import show, views
@@ -25,7 +27,7 @@ PIXEL = {
 @pytest.fixture
 def vendor(tmp_path: Path) -> Iterator[Vendor]:
     """The vendor, after one report and two stripped cookies."""
-    with vendor_at(tmp_path / "vendor") as found:
+    with vendor_at(tmp_path / "vendor", tenants=TENANTS) as found:
         with Visitor(found.system.hosting, base="http://www.localhost") as guest:
             sent = guest.request("POST", "/troth/report", content=json.dumps({"csp-report": PIXEL}).encode())
         assert sent.status_code == 204
@@ -56,3 +58,13 @@ def test_nobody_else_sees_it(vendor: Vendor) -> None:
         answer = guest.request("GET", "/console/websites")
     assert answer.status_code == 401
     assert "ads.example.net" not in answer.text
+
+
+@pytest.mark.parametrize(("tenant", "shown"), [(TENANT, True), ("mill", False)])
+def test_a_tenants_staff_are_told_nothing_of_our_websites(vendor: Vendor, tenant: str, shown: bool) -> None:
+    staff, _ = member(vendor, "ada", "administrator", tenant=tenant)
+    with Visitor(vendor.system.shell, base=f"http://{host_of(vendor, tenant)}") as browser:
+        page = browser.request("GET", "/console/websites", headers=staff.headers)
+    assert page.status_code == 200
+    assert ("ads.example.net" in page.text) is shown
+    assert ("No website is served here." in page.text) is not shown

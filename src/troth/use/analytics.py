@@ -101,6 +101,10 @@ class Analytics:
         self.rules = rules
         self.tenant = tenant
 
+    def of(self, tenant: str) -> Analytics:
+        """The figures of another tenant: none, since the hosts that are counted are the policy's, and no tenant's."""
+        return self if tenant == self.tenant else Analytics(self.store, lambda: None, tenant)
+
     def today(self) -> int:
         """The day that lasts, in days since 1970."""
         return self.store.now() // DAY_MS

@@ -18,6 +18,7 @@ from troth.rights.access import as_json
 from troth.web import cookies
 from troth.web.collector import COOKIE
 from troth.web.pages import page, see_other
+from troth.web.person import tenant_of
 from troth.web.routes import Group, Limit, Route
 from troth.web.static import FOLDER, KINDS
 
@@ -40,14 +41,16 @@ async def serve_tag(request: Request, system: Running) -> Response:
     return Response(tag(), 200, {"cache-control": AN_HOUR}, KINDS[".js"])
 
 
-def token_of(request: Request) -> str | None:
-    """The visitor's cookie."""
+def token_of(request: Request, system: Running) -> str | None:
+    """The visitor's cookie; none at the host of a tenant, for whom nobody is recognised."""
+    if tenant_of(request) != system.visits.tenant:
+        return None
     return cookies.read(request, COOKIE, tls=request.state.visit.tls)
 
 
 async def look(request: Request, system: Running) -> Response:
     """What is remembered of this browser."""
-    token = token_of(request)
+    token = token_of(request, system)
     copy = await run_in_threadpool(system.visitors.history, token) if token else None
     lines = sorted(
         (line for record in copy.records for values in record.values.values() for line in values) if copy else (),
@@ -70,7 +73,7 @@ async def look(request: Request, system: Running) -> Response:
 
 async def take(request: Request, system: Running) -> Response:
     """The same as a file."""
-    token = token_of(request)
+    token = token_of(request, system)
     copy = await run_in_threadpool(system.visitors.history, token) if token else None
     if copy is None:
         raise NotFound("nothing is remembered of this browser", clause="collect.navigation")
@@ -80,7 +83,7 @@ async def take(request: Request, system: Running) -> Response:
 
 async def end(request: Request, system: Running) -> Response:
     """Take the yes back: what was remembered is erased, and this browser is recognised no more."""
-    token = token_of(request)
+    token = token_of(request, system)
     if token:
         await run_in_threadpool(system.visitors.withdraw, token)
     answer = see_other(request, "/privacy/visits?done=1")

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from troth.client.website.reports import Hint
 from troth.web.hosting import Hosting
 from troth.web.pages import page
+from troth.web.person import tenant_of
 from troth.web.routes import Group, Route
 from troth.web.system import System
 
@@ -54,8 +55,9 @@ def views(hosting: Hosting) -> list[SiteView]:
 
 
 async def show(request: Request, system: WithSites) -> Response:
-    """The page."""
-    return page(request, "console/websites.html", sites=views(system.hosting))
+    """The page. The websites are our own: a tenant's staff see none."""
+    sites = views(system.hosting) if tenant_of(request) == system.config.tenant else []
+    return page(request, "console/websites.html", sites=sites)
 
 
 GROUP: Group[Any] = Group("websites", [Route("GET", "/console/websites", show, "scope.third-party", "operator")])

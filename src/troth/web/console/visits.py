@@ -22,6 +22,7 @@ from troth.web.bodies import json_answer
 from troth.web.console.guard import ConsoleSystem
 from troth.web.console.views import HomeCard
 from troth.web.pages import Visit, page
+from troth.web.person import tenant_of
 from troth.web.routes import Group, Route
 
 CLAUSE = "collect.ip-location"
@@ -48,6 +49,11 @@ class CountingSystem(ConsoleSystem, Protocol):
         ...
 
 
+def analytics_of(request: Request, system: CountingSystem) -> Analytics:
+    """The figures of whose host this is."""
+    return system.analytics.of(tenant_of(request))
+
+
 def day_in(request: Request, name: str, default: int) -> int:
     """A day of the query, in days since 1970."""
     given = request.query_params.get(name, "")
@@ -66,11 +72,12 @@ def iso(day: int) -> str:
 
 async def report_of(request: Request, system: CountingSystem, most: int) -> Report:
     """The report that the query asks for."""
-    until = day_in(request, "until", system.analytics.today())
+    analytics = analytics_of(request, system)
+    until = day_in(request, "until", analytics.today())
     since = day_in(request, "since", until - DEFAULT + 1)
     query = request.query_params
     return await run_in_threadpool(
-        system.analytics.report, since, until, query.get("surface", ""), query.get("contains", "")[:100], most
+        analytics.report, since, until, query.get("surface", ""), query.get("contains", "")[:100], most
     )
 
 
@@ -86,7 +93,7 @@ async def dashboard(request: Request, system: CountingSystem) -> Response:
         bars=bars([(iso(day.day), day.views, day.visitors) for day in report.days]),
         hours=bars(hours(report)),
         tables=TABLES,
-        surfaces=system.analytics.surfaces(),
+        surfaces=analytics_of(request, system).surfaces(),
         since=iso(report.since),
         until=iso(report.until),
         today=today,
@@ -151,10 +158,11 @@ async def as_json(request: Request, system: CountingSystem) -> Response:
 
 async def card(request: Request, system: Any) -> Markup | None:
     """The last seven days, on the console's first page."""
-    if not system.analytics.surfaces():
+    analytics = analytics_of(request, system)
+    if not analytics.surfaces():
         return None
-    today = system.analytics.today()
-    report = await run_in_threadpool(system.analytics.report, today - 6, today)
+    today = analytics.today()
+    report = await run_in_threadpool(analytics.report, today - 6, today)
     visit: Visit = request.state.visit
     content = visit.pages.render(visit, "console/cards/visits.html", {"report": report})
     return Markup(content)  # noqa: S704  # autoescaped template
