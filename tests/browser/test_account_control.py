@@ -132,5 +132,6 @@ def test_the_pages_look_as_they_should(stage: Stage, tmp_path: Path) -> None:
 
     shown = {template for template, _ in SAMPLES.values()}
     here = {str(p.relative_to(TEMPLATES)) for folder in ("account", "privacy") for p in (TEMPLATES / folder).glob("*")}
-    parts = {"privacy/layout.html", "privacy/held.html", "account/closed.html"}
+    parts = {"privacy/layout.html", "privacy/held.html", "privacy/looks.html"}
+    parts |= {"account/closed.html", "account/parts.html"}
     assert here - parts <= shown

@@ -175,10 +175,11 @@ def looks_well(page: Page, folder: Path, name: str = "page") -> None:
     page.screenshot(path=folder / f"{name}.png", full_page=True)
 
 
-@pytest.mark.parametrize(("language", "width", "scheme"), LOOKS)
+@pytest.mark.parametrize("look", LOOKS, ids=str)
 def test_the_figures_are_readable_for_everybody(
-    browser: Browser, url: str, operator: str, tmp_path: Path, language: str, width: int, scheme: Any
+    browser: Browser, url: str, operator: str, tmp_path: Path, look: tuple[str, int, Any]
 ) -> None:
+    language, width, scheme = look
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=True
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -10,13 +10,15 @@ from starlette.responses import Response
 
 from tests.web import vendor
 from troth.errors import Undeclared
+from troth.rights.erasure import not_covered
 from troth.rights.restriction import GROUNDS, Restriction
 from troth.use.passkeys import Question
+from troth.use.person_passkeys import LONGEST_NAME
 from troth.web.forms import field_view, form_view
 from troth.web.pages import Visit, Words, page
 from troth.web.problems import ShownGap, problem
 from troth.web.routes import Caller, Group, Route
-from troth.web.views import Choice, CorrectView, FieldError, HeldField
+from troth.web.views import Choice, CorrectView, FieldError, HeldField, SecondFactorView
 
 Sample = Callable[[Words], dict[str, Any]]
 
@@ -74,6 +76,38 @@ def always(**context: Any) -> Sample:
     return lambda words: context
 
 
+def account(fault: str = "", **otherwise: Any) -> Sample:
+    """One's own account: open, with a password, a passkey and two sessions; or otherwise."""
+    usual: dict[str, Any] = {
+        "done": "",
+        "since_ms": vendor.NOON,
+        "can_set": True,
+        "has_account": True,
+        "ask_old": True,
+        "sessions": vendor.SESSIONS,
+        "looks": vendor.LOOKS,
+        "outlook": vendor.OPEN,
+        "closable": True,
+        "passkeys": 1,
+        "second_factor": (False, True),
+        "lacks_second": False,
+        "due_ms": None,
+        "may_remind": True,
+        "reminded": True,
+    }
+    return lambda words: {"errors": [FieldError("old", words(fault))] if fault else [], **usual, **otherwise}
+
+
+def second_factor(view: SecondFactorView, fault: str = "", codes: Sequence[str] = ()) -> Sample:
+    """A person's second factor in this state, with a code that did not fit, or with fresh recovery codes."""
+    return lambda words: {
+        "errors": [FieldError("code", words(fault))] if fault else [],
+        "done": "account.second-factor-set" if codes else "",
+        "view": view,
+        "codes": codes,
+    }
+
+
 REFUSAL = problem(
     Undeclared(
         "1 field is not declared for newsletter: declare it in clause collect.newsletter",
@@ -124,6 +158,19 @@ SAMPLES: dict[str, tuple[str, Sample]] = {
         ),
     ),
     "privacy-receipts": ("privacy/receipts.html", always(receipts=vendor.RECEIPTS)),
+    "privacy-certificate": (
+        "privacy/certificate.html",
+        always(
+            times=vendor.TIMES, rows=12, destruction="file_best_effort", not_covered=not_covered("file_best_effort")
+        ),
+    ),
+    "privacy-automated": ("privacy/automated.html", always(automations=vendor.LETTERS, decisions=())),
+    "privacy-visits": (
+        "privacy/visits.html",
+        always(lines=vendor.VISITED, more=3, words=[vendor.ANALYSE], until=vendor.NOON, known=True, done=False),
+    ),
+    "privacy-visits-ended": ("privacy/visits.html", always(known=False, done=True)),
+    "automated": ("automated.html", always(automations=vendor.LETTERS, decisions=("rights.decisions",))),
     "account-sign-in": (
         "account/sign-in.html",
         lambda words: {
@@ -131,40 +178,59 @@ SAMPLES: dict[str, tuple[str, Sample]] = {
             "address": "ann@example.org",
             "again": True,
             "question": Question("{}", "00"),
+            "openid": True,
         },
     ),
-    "account-home": (
-        "account/home.html",
-        lambda words: {
-            "errors": [FieldError("old", words("fault.wrong-password"))],
-            "done": "",
-            "since_ms": vendor.NOON,
-            "can_set": True,
-            "has_account": True,
-            "ask_old": True,
-            "sessions": vendor.SESSIONS,
-            "looks": vendor.LOOKS,
-            "outlook": vendor.OPEN,
-            "closable": True,
-            "passkeys": 1,
-            "second_factor": (True, True),
-            "lacks_second": False,
-            "due_ms": None,
-        },
+    "account-code": (
+        "account/code.html",
+        lambda words: {"errors": [FieldError("code", words("fault.code"))], "ticket": "00"},
     ),
+    "account-known": ("account/known.html", always()),
+    "account-home": ("account/home.html", account(fault="fault.wrong-password", second_factor=(True, True))),
     "account-home-closed": (
         "account/home.html",
+        account(can_set=False, sessions=vendor.SESSIONS[:1], looks=(), outlook=vendor.SHUT, reminded=False),
+    ),
+    "account-home-halfway": (
+        "account/home.html",
+        account(can_set=False, second_factor=(True, True), lacks_second=True, due_ms=vendor.NOON + 86_400_000),
+    ),
+    "account-passkeys": (
+        "account/passkeys.html",
+        lambda words: {
+            "errors": [FieldError(f"{vendor.PASSKEYS[0].place}-name", words("fault.required"))],
+            "done": "",
+            "passkeys": vendor.PASSKEYS,
+            "question": Question("{}", "00"),
+            "obstacle": "",
+            "name": "Firefox, Linux",
+            "longest": LONGEST_NAME,
+        },
+    ),
+    "account-passkeys-unproven": (
+        "account/passkeys.html",
         always(
             errors=(),
             done="",
-            since_ms=vendor.NOON,
-            can_set=False,
-            has_account=True,
-            ask_old=True,
-            sessions=vendor.SESSIONS[:1],
-            outlook=vendor.SHUT,
-            closable=True,
+            passkeys=vendor.PASSKEYS,
+            question=None,
+            obstacle="account.prove-first",
+            name="",
+            longest=LONGEST_NAME,
         ),
+    ),
+    "account-second-factor": ("account/second-factor.html", second_factor(vendor.UNSET, "fault.code")),
+    "account-second-factor-set": (
+        "account/second-factor.html",
+        second_factor(SecondFactorView("set", since_ms=vendor.NOON, codes_left=10), codes=vendor.CODES),
+    ),
+    "account-second-factor-asked": (
+        "account/second-factor.html",
+        second_factor(SecondFactorView("to-be-shown", after="7 days"), "fault.code"),
+    ),
+    "account-second-factor-lost": (
+        "account/second-factor.html",
+        second_factor(SecondFactorView("to-be-shown", due_ms=vendor.NOON + 86_400_000, after="7 days")),
     ),
     "account-correct": ("privacy/correct.html", always(cards=vendor.CARDS, correct=None, errors=())),
     "account-correct-faulty": (

@@ -24,7 +24,10 @@ from troth.policy.model import (
     Purpose,
     Use,
 )
+from troth.use.automations import Told
 from troth.use.closing import Follows, Outlook
+from troth.use.person_passkeys import Passkey
+from troth.web.automated import AutomationView
 from troth.web.views import (
     BoardRow,
     BoardView,
@@ -38,8 +41,10 @@ from troth.web.views import (
     HeldField,
     HeldRecord,
     LookView,
+    PasskeyLine,
     PersonView,
     ReceiptView,
+    SecondFactorView,
     SessionView,
     UsedView,
     VersionView,
@@ -323,6 +328,10 @@ PERSON = PersonView(
         UsedView("Desktop", "a licence runs", NOON - 86_400_000, NOON + 86_400_000),
         UsedView("Desktop", "the account was used", NOON - 86_400_000, None),
     ),
+    password_since_ms=NOON - 86_400_000 * 40,
+    passkeys=(PasskeyLine("Firefox, Linux", NOON - 86_400_000 * 9),),
+    second_factor_since_ms=NOON - 86_400_000 * 9,
+    devices=(("Firefox, Linux, IE", NOON),),
     downloads=(
         Card("/privacy/copy.html", "As a page", "To read, print or keep."),
         Card("/privacy/copy.json", "As JSON", "For programs."),
@@ -341,6 +350,55 @@ SESSIONS = (
     SessionView("1" * 32, NOON, NOON, "link"),
     SessionView("2" * 32, NOON, NOON, "password", "Firefox", "Linux", own=True),
 )
+
+PASSKEYS = (
+    Passkey("1" * 32, NOON - 86_400_000 * 9, "Firefox, Linux", NOON - 3_600_000, b"", b"", 4),
+    Passkey("2" * 32, NOON - 86_400_000, "The key on my ring", 0, b"", b"", 0),
+)
+
+UNSET = SecondFactorView(
+    "unset",
+    after="7 days",
+    secret="JBSW Y3DP EHPK 3PXP JBSW Y3DP EHPK 3PXP",  # RFC 6238 in a picture: nobody's
+    address="otpauth://totp/Example?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",
+    sealed="00",
+)
+
+CODES = tuple(f"{n:04d}-{n * 7:04d}-{n * 77:04d}" for n in range(1, 11))
+
+TIMES = (
+    ("privacy.certificate-ordered", NOON - 86_400_000),
+    ("privacy.certificate-unreadable", NOON - 86_400_000),
+    ("privacy.certificate-gone", NOON),
+    ("privacy.certificate-destroyed", None),
+)
+
+LETTERS = (
+    AutomationView(
+        "reminder",
+        "Your password",
+        "A letter",
+        "A year without a change",
+        "E-mail address",
+        "Your account",
+        "Turn it off in your account",
+        "protect.password",
+        Told(2, NOON - 86_400_000),
+    ),
+    AutomationView(
+        "confirm",
+        "Please confirm",
+        "A letter",
+        "You asked for the newsletter",
+        "E-mail address",
+        "The newsletter",
+        "It comes once",
+        "collect.newsletter",
+    ),
+)
+
+ANALYSE = "Yes, remember what I look at, so that your pages get better."
+VISITED = (("2026-01-15 12:00:00", "/welcome"), ("2026-01-15 12:01:30", "/a/rather/long/path/to/some/page"))
 
 RECEIPTS = (
     ReceiptView("Your consent to the newsletter", NOON - 86_400_000, "collect.newsletter", "/privacy/receipts/1", "ab"),
