@@ -15,6 +15,24 @@ from tests.served import ROOT, environment, serving, set_up, troth
 
 SECONDS = 1.0
 MEMORY = 120_000_000
+HASHING = """
+import resource, threading
+from pathlib import Path
+import argon2
+from troth.use.passwords import Passwords
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+passwords, before = Passwords(), resident()
+for _ in range(3):
+    threads = [threading.Thread(target=passwords.hash, args=("three herons by the mill race", "ann")) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+print(resident() - before)
+"""
 LATER = {
     "aiosmtpd",
     "alembic",
@@ -64,6 +82,12 @@ def test_asking_for_help_loads_neither_store_nor_vault() -> None:
     )
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert not [name for name in loaded if name.startswith(("troth.store", "troth.vault", "sqlalchemy", "starlette"))]
+
+
+def test_the_memory_that_passwords_are_hashed_in_is_given_back() -> None:
+    command = [sys.executable, "-c", HASHING]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True, cwd=ROOT)
+    assert int(done.stdout) < 4_000_000, "of the 19 MiB of each hash much stays, perhaps once in every thread's arena"
 
 
 def test_the_whole_demonstration_fits_into_120_megabytes() -> None:

@@ -6,6 +6,7 @@ Clause ``protect.password`` (mechanism ``password.hashed``); NIST SP 800-63B-4 3
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import unicodedata
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ MOST = 256
 MEMORY_KIB = 19 * 1024  # OWASP's first choice for Argon2id, with two passes: 36 ms here
 PASSES = 2
 LANES = 1
+M_MMAP_THRESHOLD = -3  # mallopt's parameter, in glibc's malloc.h
+LARGE = 1 << 20  # bytes: a block from this size on is the system's again as soon as it is free
 
 # What guessers of long passwords try first; the length keeps everything shorter out.
 COMMON = frozenset(
@@ -68,6 +71,18 @@ def repeats(text: str) -> bool:
     return any(text == (text[:size] * len(text))[: len(text)] for size in range(1, min(8, len(text) // 2) + 1))
 
 
+def give_back() -> None:
+    """Have the C library return large blocks to the system once they are free.
+
+    glibc takes a large block that is freed as a sign that more will be asked for, and keeps the next one: 19 MiB, once
+    in the arena of every thread that hashed. Mapping it anew costs a hash some milliseconds. Elsewhere nothing is done.
+    """
+    import ctypes  # needed here alone
+
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # no mallopt: another C library
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
+
+
 class Passwords:
     """Hashes and checks, one at a time: 19 MiB each would add up. Call it from a thread, never from the loop."""
 
@@ -110,5 +125,6 @@ class Passwords:
         if self._hasher is None:
             from argon2 import PasswordHasher, Type
 
+            give_back()
             self._hasher = PasswordHasher(PASSES, MEMORY_KIB, LANES, type=Type.ID)
         return self._hasher
