@@ -185,11 +185,11 @@ def erasing(path: Path) -> bool:
     return "subject erase" in path.read_text("utf-8")
 
 
-@pytest.mark.parametrize(
-    "path",
-    sorted((p for p in RUNNABLE if sessions(p) and p != TUTORIAL), key=erasing),
-    ids=lambda path: str(path.relative_to(ROOT)),
-)
+TYPED: list[Path] = [p for p in RUNNABLE if sessions(p) and p != TUTORIAL]
+TYPED.sort(key=erasing)
+
+
+@pytest.mark.parametrize("path", TYPED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_a_document_says_to_type_works(path: Path, repository: Path, data: Path) -> None:
     desk = Desk(repository, data)
     for block in sessions(path):
