@@ -203,7 +203,7 @@ def build(vendor: Vendor, *, here: str = TENANT, there: str = TENANT) -> World:
     else:
         callers.append(bens_link)
         theirs |= strangers(vendor, there, callers)
-    mine = things(vendor, ann, anns, link, here) | {"request": asked(vendor, here)}
+    mine = things(vendor, ann, anns, link, here) | {"request": asked(vendor, here), "campaign": drafted(vendor, here)}
     known = {caller.name: caller for caller in callers}
     return World(vendor, host_of(vendor, here), known, mine, theirs, frozenset(ben.markers), here != there)
 
@@ -237,7 +237,7 @@ def strangers(vendor: Vendor, tenant: str, callers: list[Caller]) -> dict[str, s
         "staff-session": desk.sign_in.open_sessions(boss)[0].place,
         "approval": approvals.ask("x.act", "case-7", boss).id.hex(),
         "reference": reference,
-        "campaign": vendor.system.campaigns.draft(tenant, "newsletter.issue", "Theirs", "Their words").id.hex(),
+        "campaign": drafted(vendor, tenant),
         "token:invitation": desk.operators.invite("invited", "officer", boss),
         "token:handover": handed(vendor, made, reference, tenant),
         "token:unsubscribe": unsubscribing(vendor, tenant),
@@ -254,6 +254,11 @@ def brought(vendor: Vendor, tenant: str) -> str:
 
     vendor.system.store.write(Write(body))
     return id_.hex()
+
+
+def drafted(vendor: Vendor, tenant: str) -> str:
+    """An issue that somebody of the tenant's staff began to write, by its id."""
+    return vendor.system.campaigns.draft(tenant, "newsletter.issue", "Theirs", "Their words").id.hex()
 
 
 def asked(vendor: Vendor, tenant: str) -> str:
