@@ -41,6 +41,13 @@ def test_hosts_and_contact_stand_in_policy_and_settings(tmp_path: Path) -> None:
     assert {"quill.example", "www.quill.example"} <= set(policy.surfaces["site:www"])
 
 
+def test_who_sets_up_hears_where_the_keys_are_kept_twice(tmp_path: Path) -> None:
+    """Only the disk holds the keys: whoever loses it without a copy has lost what they open."""
+    told = init(tmp_path / "mine").output
+    assert "keys/root.key" in told
+    assert "keys_copy" in told
+
+
 def test_a_policy_that_is_not_there_is_one_clear_line_and_leaves_nothing(tmp_path: Path) -> None:
     done = init(tmp_path / "mine", policy=str(tmp_path / "nowhere.md"))
     assert isinstance(done.exception, StartRefused)

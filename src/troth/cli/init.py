@@ -68,6 +68,7 @@ def init(folder: Path, name: str, contact: str, hosts: str, policy: str, sign_in
     click.echo(
         f"\nSet up in {folder}: policy.md, troth.toml, keys/root.key (keep a copy of it apart from all backups)."
     )
+    click.echo("Name a folder on another disk as keys_copy in troth.toml: no backup holds the keys that open the data.")
     click.echo("Mail is signed with the keys in dkim/. Publish their halves in the DNS (troth dkim shows them again):")
     for key in signing:
         click.echo(f"  {key.record(contact.rpartition('@')[2])}")
