@@ -25,7 +25,7 @@ from troth.client.activity import SIGNED, Use, activity_token
 from troth.errors import Busy, Conflict, Invalid, TrothError, Undeclared, Unproven
 from troth.store import Write
 from troth.store.tables import subjects
-from troth.use.activity import CHUNK, LIFE_MS, MOST_EVENTS, OLDEST_MS, Reported
+from troth.use.activity import CHUNK, MOST_EVENTS, OLDEST_MS, Batch, Reported
 from troth.use.handover_keys import public_bytes
 from troth.world import DAY_MS
 
@@ -316,7 +316,7 @@ def test_a_replay_counts_once_however_it_is_pressed(vendor: Vendor, portal: Port
     for thread in threads:
         thread.join()
     assert sorted(told) == [0] * 5 + [1]
-    vendor.clock.advance(LIFE_MS + 10_000)
+    vendor.clock.advance(Batch.life_ms + 10_000)
     with pytest.raises(Unproven):  # and when its number is forgotten it is over
         take(portal, token)
 

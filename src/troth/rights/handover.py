@@ -30,35 +30,17 @@ from troth.vault import Vault
 from troth.world import Clock, Randomness
 
 SIGNED = b"troth-handover-1."  # so that no signature made for something else counts here
-LIFE_MS = 60_000  # a hand-over is good for a minute at most
-SKEW_MS = 5_000  # by so much the product's clock may differ from ours, either way
 MOST_TOKEN = 4096
-USED = "handover"  # the kind of link that remembers a used number until it would have expired anyway
 
 
-class Claim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a product signs. ``expires`` is in seconds since 1970, UTC; ``product`` is its id in hex."""
+class Claim(signed.Claim, frozen=True, forbid_unknown_fields=True):
+    """What a product signs: who comes. ``address`` is one on file for this person, where the product knows it."""
 
-    audience: Annotated[str, msgspec.Meta(max_length=300)]
-    expires: Annotated[int, msgspec.Meta(ge=0, le=2**40)]
-    nonce: Annotated[str, msgspec.Meta(pattern=signed.NONCE)]
-    product: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+    used = "handover"
+    life_ms = 60_000  # a minute at most
+
     reference: Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_REFERENCE)]
     address: Annotated[str, msgspec.Meta(min_length=1, max_length=254)] | None = None
-
-    @property
-    def expires_ms(self) -> int:
-        """When it ends here, with the clocks' difference allowed for."""
-        return self.expires * 1000 + SKEW_MS
-
-    @property
-    def mark(self) -> str:
-        """The number under the product that made it: what is good once."""
-        return f"{USED}.{self.product}.{self.nonce}"
-
-    def timely(self, now_ms: int) -> bool:
-        """Whether it is good now: not over, and not made to last."""
-        return now_ms < self.expires_ms and self.expires * 1000 <= now_ms + LIFE_MS + SKEW_MS
 
 
 @dataclass(frozen=True)
@@ -111,7 +93,7 @@ class Handovers:
             if not claim.timely(tx.now) or key_of(tx.connection, key.product) != key:
                 raise refused()  # over, or the product was stopped meanwhile
             if not self.vault.exists(tx.connection, key.tenant, sid) or not links.use_up(
-                tx, claim.mark, USED, tenant=key.tenant, expires_ms=claim.expires_ms
+                tx, claim.mark, claim.used, tenant=key.tenant, expires_ms=claim.expires_ms
             ):
                 raise refused()  # being erased, or used before
             facts = {"by": "handover", "product": claim.product}

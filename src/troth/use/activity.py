@@ -31,10 +31,7 @@ from troth.world import DAY_MS, Clock
 CLAUSE = "retain.while-used"
 SIGNED_EVENTS = "activity.signed"
 PREFIX = b"troth-activity-1."
-USED = "activity"  # the kind of link that remembers a used number until it would have expired anyway
 LICENCE = "licence.runs"  # the kind that goes on, and says until when
-LIFE_MS = 300_000  # a batch is good for five minutes at most
-SKEW_MS = 5_000
 OLDEST_MS = 31 * DAY_MS  # how long after a use it may be told: a product may have been without a network
 AHEAD_MS = 5 * 366 * DAY_MS  # how far ahead a licence may run: nobody is kept for ever by one report
 MOST_EVENTS = 500
@@ -73,28 +70,13 @@ class Use(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     until: Annotated[int, msgspec.Meta(ge=0, le=2**40)] | None = None
 
 
-class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a product signs. ``expires`` is in seconds since 1970, UTC; ``product`` is its id in hex."""
+class Batch(signed.Claim, frozen=True, forbid_unknown_fields=True):
+    """What a product signs: what was used."""
 
-    audience: Annotated[str, msgspec.Meta(max_length=300)]
+    used = "activity"
+    life_ms = 300_000  # five minutes at most
+
     events: Annotated[tuple[Use, ...], msgspec.Meta(min_length=1, max_length=MOST_EVENTS)]
-    expires: Annotated[int, msgspec.Meta(ge=0, le=2**40)]
-    nonce: Annotated[str, msgspec.Meta(pattern=signed.NONCE)]
-    product: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{32}\Z")]
-
-    @property
-    def expires_ms(self) -> int:
-        """When it ends here, with the clocks' difference allowed for."""
-        return self.expires * 1000 + SKEW_MS
-
-    @property
-    def mark(self) -> str:
-        """The number under the product that made it: what is good once."""
-        return f"{USED}.{self.product}.{self.nonce}"
-
-    def timely(self, now_ms: int) -> bool:
-        """Whether it is good now: not over, and not made to last."""
-        return now_ms < self.expires_ms and self.expires * 1000 <= now_ms + LIFE_MS + SKEW_MS
 
 
 class Signed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -170,7 +152,7 @@ class Activities:
         """Mark the report's number: nothing of it is taken twice, whatever happens to the rest."""
         if not batch.timely(tx.now) or key_of(tx.connection, product.id) != key:
             raise refused()
-        if not links.use_up(tx, batch.mark, USED, tenant=product.tenant, expires_ms=batch.expires_ms):
+        if not links.use_up(tx, batch.mark, batch.used, tenant=product.tenant, expires_ms=batch.expires_ms):
             raise before()
 
     def _taking(self, product: Product, some: list[_Told], policy: CompiledPolicy) -> Callable[[DataTx], list[str]]:
@@ -249,7 +231,7 @@ class Activities:
 def time_fault(use: Use, now_ms: int) -> str:
     """Why the times of an event cannot be taken; "" if they can."""
     at = use.at * 1000
-    if at > now_ms + SKEW_MS:
+    if at > now_ms + signed.SKEW_MS:
         return "at lies in the future"
     if at < now_ms - OLDEST_MS:
         return "at is too long ago"
