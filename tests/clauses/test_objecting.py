@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable
 
 import pytest
 from sqlalchemy import text
 
+from tests.clauses.conftest import row
+from tests.clauses.tampering import behind
 from tests.clauses.vendor import TENANT, Person, Vendor, example, word
+from troth.cli.walk import post_issue
 from troth.errors import Invalid, NotFound
 from troth.policy import compile
 from troth.policy.model import CompiledPolicy, Grant, State, Stop
@@ -16,6 +21,7 @@ from troth.rights.objection import GUARD_JOB, with_stop
 from troth.store import Write
 from troth.store.ledger import EntryDraft
 from troth.store.writer import DataTx
+from troth.use.transport import Outcome
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +56,29 @@ def test_an_objection_outlives_erasure_and_a_new_registration(vendor: Vendor, sp
     state = vendor.system.store.read(lambda c: vendor.system.vault.state_of(c, TENANT, back)[0])
     assert Stop("marketing") in state.stops  # so that every use is stopped, not the mail alone, and the centre shows it
     assert {"purpose": "marketing", "channel": None} in vendor.system.access.copy(TENANT, back).objections
+
+
+def test_a_letter_that_was_on_the_wire_breaks_no_promise_and_one_begun_later_would(vendor: Vendor) -> None:
+    """The objection is answered when that letter has landed; the board judges by when its sending began."""
+    ann, messages = Person(), vendor.system.messages
+    sid = vendor.join("newsletter", ann)
+    post_issue(vendor.system, TENANT, sid, "newsletter.issue")
+    (letter,) = messages.take()
+    assert messages.record([], [letter]) == ["go"]
+    objecting = threading.Thread(target=vendor.system.objections.object, args=(TENANT, sid, "marketing"))
+    objecting.start()
+    until = time.monotonic() + 30
+    while not vendor.entries("objection.made"):
+        assert time.monotonic() < until
+    vendor.clock.advance(2_000)
+    messages.record([(letter, Outcome("sent", "250 taken"))], [])
+    objecting.join()
+    found = row(vendor.system, "rights.object-marketing")
+    assert found.status != "FAIL", found.reason
+
+    late = "UPDATE ledger SET at_ms = at_ms + 3000 WHERE kind = 'message.sending'"
+    assert behind(vendor.folder, late) > 0  # as if the same letter had been begun after the answer
+    assert row(vendor.system, "rights.object-marketing").status == "FAIL"
 
 
 def test_a_fresh_double_opt_in_lifts_exactly_what_was_asked_for(vendor: Vendor) -> None:

@@ -6,7 +6,7 @@ them, without cookies. Everything is looked up once per inspection, so that one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from html.parser import HTMLParser
@@ -32,6 +32,12 @@ OF_KIND = (
     .order_by(ledger.c.seq.desc())
     .limit(NEWEST)
 )
+
+
+OF_EIDS = select(ledger.c.eid, ledger.c.at_ms, ledger.c.body).where(
+    ledger.c.eid.in_(bindparam("of_eids", expanding=True))
+)
+AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -166,6 +172,16 @@ class Cited:
     body: dict[str, Any]
 
     @property
+    def kind(self) -> str:
+        """Its kind."""
+        return str(self.body["kind"])
+
+    @property
+    def refers(self) -> bytes:
+        """The entry that it refers to, or b""."""
+        return bytes.fromhex(str(self.body.get("refers") or ""))
+
+    @property
     def facts(self) -> dict[str, Any]:
         """Its facts."""
         found: dict[str, Any] = self.body.get("facts", {})
@@ -210,9 +226,27 @@ class Inspection:
         """The newest entries of these kinds, newest first per kind."""
         for kind in kinds:
             if kind not in self._entries:
-                rows = self.rows(OF_KIND, {"of_kind": kind})
-                self._entries[kind] = [Cited(bytes(r.eid), r.at_ms, msgspec.json.decode(r.body)) for r in rows]
+                self._entries[kind] = self._cited(OF_KIND, of_kind=kind)
         return [entry for kind in kinds for entry in self._entries[kind]]
+
+    def entries_of(self, eids: Iterable[bytes]) -> dict[bytes, Cited]:
+        """The entries of these ids, however old; what is not in the ledger is not among them."""
+        wanted = sorted(set(eids))
+        some = (wanted[first : first + AT_ONCE] for first in range(0, len(wanted), AT_ONCE))
+        return {entry.eid: entry for eids in some for entry in self._cited(OF_EIDS, of_eids=eids)}
+
+    def begun(self, outcomes: Iterable[bytes]) -> dict[bytes, int]:
+        """When each letter with one of these outcomes (ids of ``message.sent``) was begun: the time of its intent.
+
+        A letter that was on the wire when somebody objected is not one that was sent after it.
+        """
+        ended = self.entries_of(outcomes)
+        intents = self.entries_of(entry.refers for entry in ended.values())
+        return {eid: intents[entry.refers].at_ms for eid, entry in ended.items() if entry.refers in intents}
+
+    def _cited(self, statement: Any, **parameters: Any) -> list[Cited]:
+        rows = self.rows(statement, parameters)
+        return [Cited(bytes(row.eid), row.at_ms, msgspec.json.decode(row.body)) for row in rows]
 
     @cached_property
     def cited(self) -> dict[str, tuple[int, int]]:

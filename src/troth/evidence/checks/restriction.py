@@ -15,7 +15,10 @@ from troth.store.tables import guards, messages, restrictions, subjects
 ALL = select(restrictions)
 MODES = select(subjects.c.tenant, subjects.c.sid, subjects.c.mode)
 GUARDED = select(guards.c.eid).where(guards.c.kind == "restricted")
-SENT = select(messages).where(messages.c.state == "sent")
+M = messages.c
+SENT = select(M.id, M.tenant, M.sid, M.purpose, M.ended_ms, M.eid).where(M.state == "sent")
+SET_ASIDE = SENT.join(restrictions, (M.tenant == restrictions.c.tenant) & (M.sid == restrictions.c.sid)).distinct()
+NOTICES = SENT.join(restrictions, M.id == restrictions.c.notice)
 
 
 def restricting(inspection: Inspection, clause: CompiledClause) -> Verdict:
@@ -49,10 +52,14 @@ def used(inspection: Inspection, rows: list[Row[Any]]) -> list[Said]:
     spans: dict[tuple[str, bytes], list[tuple[int, int | None]]] = {}
     for row in rows:
         spans.setdefault((row.tenant, bytes(row.sid)), []).append((row.since_ms, row.ended_ms))
+    letters = [letter for letter in inspection.rows(SET_ASIDE) if letter.purpose not in survives]
+    begun = inspection.begun(bytes(letter.eid or b"") for letter in letters)
     sent = sum(
-        any(since < (letter.ended_ms or 0) <= (ended or inspection.now) for since, ended in spans[person])
-        for letter in inspection.rows(SENT)
-        if letter.purpose not in survives and (person := (letter.tenant, bytes(letter.sid or b""))) in spans
+        any(
+            since < begun.get(bytes(letter.eid or b""), letter.ended_ms or 0) <= (ended or inspection.now)
+            for since, ended in spans.get((letter.tenant, bytes(letter.sid)), ())
+        )
+        for letter in letters
     )
     return [say("right.restrict.sent", letters=sent)] if sent else []
 
@@ -60,7 +67,7 @@ def used(inspection: Inspection, rows: list[Row[Any]]) -> list[Said]:
 def untold(inspection: Inspection, rows: list[Row[Any]]) -> list[Said]:
     """Restrictions that somebody else ended without a letter, or sooner after it than the policy says."""
     right = inspection.policy.rights.get("restriction")
-    told = {bytes(letter.id): letter.ended_ms for letter in inspection.rows(SENT)}
+    told = {bytes(letter.id): letter.ended_ms for letter in inspection.rows(NOTICES)}
     early = 0
     for row in rows:
         if row.ended_ms is None or row.ended_by == "subject":

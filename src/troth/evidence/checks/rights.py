@@ -39,9 +39,8 @@ ALL_REQUESTS = select(rights_requests)
 ASKED = ("rights.received", "access.prepared", "erase.ordered", "restriction.begun")
 OBJECTED = select(guards.c.tenant, guards.c.sid, guards.c.stops, guards.c.at_ms).where(guards.c.kind == "objected")
 SUPPRESSED = select(tags.c.scope).where(tags.c.state == "suppressed").distinct()
-SENT_TO = select(messages.c.tenant, messages.c.sid, messages.c.purpose, messages.c.ended_ms).where(
-    messages.c.state == "sent"
-)
+M = messages.c
+SENT_TO = select(M.tenant, M.sid, M.purpose, M.ended_ms, M.eid).where(M.state == "sent")
 STATE_OF = select(subjects.c.tenant, subjects.c.sid, states.c.canonical).join(
     states, subjects.c.state_id == states.c.id
 )
@@ -105,11 +104,14 @@ def objecting(inspection: Inspection, clause: CompiledClause) -> Verdict:
         for stop in msgspec.json.decode(row.stops or "[]")
     }
     lifted = {(t, s) for t, s, _ in stops} - set(stopped_now(inspection))
+    late = []
     for row in inspection.rows(SENT_TO):
         for node in inspection.policy.ancestors(row.purpose):
             at = stops.get((row.tenant, bytes(row.sid or b""), node))
             if at is not None and (row.ended_ms or 0) > at and (row.tenant, bytes(row.sid)) not in lifted:
-                faults.append(say("right.object.sent"))
+                late.append((bytes(row.eid or b""), at))
+    begun = inspection.begun(eid for eid, _ in late)
+    faults += [say("right.object.sent") for eid, at in late if begun.get(eid, inspection.now) > at]
     return unless(faults, say("right.object.good", objections=len(entries)))
 
 

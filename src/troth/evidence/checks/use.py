@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from troth.evidence.checks import Check, Verdict, failed, passed, unless, unseen
 from troth.evidence.checks.pages import probe
@@ -14,11 +14,12 @@ from troth.evidence.inspection import Cited, Inspection
 from troth.evidence.said import say
 from troth.policy.model import CompiledClause
 from troth.store.tables import approvals, links, messages
+from troth.use.messages import UNSUBSCRIBE_MS
 
 READS = ("read.block", "read.scan", "read.check")
 DISCLOSED = ("disclosure.made", "disclosure.unknown")
 SENT = select(messages.c.template, func.count()).where(messages.c.state == "sent").group_by(messages.c.template)
-STANDING_LINKS = select(func.count()).where(links.c.kind == "unsubscribe")
+STANDING_LINKS = select(func.count()).where(links.c.kind == "unsubscribe", links.c.expires_ms > bindparam("now"))
 NOBODYS_LINK = f"/unsubscribe/{'0' * 43}"
 SENDS = re.compile(rf'<form[^>]*method="post"[^>]*action="[^"]*{NOBODYS_LINK}')
 USED_APPROVALS = select(approvals).where(approvals.c.state.in_(("approved", "used")))
@@ -78,8 +79,9 @@ def declared_messages(inspection: Inspection, clause: CompiledClause) -> Verdict
     faults = [
         say("message.declared.undeclared", template=name) for name, _ in inspection.rows(SENT) if name not in declared
     ]
-    intents = {entry.eid.hex() for entry in inspection.entries("message.queued", "message.sending")}
-    faults += [say("message.declared.intent") for e in sent if e.body.get("refers") not in intents]
+    intents = inspection.entries_of(entry.refers for entry in sent)
+    begun = {eid for eid, entry in intents.items() if entry.kind in ("message.queued", "message.sending")}
+    faults += [say("message.declared.intent") for entry in sent if entry.refers not in begun]
     faults += [
         say("message.declared.undeclared", template=str(e.facts.get("template")))
         for e in inspection.entries("message.queued")
@@ -89,20 +91,20 @@ def declared_messages(inspection: Inspection, clause: CompiledClause) -> Verdict
 
 
 def unsubscribing(inspection: Inspection, clause: CompiledClause) -> Verdict:
-    """Each marketing message that went out carried its link, which still stands; and where it leads, a button waits."""
-    sending = [e for e in inspection.entries("message.sending") if e.facts.get("class") == "marketing"]
-    went = {str(e.facts.get("message")) for e in inspection.entries("message.sent")}
-    out = [e for e in sending if str(e.facts.get("message")) in went]
-    if not out:
+    """Each marketing message that was begun carried its link, which still stands; where it leads, a button waits."""
+    since = inspection.now - UNSUBSCRIBE_MS
+    begun = [e for e in inspection.entries("message.sending") if e.facts.get("class") == "marketing"]
+    out = [entry for entry in begun if entry.at_ms > since]  # a link was made with each, for so long
+    if not begun:
         return unseen(say("message.unsubscribe.unseen"))
-    faults = [say("message.unsubscribe.lacks") for e in out if not e.facts.get("unsubscribe")]
-    standing = inspection.rows(STANDING_LINKS)[0][0]
+    faults = [say("message.unsubscribe.lacks") for e in begun if not e.facts.get("unsubscribe")]
+    standing = inspection.rows(STANDING_LINKS, {"now": inspection.now})[0][0]
     if standing < len(out):
         faults.append(say("message.unsubscribe.gone", messages=len(out), links=standing))
     shown = inspection.get(NOBODYS_LINK)  # the page is the same for every token: it tells nobody which are ours
     if shown.status != 200 or not SENDS.search(shown.text) or shown.header("set-cookie"):
         faults.append(say("message.unsubscribe.shut"))
-    return unless(faults, say("message.unsubscribe.good", messages=len(out)))
+    return unless(faults, say("message.unsubscribe.good", messages=len(begun)))
 
 
 def second_operator(inspection: Inspection, clause: CompiledClause) -> Verdict:
