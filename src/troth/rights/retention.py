@@ -8,19 +8,15 @@ under; no due date is ever stored, so a change of policy touches no record. Clau
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, tuple_
+from sqlalchemy import bindparam, delete, insert, select
 
 from troth.errors import Conflict, NotFound
 from troth.notice.consents import CLASS as CONSENT_CLASS
 from troth.notice.versions import Versions
-from troth.policy.model import CompiledPolicy, Template
 from troth.rights.erasure import Erasures
+from troth.rights.everybody import Everybody, Person, letter_of
 from troth.store import Lane, Store, Write, links
 from troth.store.jobs import Job
 from troth.store.ledger import EntryDraft
@@ -32,7 +28,6 @@ from troth.store.tables import (
     consent_records,
     corrections,
     idempotency,
-    ledger,
     personal_records,
     runs,
     sessions,
@@ -41,31 +36,17 @@ from troth.store.tables import (
 )
 from troth.store.writer import DataTx, KeyTx
 from troth.use import credentials, person_sessions
-from troth.vault import StoredRecord, Vault
-from troth.vault.retention import due, to_warn, warned
+from troth.vault import Vault
+from troth.vault.retention import warned
 from troth.world import DAY_MS
 
 RETAIN_JOB = "rights.retain"
 CLASSES_JOB = "rights.classes"
 PERIOD_MS = 6 * 60 * 60_000  # four times a day: one missed run is not yet a day without
-PAGE = 200
 TRANSIT_DAYS = 7  # how long a mail may wait for its relay; then its sealed words are destroyed
 READS_DAYS = 365  # how long it can be told who was in a block of reads
-IDLE = "account.idle"  # the event that sets the letter off
 KEY_LIFE_MS = 30 * DAY_MS  # how long the answer to an idempotency key is repeated
 
-NEXT_PAGE = (
-    select(subjects.c.tenant, subjects.c.sid, subjects.c.generation, subjects.c.last_use_ms)
-    .where(
-        tuple_(subjects.c.tenant, subjects.c.sid) > tuple_(bindparam("after_tenant"), bindparam("after_sid")),
-        subjects.c.mode.in_(("pending", "live")),
-    )
-    .order_by(subjects.c.tenant, subjects.c.sid)
-    .limit(PAGE)
-)
-STATES = select(subject_states.c.state, subject_states.c.since_ms, subject_states.c.until_ms).where(
-    subject_states.c.tenant == bindparam("of_tenant"), subject_states.c.sid == bindparam("of_sid")
-)
 GENERATION = select(subjects.c.generation).where(
     subjects.c.tenant == bindparam("of_tenant"), subjects.c.sid == bindparam("of_sid")
 )
@@ -89,17 +70,6 @@ OF_THE_ACCOUNT = tuple(  # what is known of an account besides its records
     delete(table).where(table.c.tenant == bindparam("of_tenant"), table.c.sid == bindparam("of_sid"))
     for table in (activity, address_changes)
 )
-CONSENTS = (
-    select(
-        consent_records.c.cid,
-        consent_records.c.version,
-        consent_records.c.consent,
-        # from when it is kept: when it was given, or, while nobody has said yes, when it was asked
-        func.coalesce(consent_records.c.given_ms, ledger.c.at_ms, 0).label("anchor_ms"),
-    )
-    .select_from(consent_records.outerjoin(ledger, ledger.c.eid == consent_records.c.eid))
-    .where(consent_records.c.tenant == bindparam("of_tenant"), consent_records.c.sid == bindparam("of_sid"))
-)
 DROP_CONSENT = delete(consent_records).where(
     consent_records.c.tenant == bindparam("of_tenant"),
     consent_records.c.sid == bindparam("of_sid"),
@@ -121,122 +91,6 @@ class Ran(msgspec.Struct, frozen=True):
     warned: int
 
 
-@dataclass(frozen=True)
-class Person:
-    """One subject as the run sees it: what of theirs is due, and what is left."""
-
-    tenant: str
-    sid: bytes
-    due: tuple[StoredRecord, ...]
-    left: tuple[StoredRecord, ...]
-    generation: int
-    consents_due: tuple[bytes, ...] = ()
-    consents_left: int = 0
-    to_warn: tuple[tuple[str, int], ...] = ()  # state, and when it will end by disuse if they are told now
-
-    @property
-    def anything_due(self) -> bool:
-        """Whether a record or a consent record is past its time."""
-        return bool(self.due or self.consents_due)
-
-    @property
-    def stays(self) -> bool:
-        """Whether something of theirs is still to be kept."""
-        return bool(self.left or self.consents_left)
-
-
-class Everybody:
-    """All persons, and what of theirs is due at a time."""
-
-    def __init__(self, store: Store, vault: Vault, versions: Versions) -> None:
-        self.store = store
-        self.vault = vault
-        self.versions = versions
-
-    def at(self, now: int) -> Iterator[Person]:
-        """Every person with what of theirs is due at ``now``."""
-        after = ("", b"")
-        while people := self.store.read(partial(self._page, after, now)):
-            yield from people
-            after = (people[-1].tenant, people[-1].sid)
-
-    def _page(self, after: tuple[str, bytes], now: int, connection: Connection) -> list[Person]:
-        found = connection.execute(NEXT_PAGE, {"after_tenant": after[0], "after_sid": after[1]}).all()
-        people = []
-        for row in found:
-            key = {"of_tenant": row.tenant, "of_sid": row.sid}
-            states = {s.state: (s.since_ms, s.until_ms) for s in connection.execute(STATES, key)}
-            past: list[StoredRecord] = []
-            left: list[StoredRecord] = []
-            untold: dict[str, int] = {}
-            for record in self.vault.records(connection, row.tenant, bytes(row.sid)):
-                end = self._due(record, states, row.last_use_ms)
-                told = self._to_warn(record, states, row.last_use_ms, now)
-                untold |= told
-                (past if end is not None and end <= now and not told else left).append(record)
-            consents = [
-                (bytes(consent.cid), self._consent_due(consent, states, row.last_use_ms))
-                for consent in connection.execute(CONSENTS, key).all()
-            ]
-            ended = tuple(cid for cid, end in consents if end is not None and end <= now)
-            people.append(
-                Person(
-                    row.tenant,
-                    bytes(row.sid),
-                    tuple(past),
-                    tuple(left),
-                    row.generation,
-                    consents_due=ended,
-                    consents_left=len(consents) - len(ended),
-                    to_warn=tuple(sorted(untold.items())),
-                )
-            )
-        return people
-
-    def _consent_due(self, consent: Any, states: dict[str, tuple[int, int | None]], last_use: int) -> int | None:
-        """As ``_due``, for a record of consent: by the class of consents, or else by that of what was consented to."""
-        version = self.versions.history.version(consent.version)
-        keep = version.keeps.get(CONSENT_CLASS)
-        ask = version.consents.get(consent.consent)
-        if keep is None and ask is not None:
-            keep = next((version.keeps.get(use.keep) for use in version.uses if use.purpose == ask.purpose), None)
-        return due(keep, version.states, consent.anchor_ms, states, last_use) if keep else None
-
-    def _due(self, record: StoredRecord, states: dict[str, tuple[int, int | None]], last_use: int) -> int | None:
-        """When this record is due by the version it was collected under; None while it is not to be told."""
-        version = self.versions.history.version(record.terms.version)
-        keep = version.keeps.get(record.class_)
-        return due(keep, version.states, record.anchor_ms, states, last_use) if keep else None
-
-    def _to_warn(
-        self, record: StoredRecord, states: dict[str, tuple[int, int | None]], last_use: int, now: int
-    ) -> dict[str, int]:
-        """What is to be told before this record's keeping ends by disuse; until then it does not end."""
-        version = self.versions.history.version(record.terms.version)
-        keep = version.keeps.get(record.class_)
-        if keep is None or letter_of(self.versions.current()) is None:
-            return {}
-        return {rule.name: end for rule, end in to_warn(keep, version.states, states, last_use, now)}
-
-
-def letter_of(policy: CompiledPolicy) -> Template | None:
-    """The declared letter that tells of disuse, if there is one."""
-    return next((t for t in policy.templates.values() if t.trigger == IDLE), None)
-
-
-class Late(NamedTuple):
-    """How many persons have something that is due and still there, and how many were to be told and were not."""
-
-    due: int
-    untold: int
-
-
-def people_late(store: Store, vault: Vault, versions: Versions, at_ms: int) -> Late:
-    """Who was to be erased or told by this time, counted anew."""
-    people = [(p.anything_due, bool(p.to_warn)) for p in Everybody(store, vault, versions).at(at_ms)]
-    return Late(sum(due for due, _ in people), sum(untold for _, untold in people))
-
-
 class RetentionRun:
     """Walks over everybody, a page at a time."""
 
@@ -245,7 +99,7 @@ class RetentionRun:
         self.vault = vault
         self.erasures = erasures
         self.versions = versions
-        self.everybody = Everybody(store, vault, versions).at
+        self.everybody = Everybody(store, versions).at
 
     def job(self, job: Job) -> None:
         """The scheduled job."""
@@ -264,7 +118,7 @@ class RetentionRun:
             if person.stays:
                 records += self._drop(person)
             else:
-                seen_of = frozenset((record.rid, record.generation) for record in person.due)
+                seen_of = frozenset((record.rid, person.generation) for record in person.due)
                 try:
                     done = self.erasures.erase(
                         person.tenant, person.sid, cause="retention", actor="system", as_seen=seen_of

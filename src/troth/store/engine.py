@@ -178,6 +178,16 @@ class Database:
                     raw.execute("PRAGMA busy_timeout=5000")
         return bool(busy == 0 and log == moved)
 
+    def analyse(self) -> None:
+        """Let PostgreSQL count what was just written in bulk, so that it plans with what is there (nothing on SQLite).
+
+        It counts by itself only some minutes after, and until then takes every table for nearly empty: it then reads
+        the whole of one for each row of another. To be called where ``transaction`` may be, outside of one.
+        """
+        if self.dialect == "postgresql":
+            with self.transaction() as connection:
+                driver(connection).execute("ANALYZE")
+
     def log_bytes(self) -> int:
         """The size of the write-ahead log file (SQLite; 0 on PostgreSQL)."""
         if self.path is None:

@@ -16,7 +16,7 @@ from troth.evidence.checks import Check, Verdict, failed, passed, unless, unseen
 from troth.evidence.inspection import Inspection
 from troth.evidence.said import Said, say
 from troth.policy.model import CompiledClause
-from troth.rights.retention import letter_of, people_late
+from troth.rights.everybody import letter_of, people_late
 from troth.store import Lane, Write
 from troth.store.ledger import EntryDraft
 from troth.store.tables import buckets, ledger, messages, personal_records, runs, subjects, terms, tree
@@ -145,7 +145,7 @@ def due(inspection: Inspection, clause: CompiledClause) -> Verdict:
 
     Counted anew, by the rules of each version. Letters of that kind that did not arrive are said.
     """
-    late = people_late(inspection.store, inspection.vault, inspection.versions, inspection.now - DAY_MS)
+    late = people_late(inspection.store, inspection.versions, inspection.now - DAY_MS)
     faults = [say("retain.due.late", persons=late.due)] if late.due else []
     faults += [say("retain.due.untold", persons=late.untold)] if late.untold else []
     if faults:

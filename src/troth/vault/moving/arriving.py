@@ -95,6 +95,7 @@ class Arriving:
                 self._fill(database, shape, steps)
             self._set_sequences(database)
             database.checkpoint("TRUNCATE")
+            database.analyse()
         tiles = Tiles(self.config.folder / "evidence", self.export.signer)
         tiles.clear()
         with snapshot(self._data) as connection:
