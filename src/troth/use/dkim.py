@@ -127,12 +127,15 @@ def _relaxed(value: bytes) -> bytes:
 
 def _covered(headers: bytes) -> tuple[bytes, bytes]:
     """The names for ``h=``, folded, and the canonical headers that they stand for, in that order."""
+    text = FOLD.sub(rb"\1", headers)
+    if b"  " in text or b"\t" in text:
+        text = RUNS.sub(b" ", text)
     standing: dict[bytes, list[bytes]] = {}
-    for line in FOLD.sub(rb"\1", headers).split(b"\r\n"):
+    for line in text.split(b"\r\n"):
         name, _, value = line.partition(b":")
-        standing.setdefault(name.strip().lower(), []).append(value)
+        standing.setdefault(name.rstrip().lower(), []).append(value.strip(b" "))
     counts = tuple(len(standing.get(name, ())) for name in SIGNED)
-    covered = [b"%s:%s\r\n" % (name, _relaxed(value)) for name in SIGNED for value in reversed(standing.get(name, ()))]
+    covered = [b"%s:%s\r\n" % (name, value) for name in SIGNED for value in reversed(standing.get(name, ()))]
     return _names(counts), b"".join(covered)
 
 

@@ -78,6 +78,7 @@ class Buckets:
         self._randomness = randomness
         self._epochs: dict[int, bytes] = {}
         self._held: dict[tuple[str, int, str, int, bytes], bytes] = {}
+        self._seen: dict[tuple[str, int], Bucket] = {}
         self._filling = 0
 
     def prepare(self, connection: Connection, now: int) -> None:
@@ -115,7 +116,15 @@ class Buckets:
         if row is None:
             return None
         epoch, generation, wrapped, _ = row
-        return Bucket(number, generation, self.key(connection, kind, number, NORMAL, generation, epoch, wrapped))
+        bucket = Bucket(number, generation, self.key(connection, kind, number, NORMAL, generation, epoch, wrapped))
+        if len(self._seen) >= MAX_HELD:
+            self._seen.clear()
+        self._seen[kind, number] = bucket
+        return bucket
+
+    def seen(self, kind: str, number: int) -> Bucket | None:
+        """The bucket as ``peek`` saw it last, without a look: whoever uses it compares the generation."""
+        return self._seen.get((kind, number))
 
     def key(
         self,
@@ -160,6 +169,7 @@ class Buckets:
     def forget_keys(self) -> None:
         """Drop every bucket key from memory: the next use opens it as it lies in K."""
         self._held.clear()
+        self._seen.clear()
 
     def is_open(self, epoch: int) -> bool:
         """Whether the epoch's key is in memory already."""

@@ -6,7 +6,7 @@ the person's data and points at nobody. The database decides who is first (invar
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -70,8 +70,6 @@ PROBE = (
     " LEFT JOIN tags t ON t.tenant = ? AND t.kind = ? AND t.tag = ? AND t.state = ? AND t.scope = ?"
     " WHERE b.kind = 'tag' AND b.number = ? AND b.compartment = 'normal'"
 )
-
-
 SPARED = (
     "SELECT b.generation, t.scope FROM buckets b"
     " LEFT JOIN tags t ON t.tenant = ? AND t.kind = ? AND t.tag = ? AND t.state = 'suppressed'"
@@ -117,9 +115,7 @@ class Tags:
     def scopes(self, tenant: str, kind: str, hashed: bytes) -> frozenset[str]:
         """Every scope for which the value behind this keyed hash (``Identifier.suppression``) is suppressed."""
         number = bucket_of(hashed)
-        for _ in range(4):
-            with self._ring.database.connect() as connection:
-                bucket = self._ring.buckets.peek(connection, "tag", number)
+        for bucket in self._buckets(number):
             if bucket is None:
                 return frozenset()  # a bucket is made with its first tag
             raw = self._ring.database.raw_reader()
@@ -277,9 +273,7 @@ class Tags:
     def _look(self, tenant: str, kind: str, hashed: bytes, state: str, scope: str) -> tuple[str, bytes | None] | None:
         """(state, sid) of the matching row, or None."""
         number = bucket_of(hashed)
-        for _ in range(4):
-            with self._ring.database.connect() as connection:
-                bucket = self._ring.buckets.peek(connection, "tag", number)
+        for bucket in self._buckets(number):
             if bucket is None:
                 return None  # a bucket is made with its first tag
             raw = self._ring.database.raw_reader()
@@ -288,6 +282,16 @@ class Tags:
             if row is not None and row[0] == bucket.generation:
                 return None if row[1] is None else (row[1], row[2])
         raise Busy("the index is being re-keyed: try again")
+
+    def _buckets(self, number: int) -> Iterator[Bucket | None]:
+        """The bucket as it was seen last, which is nearly always as it is; then as K has it, a few times."""
+        seen = self._ring.buckets.seen("tag", number)
+        if seen is not None:
+            yield seen
+        for _ in range(4):
+            with self._ring.database.connect() as connection:
+                bucket = self._ring.buckets.peek(connection, "tag", number)
+            yield bucket
 
 
 @lru_cache(maxsize=512)
