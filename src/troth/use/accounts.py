@@ -18,7 +18,7 @@ from troth.store import Lane, Write
 from troth.store.ledger import EntryDraft
 from troth.store.transaction import DataTx
 from troth.use import credentials, person_sessions
-from troth.use.arrivals import CLAUSE, NO_ACCOUNT, TOTP, Arrivals, lacks_second, require_second
+from troth.use.arrivals import CLAUSE, NO_ACCOUNT, TOTP, Arrivals, lacks_second, require_proven, require_second
 from troth.use.compromise import CLAUSE as COMPROMISED
 from troth.use.compromise import Compromise
 from troth.use.credentials import PASSWORD, Held
@@ -60,8 +60,11 @@ class Accounts:
 
     def lacks_second(self, session: Session) -> bool:
         """Whether this account has a second factor that this session has not shown."""
-        held = self.store.read(lambda connection: credentials.of_person(connection, session.tenant, session.sid))
-        return lacks_second(session, held)
+        return lacks_second(session, self.held(session.tenant, session.sid))
+
+    def require_proven(self, session: Session) -> None:
+        """``Unproven`` unless this session may change how the account is found and entered."""
+        require_proven(session, self.held(session.tenant, session.sid), self.store.now())
 
     def has_account(self, tenant: str, sid: bytes) -> bool:
         """Whether there is an account that a password could belong to."""
