@@ -217,6 +217,7 @@ def test_a_product_that_hands_somebody_over_goes_round_nothing_either(vendor: Ve
     )
     assert act(browser, "/account/password", old=PHRASE, password=OTHER) == 401
     assert act(browser, f"{HOME}/remove") == 401
+    assert act(browser, f"{HOME}/lost") == 401
     assert act(browser, f"{HOME}/code", code=app.code()) == 422
     assert vendor.count("credentials") == 3
 

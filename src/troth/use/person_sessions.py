@@ -27,9 +27,10 @@ LINK_LIFE_MS = 30 * 60_000
 PASSWORD_LIFE_MS = 14 * DAY_MS
 PASSWORD_IDLE_MS = DAY_MS
 LONG: tuple[Method, ...] = ("password", "password+totp", "passkey")  # what the person keeps opens for longer
+VOUCHED: tuple[Method, ...] = ("handover", "openid")  # somebody else says who is there
 SECOND: tuple[Method, ...] = ("link+totp", "password+totp", "passkey")  # two factors were shown
 LIFE_MS: dict[Method, int] = {
-    **dict.fromkeys(("link", "link+totp", "handover", "openid"), LINK_LIFE_MS),
+    **dict.fromkeys(("link", "link+totp", *VOUCHED), LINK_LIFE_MS),
     **dict.fromkeys(LONG, PASSWORD_LIFE_MS),
 }
 
