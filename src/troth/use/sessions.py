@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from troth.store.tables import operators, sessions
 from troth.store.transaction import DataTx
@@ -49,11 +49,6 @@ END = delete(sessions).where(sessions.c.hash == bindparam("of_hash"))
 END_ALL = delete(sessions).where(sessions.c.operator == bindparam("of_operator"))
 END_OTHERS = delete(sessions).where(
     sessions.c.operator == bindparam("of_operator"), sessions.c.hash != bindparam("but_hash")
-)
-COUNT = (
-    select(func.count())
-    .select_from(sessions)
-    .where(sessions.c.operator == bindparam("of_operator"), sessions.c.expires_ms > bindparam("at"))
 )
 SWEEP = delete(sessions).where(sessions.c.expires_ms <= bindparam("at"))
 
@@ -142,11 +137,6 @@ def end_all(tx: DataTx, operator: bytes, but: bytes | None = None) -> int:
     if but is None:
         return tx.execute(END_ALL, {"of_operator": operator}).rowcount
     return tx.execute(END_OTHERS, {"of_operator": operator, "but_hash": but}).rowcount
-
-
-def count(connection: Connection, operator: bytes, now_ms: int) -> int:
-    """How many sessions an operator has open."""
-    return int(connection.execute(COUNT, {"of_operator": operator, "at": now_ms}).scalar_one())
 
 
 def sweep(tx: DataTx) -> int:

@@ -199,8 +199,7 @@ class SignIn:
 
     def session_count(self, operator: bytes) -> int:
         """How many sessions an operator has open."""
-        now = self.store.clock.now()
-        return self.store.read(lambda connection: sessions.count(connection, operator, now))
+        return sum(each.operator == operator for each in self._open())
 
     def change_password(self, operator: Operator, old: str, new: str, digest: bytes) -> None:
         """Change one's own password, knowing the old one; every other session of theirs ends."""
@@ -239,9 +238,11 @@ class SignIn:
 
     def open_sessions(self, operator: Operator) -> list[sessions.OpenSession]:
         """Where staff are signed in: one's own sessions, and everybody's for whoever manages staff."""
+        return [each for each in self._open() if may(operator.role, MANAGE) or each.operator == operator.id]
+
+    def _open(self) -> list[sessions.OpenSession]:
         now = self.store.clock.now()
-        found = self.store.read(lambda connection: sessions.open_ones(connection, self.staff.tenant, now))
-        return [each for each in found if may(operator.role, MANAGE) or each.operator == operator.id]
+        return self.store.read(lambda connection: sessions.open_ones(connection, self.staff.tenant, now))
 
     def end_session(self, operator: Operator, place: str) -> bytes | None:
         """End one of the sessions that this operator sees: its hash, None where there is none of this name."""
