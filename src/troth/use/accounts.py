@@ -260,8 +260,7 @@ class Accounts:
             if place is None:
                 ended = person_sessions.end_others(tx, tenant, sid, session.hash)
             else:
-                own = person_sessions.of_person(tx.connection, tenant, sid, tx.now)
-                ended = sum(person_sessions.end(tx, each.hash) for each in own if each.place == place)
+                ended = person_sessions.end_at(tx, tenant, sid, place)
             if ended:
                 facts = {"sessions_ended": ended}
                 draft = EntryDraft("account.signed-out", CLAUSE, PASSWORD_HASHED, "subject", facts=facts)

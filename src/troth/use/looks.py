@@ -190,8 +190,7 @@ class Looks:
         opening = self.vault.opening(tenant, sid)
 
         def body(tx: DataTx) -> bool:
-            open_ = person_sessions.of_person(tx.connection, tenant, sid, tx.now)
-            ended = sum(person_sessions.end(tx, each.hash) for each in open_ if each.place == place)
+            ended = person_sessions.end_at(tx, tenant, sid, place)
             if ended:
                 facts = {"sessions_ended": ended}
                 tx.append(EntryDraft("account.signed-out", "protect.password", SIGN_IN, by.actor, facts=facts), opening)

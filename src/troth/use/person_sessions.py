@@ -7,7 +7,6 @@ kept. Clause ``protect.password``.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,7 +16,7 @@ from troth.errors import Damaged, NotFound
 from troth.store.tables import sessions
 from troth.store.transaction import DataTx
 from troth.use.devices import Device
-from troth.use.sessions import cookie_hash
+from troth.use.sessions import cookie_hash, place_of
 from troth.vault import Vault
 from troth.world import DAY_MS
 
@@ -78,8 +77,8 @@ class Session:
 
     @property
     def place(self) -> str:
-        """The session's name on pages and in forms; the hash itself is never shown."""
-        return hashlib.sha256(b"troth.session" + self.hash).hexdigest()[:32]
+        """As ``place_of``."""
+        return place_of(self.hash)
 
 
 def seal_device(vault: Vault, tenant: str, sid: bytes, cookie: str, device: Device | None) -> bytes | None:
@@ -169,6 +168,11 @@ def seen(tx: DataTx, digest: bytes) -> None:
 def end(tx: DataTx, digest: bytes) -> int:
     """End one session; 1, or 0 where there is none."""
     return tx.execute(END, {"of_hash": digest}).rowcount
+
+
+def end_at(tx: DataTx, tenant: str, sid: bytes, place: str) -> int:
+    """End the one of a person's open sessions that has this name; 1, or 0 where there is none."""
+    return sum(end(tx, each.hash) for each in of_person(tx.connection, tenant, sid, tx.now) if each.place == place)
 
 
 def end_others(tx: DataTx, tenant: str, sid: bytes, but: bytes) -> int:

@@ -78,8 +78,8 @@ class OpenSession:
 
     @property
     def place(self) -> str:
-        """The session's name on pages and in forms; the hash itself is never shown."""
-        return hashlib.sha256(b"troth.session" + self.hash).hexdigest()[:32]
+        """As ``place_of``."""
+        return place_of(self.hash)
 
 
 def open_ones(connection: Connection, tenant: str, now_ms: int) -> list[OpenSession]:
@@ -92,6 +92,11 @@ def open_ones(connection: Connection, tenant: str, now_ms: int) -> list[OpenSess
 def cookie_hash(cookie: str) -> bytes:
     """What is stored of a session's cookie."""
     return hashlib.sha256(cookie.encode()).digest()
+
+
+def place_of(digest: bytes) -> str:
+    """A session's name on pages and in forms; the hash itself is never shown."""
+    return hashlib.sha256(b"troth.session" + digest).hexdigest()[:32]
 
 
 def start(tx: DataTx, cookie: str, operator: bytes, tenant: str, randomness: Randomness) -> None:
