@@ -51,6 +51,7 @@ class OpenIdProvider:
     unsigned: bool = False
     by_secret: bool = False
     issuer: str = ""
+    keys_at: str = ""
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def app(self) -> Starlette:
@@ -66,6 +67,7 @@ class OpenIdProvider:
     async def about(self, request: Request) -> JSONResponse:
         places = {"authorization_endpoint": "authorize", "token_endpoint": "token", "jwks_uri": "keys"}
         found = {name: f"{self.url}/{path}" for name, path in places.items()}
+        found["jwks_uri"] = self.keys_at or found["jwks_uri"]
         return JSONResponse({"issuer": self.issuer or self.url, **found})
 
     async def keys(self, request: Request) -> JSONResponse:

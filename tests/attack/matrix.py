@@ -20,6 +20,7 @@ MAY: dict[str, tuple[str, ...]] = {
     "person": ("link", "password"),
     "person:fresh": ("link",),
     "person:strong": ("link",),  # who has a second factor is asked for it besides: tests/clauses/test_account_*
+    "person:proven": ("link",),  # and so here; nor does a product or a provider let in: tests/clauses/test_address.py
     "product:subjects": ("product",),
     "product:decisions": ("product",),
     "operator": STAFF,
@@ -78,7 +79,8 @@ SCOPES: dict[str, tuple[str, ...]] = {
         *("POST /account/passkeys/remove", "POST /account/second-factor", "POST /account/second-factor/codes"),
         *("POST /account/second-factor/remove", "POST /account/second-factor/lost"),
     ),
-    "person:strong": (*("GET /account/address", "POST /account/address", "GET /account/close", "POST /account/close"),),
+    "person:strong": ("GET /account/close", "POST /account/close"),
+    "person:proven": ("GET /account/address", "POST /account/address"),
     "product:subjects": ("PUT /api/v1/subjects/{reference}", "POST /api/v1/activity"),
     "product:decisions": ("POST /api/v1/decisions",),
     "operator": (

@@ -351,6 +351,24 @@ def test_it_asks_for_a_fresh_proof(vendor: Vendor) -> None:
     assert json.loads(vendor.entries("address.asked")[-1])["refers"]
 
 
+@pytest.mark.parametrize("method", ["handover", "openid"])
+def test_a_product_or_a_provider_that_says_who_is_there_moves_nobody(vendor: Vendor, method: str) -> None:
+    ann, new = Person(), Person().email
+    member(vendor, ann)
+    browser = vendor.centre(ann)
+    let_in = text("UPDATE sessions SET method = :by WHERE method = 'link'").bindparams(by=method)
+    vendor.system.store.write(Write(lambda tx: tx.execute(let_in).rowcount))
+    browser.open("/account")
+    assert browser.address == "/account"  # their own centre is open to them
+    before = vendor.everything()
+    browser.send("/account/address", email=new)
+    assert browser.address == "/account/sign-in?again=1"
+    browser.open("/account/address")
+    assert browser.address == "/account/sign-in?again=1"
+    assert vendor.everything() == before
+    assert vendor.letters(new) == []
+
+
 def test_nobody_floods_a_mailbox_with_it(vendor: Vendor) -> None:
     browser = member(vendor, Person())
     told = [ask(browser, Person().email) for _ in range(6)]

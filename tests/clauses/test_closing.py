@@ -206,7 +206,7 @@ def test_registering_anew_is_coming_back(vendor: Vendor) -> None:
     vendor.join("registration", ann)
     sid = sid_of(vendor, ann)
     assert read(vendor, sid, "account", "first_name")
-    assert vendor.system.closing.closed_since(TENANT, sid) is None
+    assert vendor.system.closing.outlook(TENANT, sid).closed_ms is None
 
 
 def test_closing_asks_for_a_fresh_proof_and_its_sessions_token(vendor: Vendor) -> None:

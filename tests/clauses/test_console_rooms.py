@@ -16,7 +16,9 @@ from troth.cli.setting import TENANTS
 from troth.collect.importing import runs
 from troth.collect.intake import Submission
 from troth.errors import Conflict, Invalid, NotFound, TrothError
+from troth.store import Write
 from troth.use.operators import Operator
+from troth.use.sessions import IDLE_MS, start
 from troth.web.console.points import HEIGHT, bars
 from troth.world import DAY_MS
 
@@ -213,6 +215,18 @@ def test_an_administrator_ends_a_colleagues_session_and_others_end_their_own_onl
     there.cookies[name] = value
     assert there.open("/console/sessions").status == 200
     assert "sam" not in there.answer.text.replace("same", "")
+
+
+def test_as_many_sessions_are_counted_as_are_shown(vendor: Vendor) -> None:
+    boss, who = member(vendor, "boss", "administrator")
+    vendor.clock.advance(IDLE_MS)  # this browser was left
+    name, cookie = boss.headers["cookie"].partition("=")[0], "another-browser"
+    vendor.system.store.write(Write(lambda tx: start(tx, cookie, who.id, TENANT, vendor.system.randomness)))
+    browser = vendor.browser()
+    browser.cookies[name] = cookie
+    browser.open("/console/account")
+    assert "Signed in at one place" in browser.page.text
+    assert len(vendor.system.sign_in.open_sessions(who)) == 1
 
 
 def test_who_ends_the_own_session_is_out(vendor: Vendor) -> None:

@@ -79,6 +79,8 @@ def test_what_support_sees_is_what_the_purpose_may_have_and_the_person_reads_of_
     entry = json.loads(body)
     assert (entry["actor"], entry["purpose"], entry["clause"]) == (sam.actor, "account", "collect.registration")
     assert entry["facts"] == {"role": "support", "clauses": ["collect.registration"]}
+    (read,) = vendor.rows("SELECT kind FROM ledger WHERE eid = :eid", eid=bytes.fromhex(entry["refers"]))
+    assert read == ("read.block",)
     assert body in vendor.whose(vendor.system.vault.opening(TENANT, sid_of(vendor, ann)))
     assert REASON.encode() not in body
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from tests.clauses.conftest import row
 from tests.clauses.moving import AGREED, as_csv, as_lines, bring, counted, held, rows_of, sid_of
 from tests.clauses.tampering import behind
-from tests.clauses.vendor import TENANT, Person, Vendor
+from tests.clauses.vendor import TENANT, Person, Vendor, example, vendor_at
 from tests.residue import find
 from troth.errors import Conflict, NotFound
 from troth.evidence.checks import collection
+from troth.world import DAY_MS
 
 # --- the formats of others ---
 
@@ -153,6 +155,32 @@ def test_undoing_consents_makes_them_void_and_leaves_the_person(vendor: Vendor) 
     state = vendor.system.store.read(lambda c: vendor.system.vault.state_of(c, TENANT, sid)[0])
     assert not state.grants
     assert len(vendor.entries("consent.invalidated")) == 1
+
+
+def test_a_run_is_undone_when_its_place_has_left_the_policy(tmp_path: Path) -> None:
+    later = example().replace("version: 2026-01-15", "version: 2026-03-03", 1)
+    later = later.replace("effective: 2026-02-15", "effective: 2026-04-03", 1)
+    later = later.replace("point: newsletter\n", "point: bulletin\n").replace(" of newsletter for", " of bulletin for")
+    for event in ("accepted", "confirmed", "withdrawn"):
+        later = later.replace(f"newsletter.{event}", f"bulletin.{event}")
+    with vendor_at(tmp_path / "vendor") as vendor:
+        ann, ben = Person(), Person()
+        sid = vendor.join("registration", ann)
+        people = bring(vendor, as_csv(rows_of([ben])))
+        consents = bring(vendor, as_csv([{"email": ann.email, "evidence": AGREED}]), "consents")
+        vendor.system.versions.publish(later)
+        vendor.clock.advance(33 * DAY_MS)
+        assert "newsletter" not in vendor.system.versions.current().points
+        undoing = vendor.system.undoing
+        for report in (people, consents):
+            undoing.ask(TENANT, bytes.fromhex(report.run), actor="system", why="wrong-file")
+            vendor.system.work()
+        assert vendor.rows("SELECT sid FROM subjects") == [(sid,)]
+        assert vendor.rows("SELECT state FROM consent_records") == [("Invalidated",)]
+        assert not vendor.system.store.read(lambda c: vendor.system.vault.state_of(c, TENANT, sid)[0]).grants
+        ends = [json.loads(body) for kind in ("undo-asked", "undone") for body in vendor.entries(f"import.{kind}")]
+        assert {entry["clause"] for entry in ends} == {"collect.newsletter"}
+        assert len(ends) == 4
 
 
 def test_a_run_that_is_not_there_is_refused(vendor: Vendor) -> None:

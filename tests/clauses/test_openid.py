@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socketserver
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -183,6 +185,31 @@ def test_whatever_else_comes_back_is_refused_and_changes_nothing(
     before = vendor.everything()
     assert vendor.browser().open(f"/account/openid/return{query}").status == 401
     assert vendor.everything() == before
+
+
+@pytest.mark.parametrize("answer", [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nA: " + b"a" * 70_000 + b"\r\n\r\n"])
+def test_a_provider_that_is_broken_is_said_to_be_away(both: tuple[Vendor, OpenIdProvider], answer: bytes) -> None:
+    vendor, provider = both
+
+    class Broken(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(4096)
+            self.request.sendall(answer)
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Broken) as broken:
+        threading.Thread(target=broken.serve_forever, daemon=True).start()
+        configure(vendor, provider, issuer=f"http://127.0.0.1:{broken.server_address[1]}")
+        browser = vendor.browser()
+        assert browser.open("/account/openid").status == 503
+        assert "try again" in browser.page.text
+        broken.shutdown()
+    assert vendor.count("sessions") == 0
+
+
+def test_a_provider_that_names_no_addresses_is_said_to_be_away(both: tuple[Vendor, OpenIdProvider]) -> None:
+    vendor, provider = both
+    provider.keys_at = "https://[keys"
+    assert vendor.browser().open("/account/openid").status == 503
 
 
 def test_the_references_claim_maps_as_a_hand_over_does(both: tuple[Vendor, OpenIdProvider]) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import threading
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
 from tests.clauses.conftest import row
 from tests.clauses.test_accounts import PHRASE, member, sign_in, token
-from tests.clauses.vendor import TENANT, Browser, Person, Vendor
+from tests.clauses.vendor import TENANT, Browser, Person, Vendor, example, vendor_at
 from tests.residue import find
 from troth.errors import Conflict, Invalid, NotFound, Undeclared
 from troth.policy.model import State
 from troth.store import Write
+from troth.world import DAY_MS
 
 PHONE = "+353 1 444 0199"
 
@@ -94,6 +96,30 @@ def test_the_same_fact_told_elsewhere_is_corrected_there_too(vendor: Vendor) -> 
     assert set(done.points) == {"registration", "account.reference"}
     phones = [content["phone"] for point, content in values_of(vendor, sid) if point == "account.reference"]
     assert sorted(map(str, phones)) == ["+353 1 444 0122", PHONE]  # another number is another fact
+
+
+def test_what_is_no_longer_asked_for_is_corrected_as_long_as_it_is_held(tmp_path: Path) -> None:
+    """She told her number; a later version does not ask for it; she registers again under that one."""
+    later = example().replace("version: 2026-01-15", "version: 2026-03-03", 1)
+    later = later.replace("effective: 2026-02-15", "effective: 2026-04-03", 1)
+    before, within = later.split("id: collect.registration", 1)
+    within, after = within.split("```", 1)
+    within = within.replace("      phone: {category: user.contact.phone}\n", "").replace("phone, ", "")
+    after = after.replace("use phone of registration for newsletter", "use company of registration for newsletter", 1)
+    with vendor_at(tmp_path / "vendor") as vendor:
+        ann = Person()
+        sid = vendor.join("registration", ann)
+        vendor.system.versions.publish(f"{before}id: collect.registration{within}```{after}")
+        vendor.clock.advance(33 * DAY_MS)
+        vendor.join("registration", ann)
+        browser = vendor.centre(ann)
+        assert browser.open("/privacy/correct/registration").status == 200
+        assert ann.phone in browser.answer.text
+        assert correct(browser, "registration", phone=PHONE, company="New & Sons") == 200
+        contents = [content for point, content in values_of(vendor, sid) if point == "registration"]
+        old, new = sorted(contents, key=lambda content: "phone" not in content)
+        assert (old["phone"], old["company"], new["company"]) == (PHONE, "New & Sons", "New & Sons")
+        assert "phone" not in new
 
 
 def test_each_correction_has_its_entry_its_guard_and_its_place_in_the_copy(vendor: Vendor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +10,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+import troth
 from tests.use.staff import OTHER_PHRASE, PHRASE, Staff
 from troth.errors import Conflict, Invalid, TrothError, Unproven
 from troth.store.tables import operators, sessions
 from troth.use.operators import INVITATION_MS
 from troth.use.roles import ROLES, SCOPES, may
 from troth.use.sessions import IDLE_MS, LIFE_MS
+
+SOURCE = Path(troth.__file__).parent
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
@@ -266,6 +270,13 @@ def test_no_role_may_everything_and_unknown_roles_nothing() -> None:
     assert not any(may("owner", scope) for scope in everything)
     assert not any(may("auditor", scope) for scope in everything if not scope.endswith(".read"))
     assert not may("administrator", "subjects.find"), "who runs the system does not read people's data"
+
+
+def test_every_scope_that_a_role_has_is_asked_for_somewhere() -> None:
+    """By its name, in quotes or behind ``operator:``, outside of the table of roles."""
+    source = "".join(f.read_text("utf-8") for f in SOURCE.rglob("*.py") if f != SOURCE / "use" / "roles.py")
+    everything = frozenset().union(*SCOPES.values())
+    assert [scope for scope in sorted(everything) if not re.search(rf"[\"':]{re.escape(scope)}[\"']", source)] == []
 
 
 def test_refusals_carry_no_secret(staff: Staff) -> None:

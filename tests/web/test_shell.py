@@ -369,6 +369,18 @@ def test_no_address_is_kept(system: Standing) -> None:
     assert app.rates.arrivals == {}, "what was counted in the last hour is forgotten"
 
 
+def test_what_a_limit_of_a_day_counted_is_kept_while_it_slows_anybody_down(system: Standing) -> None:
+    rates, twice_a_day = build(system, [GROUP]).rates, Limit(2, 86_400)
+    rates.hit("a code", "somebody", twice_a_day)
+    rates.hit("a code", "somebody", twice_a_day)
+    system.clock.advance(11 * 3_600_000)
+    with pytest.raises(TooMany):
+        rates.hit("a code", "somebody", twice_a_day)
+    system.clock.advance(13 * 3_600_000)
+    rates.key("/limited", "192.0.2.77")
+    assert rates.lasting == {}
+
+
 # --- errors ---
 
 

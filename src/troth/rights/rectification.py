@@ -57,7 +57,10 @@ class Opened(NamedTuple):
 
 
 class Correctable(NamedTuple):
-    """What a person told at one point, as it is now. ``seen`` is to come back with a change."""
+    """What a person told at one point, as it is now. ``seen`` is to come back with a change.
+
+    ``point`` has the fields of the newest of these records, and those of older ones that were dropped since.
+    """
 
     point: Point
     values: dict[str, str]
@@ -141,7 +144,7 @@ class Rectification:
         values: dict[str, str] = {}
         for one in own:
             values |= {key: str(value) for key, value in one.content.items() if key != MEMBER}
-        return Correctable(own[-1].point, values, len(own), fingerprint(one.record for one in own))
+        return Correctable(as_told(own), values, len(own), fingerprint(one.record for one in own))
 
     # --- changing ---
 
@@ -237,6 +240,13 @@ class Rectification:
         self.store.write_keys(lambda ktx: self.guard(ktx, tenant, sid, pairs, at))
         if not self.store.truncate_data():
             raise Later()  # a reader holds the log that the old ciphertext lies in
+
+
+def as_told(own: list[Opened]) -> Point:
+    """The point of a person's records there: what is held is to be corrected, whether or not it is still asked for."""
+    newest = own[-1].point
+    fields = {field.name: field for one in own[:-1] for field in one.fields} | {f.name: f for f in newest.fields}
+    return msgspec.structs.replace(newest, fields=tuple(fields.values()))
 
 
 def changes(told: Correctable, values: Mapping[str, Any]) -> dict[str, str]:

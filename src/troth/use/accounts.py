@@ -18,7 +18,7 @@ from troth.store import Lane, Write
 from troth.store.ledger import EntryDraft
 from troth.store.transaction import DataTx
 from troth.use import credentials, person_sessions
-from troth.use.arrivals import CLAUSE, NO_ACCOUNT, TOTP, Arrivals, lacks_second, require_second
+from troth.use.arrivals import CLAUSE, NO_ACCOUNT, TOTP, Arrivals, lacks_second, require_proven, require_second
 from troth.use.compromise import CLAUSE as COMPROMISED
 from troth.use.compromise import Compromise
 from troth.use.credentials import PASSWORD, Held
@@ -49,19 +49,17 @@ class Accounts:
 
     # --- the password ---
 
-    def password_since(self, tenant: str, sid: bytes) -> int | None:
-        """Since when a password is set (UTC milliseconds); None where there is none."""
-        stored = self.held(tenant, sid).get(PASSWORD)
-        return None if stored is None else stored.since_ms
-
     def held(self, tenant: str, sid: bytes) -> Held:
         """What a person signs in with, sealed."""
         return self.store.read(lambda connection: credentials.of_person(connection, tenant, sid))
 
     def lacks_second(self, session: Session) -> bool:
         """Whether this account has a second factor that this session has not shown."""
-        held = self.store.read(lambda connection: credentials.of_person(connection, session.tenant, session.sid))
-        return lacks_second(session, held)
+        return lacks_second(session, self.held(session.tenant, session.sid))
+
+    def require_proven(self, session: Session) -> None:
+        """``Unproven`` unless this session may change how the account is found and entered."""
+        require_proven(session, self.held(session.tenant, session.sid), self.store.now())
 
     def has_account(self, tenant: str, sid: bytes) -> bool:
         """Whether there is an account that a password could belong to."""
@@ -262,8 +260,7 @@ class Accounts:
             if place is None:
                 ended = person_sessions.end_others(tx, tenant, sid, session.hash)
             else:
-                own = person_sessions.of_person(tx.connection, tenant, sid, tx.now)
-                ended = sum(person_sessions.end(tx, each.hash) for each in own if each.place == place)
+                ended = person_sessions.end_at(tx, tenant, sid, place)
             if ended:
                 facts = {"sessions_ended": ended}
                 draft = EntryDraft("account.signed-out", CLAUSE, PASSWORD_HASHED, "subject", facts=facts)

@@ -21,7 +21,7 @@ from troth.store.transaction import DataTx
 from troth.use import credentials, known_devices, person_sessions
 from troth.use.credentials import Held
 from troth.use.devices import Device
-from troth.use.person_sessions import CLASS, LINK_LIFE_MS, SECOND, Method, Session
+from troth.use.person_sessions import CLASS, LINK_LIFE_MS, SECOND, VOUCHED, Method, Session
 from troth.use.sessions import cookie_hash
 from troth.vault import Vault
 
@@ -144,7 +144,7 @@ def require_second(session: Session, held: Held) -> None:
 
 def require_proven(session: Session, held: Held, now_ms: int) -> None:
     """``Unproven`` unless the person showed within the last half hour who they are, as strongly as they can."""
-    if session.method in ("handover", "openid"):
+    if session.method in VOUCHED:
         raise Unproven("please ask for a link to your address first", clause=CLAUSE)
     if session.created_ms <= now_ms - LINK_LIFE_MS:
         raise Unproven("please sign in once more: it is asked of you afresh", clause=CLAUSE)

@@ -87,10 +87,6 @@ class Closing:
         self.vault = vault
         self.versions = versions
 
-    def closed_since(self, tenant: str, sid: bytes) -> int | None:
-        """Since when the account is closed by its holder (milliseconds UTC); None if it is not."""
-        return self.store.read(lambda c: self.vault.closed_since(c, tenant, sid))
-
     def outlook(self, tenant: str, sid: bytes) -> Outlook:
         """What follows from closing now, or has followed since; nothing is opened. ``NotFound`` if nobody is here."""
         return self.store.read(lambda c: self._outlook(c, tenant, sid))

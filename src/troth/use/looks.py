@@ -168,12 +168,12 @@ class Looks:
     def _record(
         self, tenant: str, sid: bytes, by: Operator, purpose: str, reason: str, clauses: tuple[str, ...], read: bytes
     ) -> int:
-        """The entry and the person's own line, in one transaction."""
+        """The entry, which refers to that of the reading, and the person's own line, in one transaction."""
         opening, lid = self.vault.opening(tenant, sid), self.store.randomness.bytes(16)
         class_ = self.gate.fetch(tenant, sid)[0][8]
         ct = self.vault.seal(tenant, sid, class_, lid, TABLE, SCHEMA, {"reason": reason})
         facts = {"role": by.role, "clauses": list(clauses)}
-        draft = EntryDraft("subject.looked", clauses[0], "gate.purpose", by.actor, purpose, facts=facts)
+        draft = EntryDraft("subject.looked", clauses[0], "gate.purpose", by.actor, purpose, refers=read, facts=facts)
 
         def body(tx: DataTx) -> int:
             if not self.vault.exists(tx.connection, tenant, sid):
@@ -190,8 +190,7 @@ class Looks:
         opening = self.vault.opening(tenant, sid)
 
         def body(tx: DataTx) -> bool:
-            open_ = person_sessions.of_person(tx.connection, tenant, sid, tx.now)
-            ended = sum(person_sessions.end(tx, each.hash) for each in open_ if each.place == place)
+            ended = person_sessions.end_at(tx, tenant, sid, place)
             if ended:
                 facts = {"sessions_ended": ended}
                 tx.append(EntryDraft("account.signed-out", "protect.password", SIGN_IN, by.actor, facts=facts), opening)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -159,7 +160,7 @@ class Provider:
             if fault.code < 500:
                 raise refused() from None  # a code that was used, or is another's
             raise Unavailable("the sign-in provider does not answer just now") from None
-        except OSError:
+        except (OSError, HTTPException):  # the latter: what came back is no HTTP
             raise Unavailable("the sign-in provider does not answer just now") from None
         try:
             return msgspec.json.decode(content, type=type_)
@@ -169,7 +170,10 @@ class Provider:
 
 def trusted(place: str) -> bool:
     """Whether an address may be asked: over TLS, or on this machine."""
-    parts = urlsplit(place)
+    try:
+        parts = urlsplit(place)
+    except ValueError:  # no address at all
+        return False
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1"))
 
 

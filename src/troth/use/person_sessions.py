@@ -7,7 +7,6 @@ kept. Clause ``protect.password``.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,7 +16,7 @@ from troth.errors import Damaged, NotFound
 from troth.store.tables import sessions
 from troth.store.transaction import DataTx
 from troth.use.devices import Device
-from troth.use.sessions import cookie_hash
+from troth.use.sessions import cookie_hash, place_of
 from troth.vault import Vault
 from troth.world import DAY_MS
 
@@ -27,9 +26,10 @@ LINK_LIFE_MS = 30 * 60_000
 PASSWORD_LIFE_MS = 14 * DAY_MS
 PASSWORD_IDLE_MS = DAY_MS
 LONG: tuple[Method, ...] = ("password", "password+totp", "passkey")  # what the person keeps opens for longer
+VOUCHED: tuple[Method, ...] = ("handover", "openid")  # somebody else says who is there
 SECOND: tuple[Method, ...] = ("link+totp", "password+totp", "passkey")  # two factors were shown
 LIFE_MS: dict[Method, int] = {
-    **dict.fromkeys(("link", "link+totp", "handover", "openid"), LINK_LIFE_MS),
+    **dict.fromkeys(("link", "link+totp", *VOUCHED), LINK_LIFE_MS),
     **dict.fromkeys(LONG, PASSWORD_LIFE_MS),
 }
 
@@ -77,8 +77,8 @@ class Session:
 
     @property
     def place(self) -> str:
-        """The session's name on pages and in forms; the hash itself is never shown."""
-        return hashlib.sha256(b"troth.session" + self.hash).hexdigest()[:32]
+        """As ``place_of``."""
+        return place_of(self.hash)
 
 
 def seal_device(vault: Vault, tenant: str, sid: bytes, cookie: str, device: Device | None) -> bytes | None:
@@ -168,6 +168,11 @@ def seen(tx: DataTx, digest: bytes) -> None:
 def end(tx: DataTx, digest: bytes) -> int:
     """End one session; 1, or 0 where there is none."""
     return tx.execute(END, {"of_hash": digest}).rowcount
+
+
+def end_at(tx: DataTx, tenant: str, sid: bytes, place: str) -> int:
+    """End the one of a person's open sessions that has this name; 1, or 0 where there is none."""
+    return sum(end(tx, each.hash) for each in of_person(tx.connection, tenant, sid, tx.now) if each.place == place)
 
 
 def end_others(tx: DataTx, tenant: str, sid: bytes, but: bytes) -> int:

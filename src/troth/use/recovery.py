@@ -11,7 +11,7 @@ import datetime as dt
 
 from sqlalchemy import select
 
-from troth.errors import Conflict, NotFound
+from troth.errors import Conflict, NotFound, Unproven
 from troth.store import Lane, Write
 from troth.store.ledger import EntryDraft
 from troth.store.tables import credentials as rows
@@ -42,7 +42,12 @@ class Recovery:
         return None if after is None or LOST not in held else after.after(held[LOST].since_ms)
 
     def ask(self, session: Session, *, language: str = "en") -> int:
-        """Begin to wait; when it ends. ``Conflict`` where nothing is to recover, or no letter could tell of it."""
+        """Begin to wait; when it ends. ``Conflict`` where nothing is to recover, or no letter could tell of it.
+
+        ``Unproven`` unless a link opened this session and nothing more was shown in it.
+        """
+        if session.method != "link":
+            raise Unproven("please ask for a link to your address first", clause=CLAUSE)
         tenant, sid = session.tenant, session.sid
         policy = self.versions.current()
         after = recovery_after(policy)

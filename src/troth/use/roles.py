@@ -10,14 +10,12 @@ ROLES: Final[tuple[Role, ...]] = get_args(Role)
 SCOPES: Final[dict[str, frozenset[str]]] = {
     # answers people, on an open question of theirs
     "support": frozenset({"requests.read", "subjects.find", "approvals.ask"}),
-    # the privacy officer: rights procedures, the policy, approvals
+    # the privacy officer: rights procedures, files brought in, campaigns, approvals
     "officer": frozenset(
         {
             "requests.read",
             "requests.handle",
             "subjects.find",
-            "policy.publish",
-            "evidence.read",
             "visits.read",
             "approvals.ask",
             "approvals.give",
@@ -31,10 +29,8 @@ SCOPES: Final[dict[str, frozenset[str]]] = {
     # the system and its staff, never the data
     "administrator": frozenset(
         {
-            "system.run",
             "operators.read",
             "operators.manage",
-            "products.manage",
             "approvals.ask",
             "approvals.give",
             "imports.read",
@@ -42,8 +38,8 @@ SCOPES: Final[dict[str, frozenset[str]]] = {
             "visits.read",
         }
     ),
-    # looks at everything that is evidence, changes nothing
-    "auditor": frozenset({"evidence.read", "operators.read", "approvals.read", "points.read", "visits.read"}),
+    # looks at what there is, changes nothing
+    "auditor": frozenset({"operators.read", "points.read", "visits.read"}),
 }
 
 PURPOSES: Final[dict[str, tuple[str, ...]]] = {"support": ("account", "support"), "officer": ("rights", "account")}

@@ -87,16 +87,12 @@ class SecondFactor:
     # --- setting it ---
 
     def new_secret(self, session: Session) -> tuple[bytes, str]:
-        """A secret for an app: as it is shown, and as it travels in the form until the first code proves it."""
-        secret = self.store.randomness.bytes(totp.SECRET_BYTES)
-        return secret, self.box.seal(secret, TOTP.encode() + session.hash).hex()
+        """A secret for an app: as it is shown, and as it travels in this session's form."""
+        return totp.new_secret(self.box, self.store.randomness, TOTP.encode() + session.hash)
 
     def secret_of(self, session: Session, sealed: str) -> bytes:
         """The secret that travelled in this session's form; ``Invalid`` where it is not what we sent."""
-        try:
-            return self.box.open(bytes.fromhex(sealed), TOTP.encode() + session.hash)
-        except (ValueError, Damaged) as fault:
-            raise Invalid("the form is not as we sent it", gaps=("code: stale",)) from fault
+        return totp.secret_of(self.box, sealed, TOTP.encode() + session.hash)
 
     def set(self, session: Session, sealed: str, code: str, *, language: str = "en") -> list[str]:
         """Ask for codes of this app from now on; the recovery codes, shown once. Every other session ends.

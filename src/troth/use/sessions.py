@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from troth.store.tables import operators, sessions
 from troth.store.transaction import DataTx
@@ -50,11 +50,6 @@ END_ALL = delete(sessions).where(sessions.c.operator == bindparam("of_operator")
 END_OTHERS = delete(sessions).where(
     sessions.c.operator == bindparam("of_operator"), sessions.c.hash != bindparam("but_hash")
 )
-COUNT = (
-    select(func.count())
-    .select_from(sessions)
-    .where(sessions.c.operator == bindparam("of_operator"), sessions.c.expires_ms > bindparam("at"))
-)
 SWEEP = delete(sessions).where(sessions.c.expires_ms <= bindparam("at"))
 
 
@@ -83,8 +78,8 @@ class OpenSession:
 
     @property
     def place(self) -> str:
-        """The session's name on pages and in forms; the hash itself is never shown."""
-        return hashlib.sha256(b"troth.session" + self.hash).hexdigest()[:32]
+        """As ``place_of``."""
+        return place_of(self.hash)
 
 
 def open_ones(connection: Connection, tenant: str, now_ms: int) -> list[OpenSession]:
@@ -97,6 +92,11 @@ def open_ones(connection: Connection, tenant: str, now_ms: int) -> list[OpenSess
 def cookie_hash(cookie: str) -> bytes:
     """What is stored of a session's cookie."""
     return hashlib.sha256(cookie.encode()).digest()
+
+
+def place_of(digest: bytes) -> str:
+    """A session's name on pages and in forms; the hash itself is never shown."""
+    return hashlib.sha256(b"troth.session" + digest).hexdigest()[:32]
 
 
 def start(tx: DataTx, cookie: str, operator: bytes, tenant: str, randomness: Randomness) -> None:
@@ -142,11 +142,6 @@ def end_all(tx: DataTx, operator: bytes, but: bytes | None = None) -> int:
     if but is None:
         return tx.execute(END_ALL, {"of_operator": operator}).rowcount
     return tx.execute(END_OTHERS, {"of_operator": operator, "but_hash": but}).rowcount
-
-
-def count(connection: Connection, operator: bytes, now_ms: int) -> int:
-    """How many sessions an operator has open."""
-    return int(connection.execute(COUNT, {"of_operator": operator, "at": now_ms}).scalar_one())
 
 
 def sweep(tx: DataTx) -> int:

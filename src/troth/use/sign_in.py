@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from troth.errors import Damaged, Invalid, Unproven
+from troth.errors import Invalid, Unproven
 from troth.store import links
 from troth.store.ledger import EntryDraft
 from troth.store.tables import operators, passkeys
@@ -68,16 +68,12 @@ class SignIn:
         self.passwords = passwords or Passwords()
 
     def new_secret(self, operator: Operator) -> tuple[bytes, str]:
-        """A secret for codes: as it is shown, and as it travels sealed in the form until the first code proves it."""
-        secret = self.store.randomness.bytes(totp.SECRET_BYTES)
-        return secret, self.box.seal(secret, b"totp" + operator.id).hex()
+        """A secret for codes: as it is shown, and as it travels in this operator's form."""
+        return totp.new_secret(self.box, self.store.randomness, b"totp" + operator.id)
 
     def secret_of(self, operator: Operator, sealed: str) -> bytes:
         """The secret that travelled in the form; ``Invalid`` where it is not what we sent."""
-        try:
-            return self.box.open(bytes.fromhex(sealed), b"totp" + operator.id)
-        except (ValueError, Damaged) as fault:
-            raise Invalid("the form is not as we sent it", gaps=("code: stale",)) from fault
+        return totp.secret_of(self.box, sealed, b"totp" + operator.id)
 
     def join_by_password(self, token: str, password: str, sealed: str, code: str, cookie: str) -> Operator:
         """Accept an invitation with a password and an authenticator app; signs in. ``Invalid`` names the field."""
@@ -199,8 +195,7 @@ class SignIn:
 
     def session_count(self, operator: bytes) -> int:
         """How many sessions an operator has open."""
-        now = self.store.clock.now()
-        return self.store.read(lambda connection: sessions.count(connection, operator, now))
+        return sum(each.operator == operator for each in self._open())
 
     def change_password(self, operator: Operator, old: str, new: str, digest: bytes) -> None:
         """Change one's own password, knowing the old one; every other session of theirs ends."""
@@ -239,9 +234,11 @@ class SignIn:
 
     def open_sessions(self, operator: Operator) -> list[sessions.OpenSession]:
         """Where staff are signed in: one's own sessions, and everybody's for whoever manages staff."""
+        return [each for each in self._open() if may(operator.role, MANAGE) or each.operator == operator.id]
+
+    def _open(self) -> list[sessions.OpenSession]:
         now = self.store.clock.now()
-        found = self.store.read(lambda connection: sessions.open_ones(connection, self.staff.tenant, now))
-        return [each for each in found if may(operator.role, MANAGE) or each.operator == operator.id]
+        return self.store.read(lambda connection: sessions.open_ones(connection, self.staff.tenant, now))
 
     def end_session(self, operator: Operator, place: str) -> bytes | None:
         """End one of the sessions that this operator sees: its hash, None where there is none of this name."""

@@ -11,6 +11,10 @@ import hashlib
 import hmac
 from urllib.parse import quote, urlencode
 
+from troth.errors import Damaged, Invalid
+from troth.use.passkeys import SecretBox
+from troth.world import Randomness
+
 SECRET_BYTES = 20  # RFC 4226 4, R6: as long as the hash
 STEP_MS = 30_000  # RFC 6238 5.2
 DIGITS = 6
@@ -42,6 +46,20 @@ def matching_step(secret: bytes, given: str, now_ms: int, last_step: int | None)
         if fits and (last_step is None or step > last_step):
             found = step
     return found
+
+
+def new_secret(box: SecretBox, randomness: Randomness, about: bytes) -> tuple[bytes, str]:
+    """A secret for an app: as it is shown, and as it travels sealed in the form until the first code proves it."""
+    secret = randomness.bytes(SECRET_BYTES)
+    return secret, box.seal(secret, about).hex()
+
+
+def secret_of(box: SecretBox, sealed: str, about: bytes) -> bytes:
+    """The secret that travelled in the form; ``Invalid`` where it is not what we sent, or another's."""
+    try:
+        return box.open(bytes.fromhex(sealed), about)
+    except (ValueError, Damaged) as fault:
+        raise Invalid("the form is not as we sent it", gaps=("code: stale",)) from fault
 
 
 def spoken(secret: bytes) -> str:

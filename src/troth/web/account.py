@@ -139,19 +139,6 @@ async def account(
     held, has_account, found = await run_in_threadpool(look, system, session)
     since = held[PASSWORD].since_ms if PASSWORD in held else None
     no_old = needs_no_old(session, system.clock.now())
-    views = [
-        SessionView(
-            place=each.place,
-            begun_ms=each.created_ms,
-            seen_ms=each.seen_ms,
-            method=each.method,
-            browser=device.browser if device else "",
-            system=device.system if device else "",
-            country=device.country if device else "",
-            own=each.hash == session.hash,
-        )
-        for each, device in found
-    ]
     return page(
         request,
         "account/home.html",
@@ -173,7 +160,7 @@ async def account(
         due_ms=system.recovery.due(held),
         reminded=REMINDER in held,
         may_remind=REMIND in system.policy.templates,
-        sessions=views,
+        sessions=[SessionView.of(each, device, here=session.hash) for each, device in found],
         looks=looks_of(request, looked),
     )
 

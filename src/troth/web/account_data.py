@@ -31,7 +31,8 @@ from troth.web.views import Card, CorrectView, FieldError, FollowsView, HeldFiel
 if TYPE_CHECKING:
     from troth.web.running import Running
 
-PROVEN = "person:strong"  # what changing the address and closing ask for, in one place
+PROVEN = "person:proven"  # who is found by another address has what a password of theirs opens, too
+STRONG = "person:strong"
 CORRECT = "/privacy/correct"
 ADDRESS = "/account/address"
 CLOSE = "/account/close"
@@ -304,8 +305,8 @@ GROUP: Group[Running] = Group(
         Route("POST", PROOF_PATH + "{token}", prove_address, RECTIFY, limit=LINKS, summary="Another address: prove"),
         Route("GET", STOP_PATH + "{token}", look_stop, RECTIFY, cache="no-store", summary="Stop a change: look"),
         Route("POST", STOP_PATH + "{token}", stop_address, RECTIFY, limit=LINKS, summary="Stop a change of address"),
-        Route("GET", CLOSE, close_page, ACCOUNT, PROVEN, summary="What closing my account means"),
-        Route("POST", CLOSE, close, ACCOUNT, PROVEN, summary="Close my account"),
+        Route("GET", CLOSE, close_page, ACCOUNT, STRONG, summary="What closing my account means"),
+        Route("POST", CLOSE, close, ACCOUNT, STRONG, summary="Close my account"),
         Route("POST", "/account/return", come_back, ACCOUNT, "person", summary="Come back to my account"),
     ],
 )

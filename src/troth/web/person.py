@@ -2,8 +2,8 @@
 
 A link's session is looked at first: it is the fresher proof. ``person:fresh`` takes a proof of the last half hour,
 whichever it was: what cannot be undone is asked of nobody who merely left a browser open. ``person:strong`` asks for
-the second factor too, where its owner set one: what changes how an account is found or entered.
-Clause ``rights.proof``.
+the second factor too, where its owner set one. ``person:proven`` asks for all that changing how an account is entered
+asks for: what somebody else says of who is there does not do. Clause ``rights.proof``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ COOKIE = "troth_session"
 LONG_COOKIE = "troth_account"
 FRESH = "fresh"
 STRONG = "strong"
+PROVEN = "proven"
 
 
 async def person(request: Request, system: Running, detail: str) -> Caller | Response:
@@ -38,8 +39,19 @@ async def person(request: Request, system: Running, detail: str) -> Caller | Res
         return see_other(request, "/account/sign-in?again=1")
     if detail == STRONG and await run_in_threadpool(system.accounts.lacks_second, session):
         return see_other(request, "/account/second-factor")
+    if detail == PROVEN and (way := await run_in_threadpool(missing, system, session)):
+        return see_other(request, way)
     request.state.person = session
     return Caller("person", session.sid, "subject", csrf=session.csrf.hex(), session=session.hash)
+
+
+def missing(system: Running, session: Session) -> str:
+    """Where the person shows what changing the way into an account still asks of them; "" where nothing is missing."""
+    try:
+        system.accounts.require_proven(session)
+    except Unproven as refusal:
+        return "/account/second-factor" if refusal.gaps else "/account/sign-in?again=1"
+    return ""
 
 
 async def find(request: Request, system: Running) -> Session | None:

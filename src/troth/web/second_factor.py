@@ -16,7 +16,7 @@ from starlette.responses import Response
 from troth.errors import Invalid, Unproven
 from troth.use import totp
 from troth.use.arrivals import TOTP, lacks_second
-from troth.use.person_sessions import Session
+from troth.use.person_sessions import VOUCHED, Session
 from troth.use.second_factor import recovery_after
 from troth.web import cookies
 from troth.web.account import ATTEMPTS, NO_STORE, ask_code, device_in, entrance, faults, welcome
@@ -105,7 +105,7 @@ def look(system: Running, session: Session, sealed: str) -> SecondFactorView:
         return view.but(state="to-be-shown" if session.method == "link" else "unproven")
     if TOTP in held:
         return view.but(state="set")
-    if session.method in ("handover", "openid"):
+    if session.method in VOUCHED:
         return view.but(state="unproven")
     if after is None:
         return view.but(state="not-offered")

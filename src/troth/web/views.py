@@ -8,6 +8,9 @@ from typing import Literal
 
 from markupsafe import Markup
 
+from troth.use.devices import Device
+from troth.use.person_sessions import Session
+
 BoardStatus = Literal["PASS", "FAIL", "NOT EXERCISED", "NOT ENFORCED", "TEXT ONLY"]
 
 
@@ -257,6 +260,13 @@ class SessionView:
     system: str = ""
     country: str = ""
     own: bool = False
+
+    @classmethod
+    def of(cls, session: Session, device: Device | None, *, here: bytes = b"") -> SessionView:
+        """A session with the words of its device; it is one's own where its hash is that of the session ``here``."""
+        words = device or Device("", "", "")
+        when = (session.place, session.created_ms, session.seen_ms, session.method)
+        return cls(*when, *words, own=session.hash == here)
 
 
 @dataclass(frozen=True)

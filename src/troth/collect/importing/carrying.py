@@ -21,7 +21,7 @@ from troth.collect.importing.runs import CHUNK, SECRET, Counts, Order, Run
 from troth.errors import Denied, Invalid
 from troth.notice.consents import Consents
 from troth.notice.versions import Versions
-from troth.policy.model import CompiledPolicy, Point
+from troth.policy.model import Point
 from troth.store import Store, Write
 from troth.store.ledger import EntryDraft
 from troth.store.writer import DataTx
@@ -91,7 +91,7 @@ class Importing:
         only_address = order.kind != "people"
         layout = layout_of(file.columns, point, format=order.format, evidence=order.evidence, only_address=only_address)
         planner = Planner(order.kind, point, layout, order.source, order.how, self.store.now())
-        run = None if dry else self._run(order, file, policy, point)
+        run = None if dry else self._run(order, file, point)
         done = run.next_row if run else 0
         report = Report(run.id.hex() if run else "", layout.format, file.rows, dropped=layout.dropped, dry=dry)
         report.resumed_at = done
@@ -114,7 +114,7 @@ class Importing:
             watching(file.rows, file.rows)
         return report
 
-    def _run(self, order: Order, file: Scanned, policy: CompiledPolicy, point: Point) -> Run:
+    def _run(self, order: Order, file: Scanned, point: Point) -> Run:
         mark = runs.mark_of(self.vault.secret(SECRET), order, file.sha256)
         earlier = self.store.read(lambda connection: runs.unfinished(connection, order.tenant, mark))
         if earlier is not None:

@@ -17,14 +17,13 @@ from typing import Any, TypeAlias
 import msgspec
 from sqlalchemy import Connection, bindparam, select, tuple_
 
-from troth.collect.forms import point_of
 from troth.collect.importing import runs
 from troth.collect.importing.carrying import Watching
 from troth.collect.importing.runs import UNDO_JOB, Run
 from troth.errors import Conflict, Invalid
 from troth.notice.consents import Consents
 from troth.notice.versions import Versions
-from troth.policy.model import State
+from troth.policy.model import Point, State
 from troth.store import Store, Write
 from troth.store.jobs import Job, Later
 from troth.store.ledger import EntryDraft
@@ -92,7 +91,7 @@ class Undoing:
             raise Invalid("say why the run is taken back", gaps=("why: choice",))
         if run.state == "undone":
             raise Conflict("this run was undone before")
-        point = point_of(self.versions.current(), run.point)
+        point = self._point(run)
         facts = {"run": run.id.hex(), "why": why}
         mechanism = runs.MECHANISMS[run.kind]
 
@@ -101,6 +100,11 @@ class Undoing:
             tx.enqueue(UNDO_JOB, f"{tenant}/{id_.hex()}", dedup=f"{UNDO_JOB}/{id_.hex()}")
 
         self.store.write(Write(body))
+
+    def _point(self, run: Run) -> Point:
+        """The run's point as it was declared when the run began: the policy in force may have it no more."""
+        begun = self.store.read(lambda connection: connection.execute(ENTRY, {"of_eid": run.eid}).scalar_one())
+        return self.versions.history.version(msgspec.json.decode(begun)["policy"]).points[run.point]
 
     def job(self, job: Job) -> None:
         """The job behind it: goes on until nothing of the run is left that is to go."""
@@ -124,7 +128,7 @@ class Undoing:
                     left.append(sid.hex())
                 if watching is not None:
                     watching(seen, max(run.counts.taken, seen))
-        point = point_of(self.versions.current(), run.point)
+        point = self._point(run)
 
         def body(tx: DataTx) -> None:
             facts = {"run": run.id.hex(), "erased": erased, "invalidated": invalidated, "left": len(left)}
@@ -194,8 +198,7 @@ class Undoing:
 
     def _invalidate(self, run: Run, sid: bytes) -> bool:
         """End the consent that was brought to somebody who was here; False where they gave one of their own since."""
-        policy = self.versions.current()
-        ask = point_of(policy, run.point).consent
+        policy, ask = self.versions.current(), self._point(run).consent
         if ask is None:
             return False
         opening = self.vault.opening(run.tenant, sid)

@@ -65,17 +65,7 @@ def shown(
         typed={name: form.one(name) if form else "" for name in ("kind", "value", "purpose", "reason")},
         errors=errors,
         seen=seen,
-        sessions=[
-            SessionView(
-                session.place,
-                session.created_ms,
-                session.seen_ms,
-                session.method,
-                device.browser if device else "",
-                device.system if device else "",
-            )
-            for session, device in (seen.sessions if seen else ())
-        ],
+        sessions=[SessionView.of(*each) for each in (seen.sessions if seen else ())],
         denied=denied,
         gaps=[shown_gap(catalogue, gap) for gap in (denied.gaps if denied else ())],
         done=done,
