@@ -16,15 +16,16 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from troth.client.website import ASGI, Front, banner
+from troth.client.website import Front, banner
 from troth.client.website.front import GPC
 from troth.errors import StartRefused
 from troth.policy.model import CompiledPolicy
 from troth.policy.nginx import BANNER
 from troth.policy.site import REPORT, Site, site_of
 from troth.web import security
+from troth.web.answering import Answering
+from troth.web.collector import Counted
 from troth.web.routes import RouteTable
-from troth.web.system import System
 
 #: What the front answers on every host, Troth's own pages among them.
 OWN = frozenset({banner.CHOICES, banner.STYLE, BANNER, REPORT, GPC})
@@ -38,21 +39,19 @@ class Hosting:
     ``fronts`` are the sites' fronts by host, with what they counted.
     """
 
-    def __init__(self, system: System, shell: ASGIApp, table: RouteTable[object], folders: Mapping[str, Path]) -> None:
+    def __init__(self, system: Counted, shell: ASGIApp, table: RouteTable[object], folders: Mapping[str, Path]) -> None:
         self.system, self.shell, self.table = system, shell, table
         self.fronts: dict[str, Front] = {}
         self._sites: dict[str, ASGIApp] = {}
-        self._own = ASGI(
-            shell, Front(self.site, clock=lambda: system.clock.now() / 1000, chance=system.randomness.bytes)
-        )
+        self._own = Answering(system, shell, Front(self.site, clock=lambda: system.clock.now() / 1000))
         self._known: tuple[CompiledPolicy, Site] | None = None
         for host, folder in folders.items():
-            front = Front(self.site, clock=lambda: system.clock.now() / 1000, chance=system.randomness.bytes)
+            front = Front(self.site, clock=lambda: system.clock.now() / 1000)
             self.fronts[host] = front
             if not folder.is_dir():
                 raise StartRefused(f"the website of {host} is not there: sites names the folder {folder.name}")
             files = Starlette(routes=[Mount("/", StaticFiles(directory=folder, html=True))])
-            self._sites[host] = ASGI(files, front)
+            self._sites[host] = Answering(system, files, front)
 
     def site(self) -> Site:
         """The front's view of the version in force."""
