@@ -197,10 +197,18 @@ def test_nobody_answers_for_somebody(visitor: Visitor) -> None:
         {"Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "", "Origin": "https://elsewhere.example.net"},
         {"Sec-Fetch-Site": "", "Origin": "null"},
+        {"Sec-Fetch-Site": "", "Origin": "http://["},
     ):
         answer = visitor.answer("all", **headers)
         assert (answer.status_code, set_cookies(answer)) == (403, [])
         assert visitor.answer("none", **headers).status_code == 303, "a no is taken from anywhere"
+
+
+@pytest.mark.parametrize("referer", ["http://[", "http://[x]/", "http://www.example.com\x00/", "//"])
+def test_where_somebody_comes_from_can_be_garbage(visitor: Visitor, referer: str) -> None:
+    page = visitor.get("/troth/choices", Referer=referer)
+    assert page.status_code == 200
+    assert 'name="back" value="/"' in page.text
 
 
 @pytest.mark.parametrize(

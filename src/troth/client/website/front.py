@@ -201,9 +201,8 @@ class Visit:
         return Reply(status, headers, b"" if self.asking.method == "HEAD" else body)
 
     def _page(self, status: int, trouble: str = "", method: str = "GET") -> Reply:
-        came = urlsplit(self.asking.header("referer"))
-        back = local(came.path) if came.netloc == self.asking.host else "/"
-        back = "/" if back == banner.CHOICES else back
+        host, came = place(self.asking.header("referer"))
+        back = local(came) if host == self.asking.host and came != banner.CHOICES else "/"
         html = banner.choices_page(self.site, self.words, self.choice, back, self.front.policy_url, trouble)
         reply = self._reply(
             status, "text/html; charset=utf-8", html.encode(), caching(grants=bool(self.choice.granted))
@@ -263,7 +262,7 @@ class Visit:
         if fetched:
             return fetched in ("same-origin", "none")
         origin = self.asking.header("origin")
-        return urlsplit(origin).netloc == self.asking.host if origin else True  # no browser: nobody's cookie
+        return place(origin)[0] == self.asking.host if origin else True  # no browser: nobody's cookie
 
     # --- the application's answer ---
 
@@ -323,6 +322,15 @@ class Visit:
         style = "" if asks else banner.SHEET
         last = style + banner.link(self.words, self.choice) if self.site.policy else ""
         return Weaver(_characters(first), _characters(last))
+
+
+def place(address: str) -> tuple[str, str]:
+    """The host with its port, and the path, of an address that somebody sent; both "" where it is none."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return "", ""
+    return parts.netloc, parts.path
 
 
 def local(address: str) -> str:
