@@ -20,12 +20,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from troth.collect.country import Locations, country_of
-from troth.collect.visits import cutting
 from troth.collect.visits.agents import device_of, is_bot
 from troth.collect.visits.counting import Visit
 from troth.collect.visits.rules import Rules
 from troth.collect.visits.visits import Visits
 from troth.errors import BadRequest, CrossSite, Denied, Invalid, NotAllowed, TrothError, Undeclared, Unsupported
+from troth.policy import cutting
 from troth.policy.choices import VISITOR, Choice, Choices, choices
 from troth.rights.visitors import Visitors
 from troth.web import cookies, problems, security
