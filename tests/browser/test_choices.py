@@ -216,7 +216,7 @@ def test_what_was_taken_back_is_not_loaded_any_more(visitor: BrowserContext, sho
     page.goto(f"{shop.url}/products")
     page.get_by_role("link", name="Privacy choices").click()
     answer(page, "Refuse all")
-    assert [c["name"] for c in visitor.cookies(shop.url)] == ["troth_choice"], "the visitor's number is gone"
+    assert [c["name"] for c in visitor.cookies(shop.url)] == ["troth_choice"]
     shop.other.forget()
     assert open_everything(page, shop) == frozenset()
     page.reload()

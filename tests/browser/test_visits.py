@@ -80,6 +80,12 @@ def told(page: Page, act: Callable[[], object]) -> dict[str, Any]:
     return said
 
 
+def choose(page: Page, url: str, answer: str) -> None:
+    """Answer the questions on the page of choices."""
+    page.goto(url + "/troth/choices")
+    page.click(f"button[value={answer}]")
+
+
 def test_the_tag_says_pages_and_nothing_that_points_at_somebody(
     vendor: Vendor, url: str, context: BrowserContext
 ) -> None:
@@ -121,8 +127,8 @@ def test_after_a_yes_the_browser_has_a_history_of_its_own_and_can_end_it(
     vendor: Vendor, url: str, context: BrowserContext, tmp_path: Path
 ) -> None:
     asked = choices(vendor.system.policy)
-    context.add_cookies([{"name": asked.cookie, "value": asked.value(["analytics"]), "url": url}])
     page = context.new_page()
+    choose(page, url, "all")
     told(page, lambda: page.goto(url + "/site/first"))
     told(page, lambda: page.goto(url + "/site/second"))
     [visitor] = [cookie for cookie in context.cookies() if cookie["name"] == "troth_visitor"]
@@ -134,17 +140,32 @@ def test_after_a_yes_the_browser_has_a_history_of_its_own_and_can_end_it(
     assert page.url.endswith("done=1")
     assert "/site/second" not in page.inner_text("main")
     left = {cookie["name"]: cookie["value"] for cookie in context.cookies()}
-    assert left == {asked.cookie: asked.value([])}
+    assert left == {asked.cookie: asked.value(set(asked.purposes) - {"analytics"})}, "no other answer is changed"
     told(page, lambda: page.goto(url + "/site/third"))
     assert {cookie["name"] for cookie in context.cookies()} == {asked.cookie}
+
+
+def test_a_no_on_the_page_of_choices_ends_the_history_at_once_without_scripts(
+    vendor: Vendor, url: str, context: BrowserContext, browser: Browser
+) -> None:
+    page = context.new_page()
+    choose(page, url, "all")
+    told(page, lambda: page.goto(url + "/site/first"))
+    left = context.storage_state()
+    token = next(cookie["value"] for cookie in context.cookies() if cookie["name"] == "troth_visitor")
+    bare = browser.new_context(java_script_enabled=False, storage_state=left)
+    choose(bare.new_page(), url, "none")
+    assert {cookie["name"] for cookie in bare.cookies()} == {choices(vendor.system.policy).cookie}
+    bare.close()
+    assert not vendor.system.visitors.known(token)
 
 
 def test_a_no_in_another_way_ends_the_history_with_the_next_page(
     vendor: Vendor, url: str, context: BrowserContext
 ) -> None:
     asked = choices(vendor.system.policy)
-    context.add_cookies([{"name": asked.cookie, "value": asked.value(["analytics"]), "url": url}])
     page = context.new_page()
+    choose(page, url, "all")
     told(page, lambda: page.goto(url + "/site/first"))
     token = next(cookie["value"] for cookie in context.cookies() if cookie["name"] == "troth_visitor")
     assert vendor.system.visitors.known(token)

@@ -154,6 +154,8 @@ def test_what_comes_in_what_is_turned_away_and_what_waits_is_counted_by_point(ve
     assert "no-such-point" not in page
     assert "<svg" in page
     assert "shoe_size" not in page
+    assert {"site.count", "site.view"} <= set(vendor.system.policy.points)
+    assert "site." not in page, "visits are counted on a page of their own; here their rows would always be empty"
 
 
 def test_refusals_of_yesterday_are_forgotten(vendor: Vendor) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+from click.testing import CliRunner
 
 from tests.clauses.vendor import TENANT, Browser, Person, Vendor
 from tests.use.staff import PHRASE
+from troth.cli.request import request
 from troth.use import totp
 from troth.use.operators import Operator
+from troth.web.control import perform
 
 DESK = "/console/requests"
 
@@ -76,6 +79,33 @@ def test_steps_that_cannot_be_taken_say_so_beside_the_form(vendor: Vendor) -> No
     desk.send(place + "/refuse", reason="unidentified", printed="yes")
     assert "refused" in desk.page.text
     assert "we could not establish that it comes from the person concerned" in desk.page.text
+
+
+def test_desk_and_command_line_say_the_same_deadline_and_the_same_hour_when_it_is_over(vendor: Vendor) -> None:
+    """``troth request`` asks the system that is being served, as the desk does."""
+    store, folder = vendor.system.store, str(vendor.folder)
+    store.listen(lambda asked: perform(vendor.system, asked))
+
+    def typed(*words: str) -> str:
+        done = CliRunner().invoke(request, [*words, "--data", folder])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    vendor.clock.advance(12 * 60 * 60_000 - 5 * 60_000)  # five minutes before midnight, on 2 March 2026
+    desk = signed_in(vendor, "officer")
+    desk.open(DESK)
+    desk.send(DESK, kind="access", road="letter", received="2026-02-02")
+    assert "by 2026-03-02" in typed("record", "erasure", "--received", "2026-02-02")
+    one, other = vendor.system.procedures.waiting(TENANT)
+    assert (one.received_ms, one.due_ms) == (other.received_ms, other.due_ms)
+    assert vendor.clock.now() < one.due_ms, "the last day is not over"
+    assert "LATE" not in typed("list")
+    assert desk.open(DESK).page.text.split().count("late") == 0
+    vendor.clock.now_ms = one.due_ms + 1
+    assert today(vendor) == "2026-03-03"
+    assert typed("list").count("by 2026-03-02  requested  LATE") == 2
+    assert desk.open(DESK).page.text.split().count("late") == 2
+    assert CliRunner().invoke(request, ["record", "access", "--received", "2.3.2026", "--data", folder]).exit_code != 0
 
 
 def test_the_desk_names_who_did_it_and_shows_no_address(vendor: Vendor, ann: Person) -> None:

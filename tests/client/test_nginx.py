@@ -36,6 +36,8 @@ server {
         add_header Content-Security-Policy "img-src 'none'";
         return 200 "<html><body>own</body></html>";
     }
+    location /telling { add_header Referrer-Policy unsafe-url; return 200 "<html><body>telling</body></html>"; }
+    location /silent { add_header Referrer-Policy no-referrer; return 200 "<html><body>silent</body></html>"; }
     location /broken { proxy_pass http://127.0.0.1:1; }
     location /moved { return 301 /; }
 }
@@ -126,6 +128,12 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
 
 
 EVERY = ["/", "/none", "/return", "/own", "/broken", "/moved"]
+LEADING = [*((path, "same-origin") for path in (*EVERY, "/script.js", "/telling")), ("/silent", "no-referrer")]
+
+
+@pytest.mark.parametrize(("path", "said"), LEADING)
+def test_no_link_says_elsewhere_which_page_it_was_clicked_on(nginx: Nginx, path: str, said: str) -> None:
+    assert nginx.get(path).headers.get_list("referrer-policy") == [said]
 
 
 @pytest.mark.parametrize("path", EVERY)

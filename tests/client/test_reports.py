@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from troth.client.website.reports import MOST_HINTS, Hint, Hints, cut_path, origin
+from troth.client.website.reports import MOST_HINTS, Hint, Hints, origin
+from troth.policy import cutting
 
 OLD = {
     "csp-report": {
@@ -56,11 +57,17 @@ def test_both_forms_are_read_and_cut() -> None:
         ("/u/ann@example.org/x", "/u/…/x"),
         ("/u/ann%40example.org", "/u/…"),
         ("/x/3f2504e0-4f89-11d3-9a0c-0305e82c3301", "/x/…"),
+        ("/reset/q7Zb2kXw9LmN4pRt6vYc1A", "/reset/…"),
+        ("/u/ann%2540example.org", "/u/…"),
+        ("/a;jsessionid=1234567", "/a"),
         ("", "/"),
     ],
 )
-def test_a_path_holds_nobody(path: str, cut: str) -> None:
-    assert cut_path(path) == cut
+def test_a_path_holds_nobody_and_is_cut_as_that_of_a_visit(path: str, cut: str) -> None:
+    report = {"csp-report": OLD["csp-report"] | {"document-uri": f"http://{HOST}{path}?x#y"}}
+    (hint,) = taken(report).counts
+    assert hint.path == cut
+    assert cutting.path(path) in (cut, "")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from tests.clauses.vendor import Vendor, vendor_at
 from tests.web.visitor import Visitor
 from troth.errors import StartRefused
 from troth.web.hosting import Hosting
+from troth.web.websites import views
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,25 @@ def test_each_host_has_its_own_pages_and_troths_under_all_of_them(vendor: Vendor
         assert get(hosting, host, "/troth/choices")[0] == 200
         assert get(hosting, host, "/.well-known/gpc.json")[0] == 200
     assert "Backups that you can restore" not in get(hosting, "127.0.0.1", "/")[1]
+
+
+def test_a_front_is_made_for_the_first_visitor_of_its_site_and_none_at_the_start(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = vendor.system
+    with monkeypatch.context() as starting:
+        for name in ("Front", "StaticFiles", "site_of"):
+            starting.delattr(f"troth.web.hosting.{name}")
+        hosting = Hosting(system, system.shell, system.shell.table, system.hosting.folders)
+        hosting.tell()
+        assert hosting.hosts == ("www.localhost", "central.localhost")
+    get(hosting, "www.localhost", "/")
+    get(hosting, "www.localhost", "/products/")
+    assert set(hosting.fronts) == {"www.localhost"}
+    front = hosting.fronts["www.localhost"]
+    get(hosting, "www.localhost", "/")
+    assert hosting.fronts["www.localhost"] is front, "what it counted is kept"
+    assert [view.host for view in views(hosting)] == ["www.localhost", "central.localhost"]
 
 
 @pytest.mark.parametrize("path", ["/../README.md", "/%2e%2e/README.md", "/assets/../../README.md", "//etc/passwd"])

@@ -10,26 +10,19 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import click
 
 from troth.cli.looking import Answer, fetch
 from troth.client.website.jar import bare, parts
+from troth.policy.content import DIRECTIVES
 
 MOST_PAGES: Final = 100
-KINDS: Final = {
-    "img": "image",
-    "iframe": "frame",
-    "embed": "frame",
-    "video": "media",
-    "audio": "media",
-    "source": "media",
-}
-LINKS: Final = {"stylesheet": "style", "modulepreload": "script", "icon": "image"}
+#: What may be declared for a directive; plugins are let in from nowhere, so theirs is declared as a frame.
+KINDS: Final = {directive: kind for kind, directive in DIRECTIVES.items()} | {"object-src": "frame"}
 
 
 @dataclass
@@ -40,46 +33,6 @@ class Found:
     origins: dict[str, set[str]] = field(default_factory=dict)
     hashes: set[str] = field(default_factory=set)
     pages: int = 0
-
-
-class Markup(HTMLParser):
-    """One page's links, loads and inline scripts."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.links: list[str] = []
-        self.loads: list[tuple[str, str]] = []
-        self.inline: list[str] = []
-        self._script: list[str] | None = None
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """One element."""
-        given = {name: value or "" for name, value in attrs}
-        if tag == "a":
-            self.links.append(given.get("href", ""))
-        elif tag == "form":
-            self.loads.append(("form", given.get("action", "")))
-        elif tag == "link":
-            kinds = [LINKS[rel] for rel in given.get("rel", "").lower().split() if rel in LINKS]
-            self.loads += [(kind, given.get("href", "")) for kind in kinds]
-        elif tag == "script" and "src" in given:
-            self.loads.append(("script", given["src"]))
-        elif tag == "script":
-            self._script = []
-        elif tag in KINDS:
-            self.loads.append((KINDS[tag], given.get("src", "")))
-
-    def handle_data(self, data: str) -> None:
-        """Text; a script's is kept."""
-        if self._script is not None:
-            self._script.append(data)
-
-    def handle_endtag(self, tag: str) -> None:
-        """A script is whole."""
-        if tag == "script" and self._script is not None:
-            self.inline.append("".join(self._script))
-            self._script = None
 
 
 def crawl_site(url: str, most: int = MOST_PAGES) -> Found:
@@ -94,8 +47,7 @@ def crawl_site(url: str, most: int = MOST_PAGES) -> Found:
                 raise
             continue
         take(answer, found)
-        for link in Markup(answer.text).links:
-            there = urljoin(answer.url, link).partition("#")[0]
+        for there in answer.page.links:
             if urlsplit(there).netloc == host and there not in seen:
                 seen.add(there)
                 waiting.append(there)
@@ -109,12 +61,11 @@ def take(answer: Answer, found: Found) -> None:
         name, value, attributes = parts(header)
         if value:
             found.cookies.setdefault(bare(name), life(attributes.get("max-age", "")))
-    page, here = Markup(answer.text), urlsplit(answer.url).netloc
-    for kind, address in page.loads:
-        there = urlsplit(urljoin(answer.url, address))
-        if there.netloc and there.netloc != here and there.scheme in ("http", "https"):
-            found.origins.setdefault(f"{there.scheme}://{there.netloc}", set()).add(kind)
-    for script in page.inline:
+    here = urlsplit(answer.url).netloc
+    for load in answer.page.loads:
+        if load.address.netloc != here and load.directive in KINDS:
+            found.origins.setdefault(load.origin, set()).add(KINDS[load.directive])
+    for script in answer.page.inline:
         digest = hashlib.sha256(script.encode()).digest()
         found.hashes.add("sha256-" + base64.b64encode(digest).decode())
 

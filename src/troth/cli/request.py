@@ -34,7 +34,7 @@ def list_(data: Path, tenant: str | None, as_json: bool) -> None:
     if not found["requests"]:
         click.echo("nothing waits for an answer")
     for one in found["requests"]:
-        late = click.style("  LATE", fg="red") if one["due"] < found["now"] else ""
+        late = click.style("  LATE", fg="red") if one["late"] else ""
         click.echo(f"{one['request']}  {one['kind']:<14} by {day(one['due'])}  {one['state']}{late}")
 
 
@@ -50,11 +50,7 @@ def record(
     kind: str, received: str, road: str, email: str | None, on_behalf: str | None, data: Path, tenant: str | None
 ) -> None:
     """Record a request of this KIND: the month begins on the day it came in."""
-    try:
-        at = dt.datetime.combine(dt.date.fromisoformat(received), dt.time(), dt.UTC)
-    except ValueError:
-        raise click.BadParameter("a day is written as 2026-03-31", param_hint="--received") from None
-    asked = {"kind": kind, "received": round(at.timestamp() * 1000), "road": road, "on_behalf": on_behalf}
+    asked = {"kind": kind, "received": received, "road": road, "on_behalf": on_behalf}
     told(ask(data, "request.record", tenant=tenant, **asked, **({"email": email} if email else {})))
 
 

@@ -74,8 +74,10 @@ def visit(url: str) -> None:
     except OSError as fault:
         raise click.ClickException(f"the site does not answer: {fault}") from fault
     click.echo(LEVELS[found.level])
-    for host in found.stopped:
-        click.echo(f"kept out until somebody agrees: {host}")
+    for host in sorted(found.stopped):
+        click.echo(f"kept out before a choice: {host}")
+    for host in sorted(found.essential):
+        click.echo(f"let in as essential: {host}")
     for told in found.faults:
         click.echo(f"✗ {told}")
     sys.exit(1 if found.faults else 0)

@@ -194,20 +194,33 @@ def submit(stage: Stage, visitor: Visitor, point: Point, person: dict[str, str])
 
 
 def visit(stage: Stage, ben: Visitor) -> None:
-    """Look at pages: refused, then agreed; only the second is remembered."""
-    from troth.policy.choices import choices
-
-    asked = choices(stage.system.policy)
+    """Look at pages: refused, then agreed; only the second is remembered, until it is taken back."""
     rules = stage.system.visits.rules()
-    if rules is None or rules.ask is None or not asked.asked:
+    if rules is None or rules.ask is None or not stage.system.hosting.site().choices.asked:
         return
-    for granted in ((), (rules.ask.purpose,)):
-        ben.cookies[asked.cookie] = asked.value(granted)  # what the site's banner leaves
-        expect(ben.say(page="/") == 204 and ben.say(page="/downloads") == 204, "a visit was not taken")
-        expect(bool(granted) == ("troth_visitor" in ben.cookies), "a browser is recognised against its choice")
     stranger = Visitor(stage.port, stage.host)
     expect(stranger.say(page="/") == 204 and not stranger.cookies, "a visitor who chose nothing got a cookie")
+    for granted in ("", rules.ask.purpose):
+        answer(ben, granted)
+        expect(ben.say(page="/") == 204 and ben.say(page="/downloads") == 204, "a visit was not taken")
+        expect(bool(granted) == ("troth_visitor" in ben.cookies), "a browser is recognised against its choice")
     stage.show.saw("Ben said no, and his visits left nothing; he said yes, and they are kept under a random number")
+    answer(stranger, rules.ask.purpose)
+    expect(stranger.say(page="/") == 204, "a visit was not taken")
+    number = stranger.cookies.get("troth_visitor", "")
+    expect(stage.system.visitors.known(number), "a yes was not recorded")
+    answer(stranger, "")
+    expect("troth_visitor" not in stranger.cookies, "a no leaves the number in the browser")
+    expect(not stage.system.visitors.known(number), "a no leaves the history")
+    stage.show.saw(
+        "Somebody else said yes, then no on the page of choices: history and number are gone, without a script"
+    )
+
+
+def answer(visitor: Visitor, granted: str) -> None:
+    """Answer the site's questions: yes to this purpose and no to the others, or no to all of them."""
+    visitor.open("/troth/choices")
+    visitor.send("/troth/choices", answer="these" if granted else "none", granted=granted)
 
 
 def sign_in(stage: Stage, ben: Visitor) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from troth.collect.visits.rules import COUNT, VIEW
+from troth.collect.visits.rules import VISITS
 from troth.errors import NotFound, Undeclared
 from troth.policy.model import CompiledPolicy, Field, Point
 
@@ -36,7 +36,7 @@ class Fault(msgspec.Struct, frozen=True):
 def point_of(policy: CompiledPolicy, name: str) -> Point:
     """The declared collection point; ``NotFound`` if no clause declares it, or if no form can fill it (visits)."""
     point = policy.points.get(name)
-    if point is None or name in (COUNT, VIEW):
+    if point is None or name in VISITS:
         raise NotFound("no clause declares this collection point", clause="scope.closed-list")
     return point
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, case, func, select
 
 from troth.collect.intake import CONFIRM_DAYS
 from troth.collect.refusals import HOUR_MS, HOURS, Refusals, Refused
+from troth.collect.visits.rules import VISITS
 from troth.notice.versions import Versions
 from troth.store import Store
 from troth.store.tables import ledger, personal_records, subjects, terms
@@ -70,9 +71,12 @@ class Traffic:
         self.refusals = refusals
 
     def of(self, tenant: str) -> list[PointTraffic]:
-        """Every point of the policy in force, in its order, as far as this tenant's people are concerned."""
+        """Every point where somebody submits something, in the policy's order, for this tenant's people.
+
+        Visits come in at points of their own, and are counted elsewhere (``collect.visits``).
+        """
         policy = self.versions.current()
-        found = {point: PointTraffic(point) for point in policy.points}
+        found = {point: PointTraffic(point) for point in policy.points if point not in VISITS}
         now = self.store.now()
         named = tenant if tenant in self.versions.controllers else None
 

@@ -20,6 +20,7 @@ import msgspec
 from troth.policy.model import CompiledPolicy, ConsentAsk, Grant, State, Stop, Value
 
 SIGNAL: Final = "Sec-GPC"  # Global Privacy Control; only the exact value 1 is the signal (consent.signal)
+VISITOR: Final = "troth_visitor"  # the cookie under which visits are kept; the collector alone sets and forgets it
 MOST_QUESTIONS: Final = 6  # 64 values; nobody reads a seventh
 
 

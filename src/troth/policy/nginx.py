@@ -16,7 +16,17 @@ BANNER: Final = f"{PREFIX}/banner"
 PAGE_HEADER: Final = "X-Troth-Page"  # the page that the question stands on
 
 #: Of an application's answer, what a page may not carry: our own values stand in their place.
-HIDDEN: Final = ("Cache-Control", "Expires", "Pragma", "ETag", "Last-Modified", "Vary", "NEL", "Report-To")
+HIDDEN: Final = (
+    "Cache-Control",
+    "Expires",
+    "Pragma",
+    "ETag",
+    "Last-Modified",
+    "Vary",
+    "NEL",
+    "Report-To",
+    "Referrer-Policy",
+)
 
 
 def nginx_conf(site: Site, *, vendor: str, troth: str, listen: str, names: tuple[str, ...]) -> str:
@@ -57,6 +67,7 @@ map "$troth_page:$troth_flag" $troth_cache {{
 map $troth_page $troth_etag {{ default ""; 0 $upstream_http_etag; }}
 map $troth_page $troth_modified {{ default ""; 0 $upstream_http_last_modified; }}
 map $troth_page $troth_vary {{ default "Cookie, Sec-GPC"; 0 $upstream_http_vary; }}
+map $upstream_http_referrer_policy $troth_referrer {{ default same-origin; no-referrer no-referrer; }}
 map $http_accept $troth_none_match {{ default $http_if_none_match; "~*html" ""; }}
 map $http_accept $troth_since {{ default $http_if_modified_since; "~*html" ""; }}
 
@@ -81,6 +92,7 @@ server {{
         add_header Vary $troth_vary always;
         add_header ETag $troth_etag always;
         add_header Last-Modified $troth_modified always;
+        add_header Referrer-Policy $troth_referrer always;
         add_header X-DNS-Prefetch-Control off always;
         add_after_body {BANNER};
     }}

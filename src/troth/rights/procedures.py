@@ -20,7 +20,7 @@ from troth.policy.model import CompiledPolicy, RightKind, Template
 from troth.rights import register
 from troth.rights.erasure import Erasures
 from troth.rights.objection import Objections
-from troth.rights.register import BEHALF, DELAYS, REASONS, ROADS, WITH_EXTENSION, Case
+from troth.rights.register import BEHALF, DELAYS, REASONS, ROADS, WITH_EXTENSION, Case, deadline
 from troth.rights.restriction import GROUNDS, Restrictions
 from troth.store import Lane, Store, Write
 from troth.store.jobs import Job
@@ -122,8 +122,8 @@ class Procedures:
         gaps += [] if on_behalf is None or on_behalf in BEHALF else ["/on_behalf: choose"]
         if right is None or gaps:
             raise Invalid("this request cannot be recorded so", clause="rights.proof", gaps=tuple(gaps))
-        opening = self._opening(tenant, sid)
-        letter = self._letter(policy, TAKEN, language, kind=kind, due=day(right.within.after(received_ms)))
+        opening, due = self._opening(tenant, sid), deadline(right.within, received_ms)
+        letter = self._letter(policy, TAKEN, language, kind=kind, due=day(due))
         rid = self.randomness.bytes(16)
 
         def body(tx: DataTx) -> Step:
@@ -140,7 +140,7 @@ class Procedures:
                 "road": road,
                 "on_behalf": on_behalf,
                 "received_ms": received_ms,
-                "due_ms": right.within.after(received_ms),
+                "due_ms": due,
                 "acknowledged_ms": tx.now if letter and sid is not None else None,
                 "facts": "{}",
             }
@@ -189,7 +189,7 @@ class Procedures:
         policy = self.versions.current()
         now_case = self.get(tenant, rid)
         opening = self._opening(tenant, now_case.sid)
-        due = WITH_EXTENSION.after(now_case.received_ms)
+        due = deadline(WITH_EXTENSION, now_case.received_ms)
         letter = self._letter(policy, EXTENDED, language, kind=now_case.kind, due=day(due), reason=f"delay.{reason}")
         self._tellable(now_case, letter, printed)
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from troth.errors import Invalid, NotFound, Unproven
 from troth.notice.versions import Versions
 from troth.policy.model import RightKind
+from troth.rights.register import deadline
 from troth.store import Lane, Store, Write, links
 from troth.store.jobs import Job
 from troth.store.ledger import EntryDraft
@@ -206,7 +207,7 @@ class Requests:
     def record(self, tx: DataTx, kind: RightKind, *, tenant: str, sid: bytes | None, state: str = "accepted") -> bytes:
         """A row for a request, with its deadline: the right's own period from receipt (L8)."""
         right = self.versions.current().rights.get(kind)
-        due = right.within.after(tx.now) if right else tx.now
+        due = deadline(right.within, tx.now) if right else tx.now
         rid = self.chance.bytes(16)
         tx.execute(
             INSERT_REQUEST,

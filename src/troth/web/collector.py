@@ -20,13 +20,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from troth.collect.country import Locations, country_of
-from troth.collect.visits import cutting
 from troth.collect.visits.agents import device_of, is_bot
 from troth.collect.visits.counting import Visit
 from troth.collect.visits.rules import Rules
 from troth.collect.visits.visits import Visits
 from troth.errors import BadRequest, CrossSite, Denied, Invalid, NotAllowed, TrothError, Undeclared, Unsupported
-from troth.policy.choices import Choice, Choices, choices
+from troth.policy import cutting
+from troth.policy.choices import VISITOR, Choice, Choices, choices
 from troth.rights.visitors import Visitors
 from troth.web import cookies, problems, security
 from troth.web.rates import Rates, network
@@ -34,7 +34,6 @@ from troth.web.routes import Limit
 from troth.web.system import System
 
 PATH = "/c"
-COOKIE = "troth_visitor"
 MOST = 2_048  # bytes of a message: a path, a host and two names
 FORMS = (b"text/plain", b"application/json")  # what sendBeacon and fetch send without asking first
 RATE = Limit(600, 60)  # one address, which may be an office's
@@ -148,17 +147,17 @@ class Collector:
         agreed = rules.ask is not None and rules.ask.purpose in choice.granted
         summed = rules.count is not None and surface in rules.count.surfaces
         if choice.decided and not agreed:  # a refusal, or the signal: neither tier
-            if choice.by_signal or COOKIE not in jar:
+            if choice.by_signal or VISITOR not in jar:
                 return None
-            await run_in_threadpool(self.system.visitors.withdraw, jar[COOKIE])  # the yes was taken back
-            return f"{cookies.wire_name(COOKIE, tls=tls)}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax".encode() + (
+            await run_in_threadpool(self.system.visitors.withdraw, jar[VISITOR])  # the yes was taken back
+            return f"{cookies.wire_name(VISITOR, tls=tls)}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax".encode() + (
                 b"; Secure" if tls else b""
             )
         if headers.get(b"sec-gpc") == b"1":
             summed = False  # a later yes lets itself be followed; nothing else is done on the signal's day
         fresh = sid = None
         if agreed and rules.view is not None and surface in rules.view.surfaces:
-            token = jar.get(COOKIE)
+            token = jar.get(VISITOR)
             if token:
                 sid = visits.sid_of(token)
             elif (fresh := self.cookie(rules, token := self.mint(), tls=tls)) is not None:
@@ -200,11 +199,11 @@ class Collector:
 
     def cookie(self, rules: Rules, token: str, *, tls: bool) -> bytes | None:
         """The Set-Cookie of a visitor, if the policy declares one, as the cookie filter lets it pass."""
-        rule = rules.policy.cookies.get(COOKIE)
+        rule = rules.policy.cookies.get(VISITOR)
         if rule is None or rule.lasts is None:
             return None
         life = f"Max-Age={cookies.life_seconds(rule)}; Path=/; HttpOnly; SameSite=Lax"
-        header = f"{cookies.wire_name(COOKIE, tls=tls)}={token}; {life}" + ("; Secure" if tls else "")
+        header = f"{cookies.wire_name(VISITOR, tls=tls)}={token}; {life}" + ("; Secure" if tls else "")
         fault = cookies.refused(header, rules.policy, {token}, tls=tls)
         if fault:
             log.error("the visitor's cookie was not set: %s", fault)

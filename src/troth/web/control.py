@@ -14,7 +14,7 @@ import msgspec
 
 from troth.errors import Conflict, Invalid, NotFound
 from troth.rights.access import as_json
-from troth.rights.register import Case
+from troth.rights.register import Case, received_on
 from troth.use.handover_keys import public_bytes
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def unrestrict(system: Running, asked: Arguments) -> Answer:
 def request_list(system: Running, asked: Arguments) -> Answer:
     """The open requests, the nearest deadline first."""
     waiting = system.procedures.waiting(tenant_in(system, asked))
-    return {"requests": [shown(one) for one in waiting], "now": system.clock.now()}
+    now = system.clock.now()
+    return {"requests": [shown(one) | {"late": one.late(now)} for one in waiting]}
 
 
 def request_record(system: Running, asked: Arguments) -> Answer:
@@ -80,7 +81,7 @@ def request_record(system: Running, asked: Arguments) -> Answer:
     step = system.procedures.record(
         tenant_in(system, asked),
         asked["kind"],
-        int(asked["received"]),
+        received_on(str(asked.get("received", "")), system.clock.now()),
         road=str(asked["road"]),
         actor="system",
         sid=person(system, asked)[1] if asked.get("email") else None,

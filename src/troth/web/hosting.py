@@ -16,15 +16,16 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from troth.client.website import ASGI, Front, banner
+from troth.client.website import Front, banner
 from troth.client.website.front import GPC
 from troth.errors import StartRefused
 from troth.policy.model import CompiledPolicy
 from troth.policy.nginx import BANNER
 from troth.policy.site import REPORT, Site, site_of
 from troth.web import security
+from troth.web.answering import Answering
+from troth.web.collector import Counted
 from troth.web.routes import RouteTable
-from troth.web.system import System
 
 #: What the front answers on every host, Troth's own pages among them.
 OWN = frozenset({banner.CHOICES, banner.STYLE, BANNER, REPORT, GPC})
@@ -35,24 +36,17 @@ log = logging.getLogger("troth.web")
 class Hosting:
     """An ASGI application: the sites by their hosts, and ``shell`` for everything else.
 
-    ``fronts`` are the sites' fronts by host, with what they counted.
+    A site's front is made when its first visitor comes. ``fronts``: those that were made, with what they counted.
     """
 
-    def __init__(self, system: System, shell: ASGIApp, table: RouteTable[object], folders: Mapping[str, Path]) -> None:
-        self.system, self.shell, self.table = system, shell, table
+    def __init__(self, system: Counted, shell: ASGIApp, table: RouteTable[object], folders: Mapping[str, Path]) -> None:
+        self.system, self.shell, self.table, self.folders = system, shell, table, folders
         self.fronts: dict[str, Front] = {}
         self._sites: dict[str, ASGIApp] = {}
-        self._own = ASGI(
-            shell, Front(self.site, clock=lambda: system.clock.now() / 1000, chance=system.randomness.bytes)
-        )
         self._known: tuple[CompiledPolicy, Site] | None = None
         for host, folder in folders.items():
-            front = Front(self.site, clock=lambda: system.clock.now() / 1000, chance=system.randomness.bytes)
-            self.fronts[host] = front
             if not folder.is_dir():
                 raise StartRefused(f"the website of {host} is not there: sites names the folder {folder.name}")
-            files = Starlette(routes=[Mount("/", StaticFiles(directory=folder, html=True))])
-            self._sites[host] = ASGI(files, front)
 
     def site(self) -> Site:
         """The front's view of the version in force."""
@@ -64,13 +58,25 @@ class Hosting:
     @property
     def hosts(self) -> tuple[str, ...]:
         """The hosts whose sites are served here."""
-        named = self.site().hosts
-        return tuple(host for host in self._sites if host in named)
+        named = {host for hosts in self.system.policy.surfaces.values() for host in hosts}
+        return tuple(host for host in self.folders if host in named)
 
     def tell(self) -> None:
         """Say which hosts no clause names, and so serve nothing."""
-        for host in sorted(set(self._sites) - set(self.hosts)):
+        for host in sorted(set(self.folders) - set(self.hosts)):
             log.error("no clause names the host %s, so its website is not served", host)
+
+    def _answering(self, host: str) -> ASGIApp:
+        """What answers under a host: its site, or for "" the front of Troth's own pages."""
+        if host not in self._sites:
+            clock = self.system.clock
+            front = Front(self.site, clock=lambda: clock.now() / 1000)
+            inner = self.shell
+            if host:  # the board looks from a thread of its own: whoever comes first, there is one front
+                front = self.fronts.setdefault(host, front)
+                inner = Starlette(routes=[Mount("/", StaticFiles(directory=self.folders[host], html=True))])
+            self._sites[host] = Answering(self.system, inner, front)
+        return self._sites[host]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One scope: to the site of its host, or to the shell."""
@@ -82,10 +88,11 @@ class Hosting:
         request = Request(scope)
         host = request.headers.get("host", "").rsplit(":", 1)[0].lower()
         path = scope["path"]
-        site: ASGIApp | None = self._own if path in OWN else None
-        if host in self._sites and host in self.site().hosts and (path == "/" or not self.table.has(path)):
-            site = self._sites[host]
-        if site is None:
+        if host in self.folders and host in self.hosts and (path == "/" or not self.table.has(path)):
+            site = self._answering(host)
+        elif path in OWN:
+            site = self._answering("")
+        else:
             return self.shell
         if security.is_tls(request, self.system.config.trusted_proxies):
             scope["scheme"] = "https"

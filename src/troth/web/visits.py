@@ -13,10 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from troth.errors import NotFound
-from troth.policy.choices import choices
+from troth.policy.choices import VISITOR, choices
 from troth.rights.access import as_json
 from troth.web import cookies
-from troth.web.collector import COOKIE
 from troth.web.pages import page, see_other
 from troth.web.person import tenant_of
 from troth.web.routes import Group, Limit, Route
@@ -45,7 +44,7 @@ def token_of(request: Request, system: Running) -> str | None:
     """The visitor's cookie; none at the host of a tenant, for whom nobody is recognised."""
     if tenant_of(request) != system.visits.tenant:
         return None
-    return cookies.read(request, COOKIE, tls=request.state.visit.tls)
+    return cookies.read(request, VISITOR, tls=request.state.visit.tls)
 
 
 async def look(request: Request, system: Running) -> Response:
@@ -88,7 +87,7 @@ async def end(request: Request, system: Running) -> Response:
         await run_in_threadpool(system.visitors.withdraw, token)
     answer = see_other(request, "/privacy/visits?done=1")
     tls = request.state.visit.tls
-    cookies.drop(answer, COOKIE, tls=tls)
+    cookies.drop(answer, VISITOR, tls=tls)
     asked, rules = choices(system.policy), system.visits.rules()
     if asked.cookie and rules is not None and rules.ask is not None:
         chosen = asked.read(cookies.read(request, asked.cookie, tls=tls))

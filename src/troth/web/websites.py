@@ -40,15 +40,15 @@ def views(hosting: Hosting) -> list[SiteView]:
     """Each website that is served here."""
     found, site = [], hosting.site()
     for host in hosting.hosts:
-        front = hosting.fronts[host]
+        front = hosting.fronts.get(host)  # none before its first visitor: nothing was counted
         modes = site.modes.get(site.hosts[host], {})
         found.append(
             SiteView(
                 host=host,
                 enforced="observe" not in modes.values(),
-                hints=front.hints.counts.most_common(MOST),
-                stripped=front.stripped.most_common(),
-                more=front.hints.overflow,
+                hints=front.hints.counts.most_common(MOST) if front else [],
+                stripped=front.stripped.most_common() if front else [],
+                more=front.hints.overflow if front else 0,
             )
         )
     return found

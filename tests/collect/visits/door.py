@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 
 from tests.web.visitor import Visitor
-from troth.policy.choices import choices
 from troth.web.running import Running
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -23,10 +22,10 @@ class Door:
         self.cookies: dict[str, str] = {}
         self.http = Visitor(system.app, address=address, base="http://localhost")
 
-    def choose(self, *granted: str) -> None:
-        """What the banner leaves behind."""
-        found = choices(self.system.policy)
-        self.cookies[found.cookie] = found.value(granted)
+    def choose(self, *granted: str) -> httpx.Response:
+        """Answer the question of the site: yes to these purposes, no to the others."""
+        form = {"answer": "these" if granted else "none", "granted": list(granted)}
+        return self._ask("/troth/choices", {"sec-fetch-site": "same-origin"}, data=form)
 
     def say(self, headers: dict[str, str] | None = None, **members: Any) -> httpx.Response:
         """Tell of a visit."""
@@ -34,13 +33,20 @@ class Door:
 
     def send(self, body: bytes, headers: dict[str, str] | None = None) -> httpx.Response:
         """Send bytes."""
-        sent = {"origin": "http://localhost", "content-type": "text/plain", "user-agent": self.agent}
+        return self._ask("/c", {"content-type": "text/plain", **(headers or {})}, content=body)
+
+    def _ask(self, path: str, headers: dict[str, str], **about: Any) -> httpx.Response:
+        """Send something to the site, with this browser's cookies, and keep those that come back."""
+        sent = {"origin": "http://localhost", "user-agent": self.agent}
         if self.cookies:
             sent["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         self.http.client.cookies.clear()
-        answer = self.http.request("POST", "/c", content=body, headers={**sent, **(headers or {})})
-        for name, value in answer.cookies.items():
-            self.cookies[name] = value
+        answer = self.http.request("POST", path, headers={**sent, **headers}, **about)
+        for told in answer.headers.get_list("set-cookie"):
+            name, _, value = told.partition(";")[0].partition("=")
+            self.cookies.pop(name, None)
+            if value:
+                self.cookies[name] = value
         return answer
 
     @property

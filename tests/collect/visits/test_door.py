@@ -103,6 +103,61 @@ def test_who_agreed_is_a_subject_with_a_copy_a_consent_and_an_end(vendor: Vendor
     assert not vendor.system.store.read(lambda c: vendor.system.vault.exists(c, "main", door.sid))
 
 
+def test_a_yes_at_the_question_is_recorded_and_a_no_ends_it_at_once_without_a_script(
+    vendor: Vendor, come: Come
+) -> None:
+    door = come()
+    assert "troth_visitor" not in str(door.choose("analytics").headers), "no number before there is a history"
+    door.say(page="/a")
+    token = door.cookies["troth_visitor"]
+    assert entries(vendor, "consent.given") == entries(vendor, "visits.viewed") == 1
+    assert door.choose().status_code == 303
+    assert "troth_visitor" not in door.cookies
+    assert vendor.system.visitors.known(token) is None
+    assert entries(vendor, "consent.withdrawn") == entries(vendor, "erase.done") == 1
+    door.choose("analytics")
+    door.say(page="/b")
+    assert door.cookies["troth_visitor"] != token
+
+
+def test_an_answer_that_still_agrees_leaves_the_history_as_it_is(vendor: Vendor, come: Come) -> None:
+    door = come()
+    door.choose("analytics")
+    door.say(page="/a")
+    token = door.cookies["troth_visitor"]
+    door.choose("analytics")
+    assert door.cookies["troth_visitor"] == token
+    assert vendor.system.visitors.known(token)
+
+
+def test_a_new_yes_of_somebody_who_was_erased_begins_anew(vendor: Vendor, come: Come) -> None:
+    door = come()
+    door.choose("analytics")
+    door.say(page="/a")
+    vendor.system.erasures.erase("main", door.sid, cause="right", actor="officer")
+    door.say(page="/b")
+    assert entries(vendor, "consent.given") == 1, "an old yes revives nobody"
+    door.choose("analytics")
+    door.say(page="/c")
+    assert entries(vendor, "consent.given") == 2
+
+
+def test_a_no_that_cannot_be_done_at_once_is_done_with_the_next_page(
+    vendor: Vendor, come: Come, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = come()
+    door.choose("analytics")
+    door.say(page="/a")
+    token = door.cookies["troth_visitor"]
+    with monkeypatch.context() as broken:
+        broken.setattr(vendor.system.visitors, "withdraw", lambda _: 1 / 0)
+        assert door.choose().status_code == 303
+    assert door.cookies["troth_visitor"] == token, "the only proof is kept until it has served"
+    door.say(page="/b")
+    assert vendor.system.visitors.known(token) is None
+    assert "troth_visitor" not in door.cookies
+
+
 def test_whoever_no_longer_agrees_is_not_followed_by_a_stale_choice(vendor: Vendor, come: Come) -> None:
     """The choice in the cookie is not enough: the state in the store is asked, in the transaction that would write."""
     door = come()

@@ -43,7 +43,7 @@ class ASGI:
         visit = self.front.visit(asking)
         reply = visit.own(await _body(receive) if visit.mine() else b"")
         if reply is not None:
-            await _send(reply, send)
+            await _send(await self.answered(asking, reply), send)
             return
         hidden = plain_request(found)
         if hidden:
@@ -69,6 +69,10 @@ class ASGI:
             await send(message)
 
         await self.application(scope, receive, pass_on)
+
+    async def answered(self, asking: Asking, reply: Reply) -> Reply:
+        """The front's own answer as it is sent: for whoever must do what it says."""
+        return reply
 
 
 async def _body(receive: Receive) -> bytes:

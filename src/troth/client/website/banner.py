@@ -109,12 +109,7 @@ def _question(site: Site, words: Words, asked: Asked, ticked: bool) -> str:
 
 def _cookies(site: Site, words: Words) -> str:
     rows = (
-        [
-            name,
-            rule.purpose,
-            rule.lasts.text if rule.lasts else words("session"),
-            words("no" if rule.essential else "yes"),
-        ]
+        _row(words, name, rule.essential, name, rule.purpose, rule.lasts.text if rule.lasts else words("session"))
         for name, rule in site.cookies.items()
     )
     return _table(words, "cookies", ("cookie-name", "cookie-purpose", "cookie-life", "cookie-need"), rows)
@@ -123,17 +118,21 @@ def _cookies(site: Site, words: Words) -> str:
 def _embeds(site: Site, words: Words) -> str:
     if not site.embeds:
         return ""
-    rows = (
-        [e.title or e.origin, e.purpose, ", ".join(e.loads), words("no" if e.essential else "yes")] for e in site.embeds
-    )
+    rows = (_row(words, e.origin, e.essential, e.title or e.origin, e.purpose, ", ".join(e.loads)) for e in site.embeds)
     return _table(words, "embeds", ("embed-place", "cookie-purpose", "embed-loads", "cookie-need"), rows)
 
 
-def _table(words: Words, caption: str, heads: tuple[str, ...], rows: Iterable[list[str]]) -> str:
-    written = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+def _row(words: Words, name: str, essential: bool, *cells: str) -> str:
+    """A row; what needs no yes is marked, so that ``troth doctor`` can read it in every language."""
+    mark = f' data-essential="{escape(name)}"' if essential else ""
+    written = "".join(f"<td>{escape(cell)}</td>" for cell in (*cells, words("no" if essential else "yes")))
+    return f"<tr{mark}>{written}</tr>"
+
+
+def _table(words: Words, caption: str, heads: tuple[str, ...], rows: Iterable[str]) -> str:
     head = "".join(f'<th scope="col">{_say(words, key)}</th>' for key in heads)
     return (
         f'<div class="troth-table" role="region" tabindex="0" aria-labelledby="troth-{caption}"><table>'
         f'<caption id="troth-{caption}">{_say(words, caption)}</caption><thead><tr>{head}</tr></thead>'
-        f"<tbody>{written}</tbody></table></div>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
     )

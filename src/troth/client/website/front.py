@@ -10,10 +10,8 @@ strictest policy, and their cookies pass.
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
-import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -27,7 +25,7 @@ from troth.client.website.marks import marks
 from troth.client.website.reports import Hints
 from troth.client.website.weaving import Weaver
 from troth.client.website.wording import preferred
-from troth.policy.choices import NOTHING_CHOSEN, Choice
+from troth.policy.choices import NOTHING_CHOSEN, VISITOR, Choice
 from troth.policy.content import VARY, caching, hardening_policy
 from troth.policy.nginx import BANNER, PAGE_HEADER
 from troth.policy.site import REPORT, Site, from_json, nothing_known
@@ -35,7 +33,6 @@ from troth.policy.site import REPORT, Site, from_json, nothing_known
 log = logging.getLogger("troth.website")
 
 GPC: Final = "/.well-known/gpc.json"
-VISITOR: Final = "troth_visitor"  # minted when its purpose is granted; what visits are kept under
 LOOK_SECONDS: Final = 2.0
 LARGEST_ANSWER: Final = 16 * 1024
 OVERRIDDEN: Final = frozenset({"cache-control", "expires", "pragma", "etag", "last-modified", "age", "vary"})
@@ -69,11 +66,12 @@ class Asking:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer of the front's own."""
+    """An answer of the front's own. ``granted``: the purposes agreed to, where it took an answer to the questions."""
 
     status: int
     headers: Headers
     body: bytes
+    granted: frozenset[str] | None = None
 
 
 class Front:
@@ -83,7 +81,7 @@ class Front:
     - ``policy_url``: where the policy stands. ``hashes``: of inline scripts, for level 3 (``troth crawl``).
     - ``tls``: say True where people come over TLS that ends before this process, as behind a proxy: the front's own
       cookies are then Secure and bound to the host.
-    - ``clock`` (seconds since 1970) and ``chance`` (n bytes) are given in tests.
+    - ``clock`` (seconds since 1970) is given in tests.
 
     ``hints`` counts what browsers say they stopped.
     """
@@ -96,7 +94,6 @@ class Front:
         hashes: Iterable[str] = (),
         tls: bool = False,
         clock: Callable[[], float] = time.time,
-        chance: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._source = source
         self.policy_url = policy_url
@@ -104,7 +101,7 @@ class Front:
         self.hardening = hardening_policy(tuple(hashes)) if hashes else ""
         self.stripped: Counter[str] = Counter()
         self.hints = Hints()
-        self._clock, self._chance = clock, chance
+        self._clock = clock
         self._site = nothing_known()
         self._stamp: tuple[int, int, int] | None = None
         self._looked = -LOOK_SECONDS
@@ -144,10 +141,6 @@ class Front:
     def day(self) -> str:
         """Today, in UTC."""
         return time.strftime("%Y-%m-%d", time.gmtime(self._clock()))
-
-    def mint(self, bits: int) -> str:
-        """A random value: base64url without padding."""
-        return base64.urlsafe_b64encode(self._chance((max(bits, 128) + 7) // 8)).rstrip(b"=").decode()
 
 
 def read_choice(site: Site, asking: Asking) -> Choice:
@@ -208,9 +201,8 @@ class Visit:
         return Reply(status, headers, b"" if self.asking.method == "HEAD" else body)
 
     def _page(self, status: int, trouble: str = "", method: str = "GET") -> Reply:
-        came = urlsplit(self.asking.header("referer"))
-        back = local(came.path) if came.netloc == self.asking.host else "/"
-        back = "/" if back == banner.CHOICES else back
+        host, came = place(self.asking.header("referer"))
+        back = local(came) if host == self.asking.host and came != banner.CHOICES else "/"
         html = banner.choices_page(self.site, self.words, self.choice, back, self.front.policy_url, trouble)
         reply = self._reply(
             status, "text/html; charset=utf-8", html.encode(), caching(grants=bool(self.choice.granted))
@@ -247,22 +239,22 @@ class Visit:
             headers += [("set-cookie", cookie) for cookie in self._cookies(granted)]
         if self.choice.granted - granted:
             headers.append(("clear-site-data", '"cache", "storage"'))
-        return Reply(303, headers, b"")
+        return Reply(303, headers, b"", granted)
 
     def _cookies(self, granted: frozenset[str]) -> Iterable[str]:
-        """The flag, a visitor's number where it was agreed to, and an end to whatever is not agreed to any more."""
+        """The flag, and an end to whatever is not agreed to any more.
+
+        The visitor's number is left alone: it is the only proof of whose history it is, and Troth needs it to end that.
+        """
         site, tls = self.site, self.asking.tls
         flag = site.choices.cookie
         yield jar.make(flag, site.choices.value(granted), seconds=site.choices.seconds, tls=tls)
-        there = jar.sent_names(self.asking.header("cookie"))
-        for sent in sorted(there):
+        for sent in sorted(jar.sent_names(self.asking.header("cookie"))):
             rule = site.cookies.get(jar.bare(sent))
+            if jar.bare(sent) == VISITOR:
+                continue
             if rule is None or (not rule.essential and rule.purpose not in granted):
                 yield from jar.forget(sent, self.asking.name, tls=tls)
-        rule = site.cookies.get(VISITOR)
-        if rule is not None and rule.purpose in granted and f"{'__Host-' if tls else ''}{VISITOR}" not in there:
-            seconds = None if rule.lasts is None else rule.lasts.after(0) // 1000
-            yield jar.make(VISITOR, self.front.mint(rule.bits), seconds=seconds, tls=tls)
 
     def _from_here(self) -> bool:
         """Whether this answer was given on a page of this very site: nobody may answer for somebody."""
@@ -270,7 +262,7 @@ class Visit:
         if fetched:
             return fetched in ("same-origin", "none")
         origin = self.asking.header("origin")
-        return urlsplit(origin).netloc == self.asking.host if origin else True  # no browser: nobody's cookie
+        return place(origin)[0] == self.asking.host if origin else True  # no browser: nobody's cookie
 
     # --- the application's answer ---
 
@@ -330,6 +322,15 @@ class Visit:
         style = "" if asks else banner.SHEET
         last = style + banner.link(self.words, self.choice) if self.site.policy else ""
         return Weaver(_characters(first), _characters(last))
+
+
+def place(address: str) -> tuple[str, str]:
+    """The host with its port, and the path, of an address that somebody sent; both "" where it is none."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return "", ""
+    return parts.netloc, parts.path
 
 
 def local(address: str) -> str:

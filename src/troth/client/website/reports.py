@@ -8,21 +8,16 @@ address, no cookie. Both forms are read, that of ``report-uri`` and that of the 
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from troth.policy import cutting
 from troth.policy.content import BASE
 
 MOST_HINTS: Final = 2_000  # different ones a day; more are counted together
 MOST_AT_ONCE: Final = 50
-LONGEST_PATH: Final = 200
-MASK: Final = "…"
 WORDS: Final = frozenset({"inline", "eval", "wasm-eval", "self", "data", "blob", "trusted-types-sink"})
-
-#: A part of a path that may stand for a person: an address, or more digits than a year has.
-_TELLING: Final = re.compile(r"@|%40|\d{5,}|[0-9a-f]{8}-[0-9a-f]{4}", re.IGNORECASE)
 
 
 class Hint(NamedTuple):
@@ -92,13 +87,9 @@ def read(report: Any, host: str, version: str, day: str) -> Hint | None:
         return None
     name = directive.split(" ")[0].removesuffix("-elem").removesuffix("-attr")
     disposition = "report" if body.get("disposition") == "report" else "enforce"
-    return Hint(version, day, cut_path(at.path), name if name in BASE else "other", origin(blocked), disposition)
-
-
-def cut_path(path: str) -> str:
-    """A page's path without what could stand for a person."""
-    parts = [MASK if _TELLING.search(part) or not part.isprintable() else part for part in path.split("/")]
-    return "/".join(parts)[:LONGEST_PATH] or "/"
+    return Hint(
+        version, day, cutting.path(at.path) or "/", name if name in BASE else "other", origin(blocked), disposition
+    )
 
 
 def origin(blocked: str) -> str:

@@ -8,6 +8,7 @@ from troth.policy.model import CompiledPolicy, ConsentAsk, Point, Use
 
 COUNT = "site.count"
 VIEW = "site.view"
+VISITS = (COUNT, VIEW)  # the points that pages fill by being visited; nobody submits anything at them
 AT_LEAST = 20  # persons behind a figure, where the policy names no number
 SAID = ("page", "referrer", "campaign", "event")
 """What a browser may say; everything else that is counted is made here."""

@@ -10,6 +10,7 @@ from troth.collect.visits.rules import VIEW, rules_of
 from troth.evidence.checks import Check, Verdict, unless, unseen
 from troth.evidence.inspection import Inspection
 from troth.evidence.said import Said, say
+from troth.policy.choices import VISITOR
 from troth.policy.model import CompiledClause
 from troth.store.tables import (
     consent_records,
@@ -23,7 +24,6 @@ from troth.store.tables import (
 )
 from troth.world import DAY_MS
 
-COOKIE = "troth_visitor"
 LATE_MS = 2 * 60 * 60_000  # two rounds of the job that closes days
 COUNTED = ("visits.counted", "visits.viewed")
 HISTORIES = personal_records.join(terms, (terms.c.id == personal_records.c.terms_id) & (terms.c.point == VIEW))
@@ -101,7 +101,7 @@ def returning(inspection: Inspection, clause: CompiledClause) -> Verdict:
     faults = [
         say("count.returning.cookie", path=path)
         for path in inspection.public_pages()
-        if any(cookie.removeprefix("__Host-").startswith(COOKIE) for cookie in inspection.get(path).cookies)
+        if any(cookie.removeprefix("__Host-").startswith(VISITOR) for cookie in inspection.get(path).cookies)
     ]
     if found := inspection.rows(NOT_AGREED)[0][0]:
         faults.append(say("count.visits.not-agreed", records=found))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urljoin, urlsplit
 
-from troth.evidence.checks import Check, Verdict, passed, unless, unseen
+from troth.evidence.checks import Check, Verdict, unless, unseen
 from troth.evidence.checks.pages import probe
 from troth.evidence.inspection import Fetched, Inspection
 from troth.evidence.said import Said, say
@@ -48,18 +48,18 @@ def embeds(inspection: Inspection, clause: CompiledClause) -> Verdict:
             count += 1
             if site.enforces(host, path) and site.strictest not in got.every(POLICY_HEADER) and lets(got):
                 faults.append(say("embed.registered.lets", path=path, host=host))
-    return judged(inspection, site, faults, say("embed.registered.good", pages=count + len(inspection.public_pages())))
+    return judged(site, faults, say("embed.registered.good", pages=count + len(inspection.public_pages())))
 
 
-def judged(inspection: Inspection, site: Site, faults: list[Said], good: Said) -> Verdict:
-    """FAIL with the faults; nothing passes as long as pages of a website are only watched."""
-    watched = watched_hosts(inspection, site)
+def judged(site: Site, faults: list[Said], good: Said) -> Verdict:
+    """FAIL with the faults of what is enforced; nothing passes as long as pages of a website are only watched."""
+    watched = watched_hosts(site)
     if watched and not faults:
         return unseen(say("website.watched", host=watched[0]))
     return unless(faults, good)
 
 
-def watched_hosts(inspection: Inspection, site: Site) -> list[str]:
+def watched_hosts(site: Site) -> list[str]:
     """Hosts of which some page is only watched: nothing about them is kept, and nothing passes."""
     observing = {surface for surface, modes in site.modes.items() if "observe" in modes.values()}
     return [host for host, surface in site.hosts.items() if surface in observing]
@@ -86,7 +86,7 @@ def consented(inspection: Inspection, clause: CompiledClause) -> Verdict:
             got = inspection.get("/", host, cookie=flag)
             right = site.headers[bits] in got.every(POLICY_HEADER)
             kept = got.header("cache-control") == caching(grants=bool(granted)) and got.header("vary") == VARY
-            if not (right and kept) and not watched_hosts(inspection, site):
+            if site.enforces(host, "/") and not (right and kept):
                 faults.append(say("cookie.consent.header", host=host))
         for cookie in inspection.get("/?lang=ar", cookie=flag).cookies:
             rule = site.cookies.get(cookie.partition("=")[0].removeprefix("__Host-"))
@@ -94,7 +94,7 @@ def consented(inspection: Inspection, clause: CompiledClause) -> Verdict:
                 faults.append(say("cookie.consent.early"))
     told = probe(inspection, "cookie.consent")
     good = say("cookie.consent.good", answers=len(site.choices.values()), sites=len(inspection.hosts))
-    return judged(inspection, site, faults + ([told] if told else []), good)
+    return judged(site, faults + ([told] if told else []), good)
 
 
 def chosen(inspection: Inspection, clause: CompiledClause) -> Verdict:
@@ -115,12 +115,12 @@ def chosen(inspection: Inspection, clause: CompiledClause) -> Verdict:
             faults.append(say("consent.choice.ticked"))
         if host:
             faults += asked_once(inspection, site, host)
-    return judged(inspection, site, faults, say("consent.choice.good", questions=len(site.choices.asked)))
+    return judged(site, faults, say("consent.choice.good", questions=len(site.choices.asked)))
 
 
 def asked_once(inspection: Inspection, site: Site, host: str) -> Iterator[Said]:
     """The question stands on the site's first page until it is answered, and not after a no."""
-    if watched_hosts(inspection, site):
+    if not site.enforces(host, "/"):
         return
     if "troth-banner" not in inspection.get("/", host).text:
         yield say("consent.choice.unasked", host=host)
@@ -140,19 +140,22 @@ def signalled(inspection: Inspection, clause: CompiledClause) -> Verdict:
         got = inspection.get("/", host, **{"sec-gpc": "1"})
         if "troth-banner" in got.text:
             faults.append(say("consent.signal.asked", host=host))
-        if site.strictest not in got.every(POLICY_HEADER) and not watched_hosts(inspection, site):
+        if site.enforces(host, "/") and site.strictest not in got.every(POLICY_HEADER):
             faults.append(say("consent.signal.lets", host=host))
     if inspection.get("/?lang=ar", **{"sec-gpc": "1"}).cookies:
         faults.append(say("consent.signal.lets", host="-"))
-    return judged(inspection, site, faults, say("consent.signal.good", sites=len(inspection.hosts)))
+    return judged(site, faults, say("consent.signal.good", sites=len(inspection.hosts)))
 
 
 def links(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """Links that lead away are listed by host, marked by the style of every page, and send no address along."""
+    site = site_of(inspection.policy)
     faults, away = [], set()
     for host in inspection.hosts:
         marks = inspection.get(f"{PREFIX}/choices.css", host).text
         for path, got in pages(inspection, host):
+            if not site.enforces(host, path):
+                continue
             if got.header("referrer-policy") not in ("same-origin", "no-referrer"):
                 faults.append(say("link.registered.referrer", host=host, path=path))
             there = {urlsplit(link).netloc for link in got.page.links if link.startswith(("http://", "https://"))}
@@ -163,9 +166,7 @@ def links(inspection: Inspection, clause: CompiledClause) -> Verdict:
     for path in inspection.public_pages():
         if inspection.get(path).header("referrer-policy") not in ("same-origin", "no-referrer"):
             faults.append(say("link.registered.referrer", host="-", path=path))
-    if faults:
-        return unless(faults)
-    return passed(say("link.registered.good", hosts=", ".join(sorted(away)) or "-"))
+    return judged(site, faults, say("link.registered.good", hosts=", ".join(sorted(away)) or "-"))
 
 
 CHECKS: dict[str, Check] = {

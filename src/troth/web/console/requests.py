@@ -19,7 +19,7 @@ from troth.errors import Conflict, Denied, Invalid, Unproven
 from troth.policy.model import RightKind
 from troth.rights.objection import stoppable
 from troth.rights.procedures import ALARMS, Step
-from troth.rights.register import BEHALF, DELAYS, REASONS, ROADS, Case
+from troth.rights.register import BEHALF, DELAYS, REASONS, ROADS, Case, received_on
 from troth.rights.restriction import GROUNDS
 from troth.use.roles import may
 from troth.web.bodies import Form, read_form
@@ -62,7 +62,7 @@ async def listing(
         status=status,
         waiting=waiting,
         ended=ended,
-        late=[case.id for case in waiting if case.due_ms < system.clock.now()],
+        late=[case.id for case in waiting if case.late(system.clock.now())],
         soon=[case.id for case in waiting if case.due_ms < system.clock.now() + ALARMS[0] * DAY_MS],
         handle=may(caller_of(request).role, "requests.handle"),
         kinds=[kind for kind in KINDS if kind in system.policy.rights],
@@ -78,7 +78,7 @@ async def record(request: Request, system: Running) -> Response:
     """Record a request that came by another road, with the day it came in."""
     form = await read_form(request)
     try:
-        received = noon(form.one("received"), system.clock.now())
+        received = received_on(form.one("received"), system.clock.now())
         sid = await run_in_threadpool(found, system, tenant_of(request), form.one("email"))
         step = await run_in_threadpool(
             lambda: system.procedures.record(
@@ -113,7 +113,7 @@ async def showing(
         "console/request.html",
         status=status,
         case=case,
-        late=case.open and case.due_ms < now,
+        late=case.late(now),
         handle=may(caller_of(request).role, "requests.handle"),
         may_extend=case.open and case.extended_ms is None and now < case.extensible_until_ms,
         hows=HOWS,
@@ -199,16 +199,6 @@ def found(system: Running, tenant: str, address: str) -> bytes | None:
     return system.vault.find(tenant, "email", address) if address.strip() else None
 
 
-def noon(typed: str, now: int) -> int:
-    """The day that was typed, as a time: its noon (UTC), or now where that lies ahead still. ``Invalid`` else."""
-    try:
-        begin = dt.datetime.combine(dt.date.fromisoformat(typed), dt.time(12), dt.UTC)
-    except ValueError:
-        raise Invalid("a day is written as 2026-03-31", gaps=("/received: time",)) from None
-    at = round(begin.timestamp() * 1000)
-    return now if now < at <= now + DAY_MS // 2 else at
-
-
 def faults(request: Request, fault: Invalid) -> list[FieldError]:
     """The gaps of a refusal as faults beside their fields."""
     gaps = [gap.lstrip("/").partition(": ") for gap in fault.gaps]
@@ -223,7 +213,7 @@ async def today(request: Request, system: ConsoleSystem) -> Markup | None:
     counts: dict[str, Any] = {
         "open": len(waiting),
         "soon": sum(now <= case.due_ms < now + ALARMS[0] * DAY_MS for case in waiting),
-        "late": sum(case.due_ms < now for case in waiting),
+        "late": sum(case.late(now) for case in waiting),
     }
     return fragment(request, "requests.html", counts=counts, first=waiting[0] if waiting else None)
 

@@ -1,6 +1,7 @@
 """What of an address is kept: paths without queries, without what looks like a person; hosts of referrers; names.
 
-The tag cuts the same before anything is sent; this is the side that is trusted. A part of a path is cut whole where it
+The collector, and reports of what browsers stopped, are cut here and nowhere else. The tag cuts the same before
+anything is sent; this is the side that is trusted. A part of a path is cut whole where it
 holds an address of mail, enough digits for a telephone number, or looks like a token (long, with letters and digits
 mixed, as links to reset a password have): a number of an order or a year stays.
 """

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from troth.collect.visits import cutting
 from troth.collect.visits.agents import device_of, is_bot
+from troth.policy import cutting
 
 
 @pytest.mark.parametrize(
