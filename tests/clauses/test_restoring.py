@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
@@ -20,8 +22,15 @@ from troth.rights.restoration import Restoration
 from troth.store import backup as backups
 from troth.store import restoring
 from troth.store.backup import MANIFEST
+from troth.store.lock import restore_mark
+from troth.store.moving.away import AWAY, draft
+from troth.store.publisher import Publisher
+from troth.store.transaction import DataTx
+from troth.vault import open_vault
+from troth.vault.moving.leaving import take_back
 from troth.web.backups import restore
-from troth.world import DAY_MS
+from troth.web.running import log_name
+from troth.world import DAY_MS, SystemRandomness
 
 
 @pytest.fixture
@@ -357,6 +366,67 @@ def test_a_backup_for_which_there_is_no_room_leaves_nothing_that_looks_like_one(
 
     for name in ("sync_file", "_write"):
         with monkeypatch.context() as patch:
+def test_a_system_that_moved_away_is_not_brought_back_by_a_restore(drill: Drill) -> None:
+    vendor = drill.vendor
+    vendor.join("newsletter", Person())
+    backup = drill.backup()
+    vendor.system.store.write(Write(lambda tx: tx.append(draft(AWAY, export="ab"))))
+    vendor.system.store.publish()
+    config = vendor.system.config
+    vendor.close()
+    data = vendor.folder / "data" / "data.db"
+    whole = data.read_bytes()
+    data.write_bytes(b"not a database" * 1000)  # its last word stands in the published log as well
+    with pytest.raises(StartRefused, match="moved away"):
+        restore(config, backup, clock=vendor.clock)
+    data.write_bytes(whole)
+    assert not restore_mark(vendor.folder).exists(), "nothing was begun"
+    store, _ = open_vault(config, vendor.clock, SystemRandomness(), log_name=log_name(config), moved_away=True)
+    take_back(store)
+    store.close()
+    vendor.system = vendor._start()
+
+
+def test_a_move_that_only_the_data_knew_of_is_not_undone_by_a_restore(
+    drill: Drill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendor = drill.vendor
+    backup = drill.backup()
+    config = vendor.system.config
+    vendor.system.store.publish()
+    with monkeypatch.context() as patch:  # the process dies before it publishes its last word
+        patch.setattr(Publisher, "publish", lambda self: 0)
+        vendor.system.store.write(Write(lambda tx: tx.append(draft(AWAY, export="ab"))))
+        vendor.close()
+    with pytest.raises(StartRefused, match="moved away"):
+        restore(config, backup, clock=vendor.clock)
+    assert not restore_mark(vendor.folder).exists()
+    (vendor.folder / "data" / "data.db").unlink()
+    restore(config, backup, clock=vendor.clock)
+    vendor.system = vendor._start()
+
+
+def test_a_key_store_older_than_its_second_copy_is_refused_before_anything_is_changed(
+    drill: Drill, tmp_path: Path
+) -> None:
+    vendor = drill.vendor
+    vendor.join("newsletter", Person())
+    backup = drill.backup()
+    copy = tmp_path / "copy"
+    copy.mkdir(mode=0o700)
+    config = msgspec.structs.replace(vendor.system.config, keys_copy=str(copy))
+    vendor.close()
+    shutil.copy(vendor.folder / "keys" / "keys.db", copy / "keys.db")
+    with sqlite3.connect(copy / "keys.db") as raw:
+        raw.execute("UPDATE heads SET counter = counter + 1")
+    data = (vendor.folder / "data" / "data.db").read_bytes()
+    with pytest.raises(StartRefused, match="older than its second copy"):
+        restore(config, backup, clock=vendor.clock)
+    assert not restore_mark(vendor.folder).exists()
+    assert (vendor.folder / "data" / "data.db").read_bytes() == data
+    vendor.system = vendor._start()
+
+
             patch.setattr(backups, name, full)
             with pytest.raises(Unavailable, match="No space left"):
                 drill.vendor.system.backups.take(drill.folder / "full")
