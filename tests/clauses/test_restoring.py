@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from tests.clauses.drill import Drill, gone, holds
 from tests.clauses.vendor import TENANT, Person, Vendor, vendor_at
@@ -153,6 +153,29 @@ def test_what_ended_for_products_and_staff_stays_ended(drill: Drill) -> None:
     vendor.system.products.end(product.id)
     drill.restore(backup)
     assert [ended is not None for _, ended in vendor.system.products.all(TENANT)] == [True]
+
+
+def test_staff_who_left_or_were_invited_anew_since_come_in_with_nothing_they_had(drill: Drill) -> None:
+    vendor = drill.vendor
+    desk = vendor.system.desk(TENANT)
+    ids = [SystemRandomness().bytes(16) for _ in range(3)]
+    ada, bob, cay = ids
+    means = {"role": "administrator", "state": "active", "password": "$argon2id$", "totp": b"t", "totp_step": 1}
+
+    def here(tx: DataTx) -> None:
+        for number, one in enumerate(ids):
+            of = {"id": one, "name": f"n{number}", "tenant": TENANT, "created_ms": tx.now}
+            tx.execute(insert(tables.operators), of | means)
+
+    vendor.system.store.write(Write(here))
+    backup = drill.backup()
+    desk.operators.end(bob, desk.operators.get(ada))
+    desk.operators.invite_again(cay, desk.operators.get(ada))
+    drill.restore(backup)
+    had = "SELECT state, password, totp, totp_step FROM operators WHERE id = :id"
+    assert vendor.rows(had, id=bob) == [("ended", None, None, None)]
+    assert vendor.rows(had, id=cay) == [("invited", None, None, None)]
+    assert vendor.rows(had, id=ada) == [("active", "$argon2id$", b"t", 1)]
 
 
 def test_rectified_restricted_and_expired_are_not_as_they_were(drill: Drill) -> None:

@@ -93,7 +93,6 @@ END_PRODUCT = (
     .where(products.c.id == bindparam("of_id"), products.c.ended_ms.is_(None))
     .values(ended_ms=bindparam("at"))
 )
-END_OPERATOR = update(operators).where(operators.c.id == bindparam("of_id")).values(state="ended", password=None)
 MADE_SINCE = (
     select(data_keys.c.tenant, data_keys.c.sid)
     .where(data_keys.c.class_ == literal_column("''"), data_keys.c.created_ms >= bindparam("since"))
@@ -231,10 +230,10 @@ class Restoration:
             for kind, told, at in facts:
                 if kind == "product.ended":
                     tx.execute(END_PRODUCT, {"of_id": bytes.fromhex(told["product"]), "at": at})
-                elif kind == "operator.ended" and "operator" in told:
-                    operator = bytes.fromhex(told["operator"])
-                    tx.execute(END_OPERATOR, {"of_id": operator})
-                    staff.forget(tx, operator)
+                elif kind == "operator.ended":
+                    staff.take_means(tx, bytes.fromhex(told["operator"]), "ended")
+                elif kind == "operator.invited" and told.get("again"):  # who took that up since is invited once more
+                    staff.take_means(tx, bytes.fromhex(told["operator"]), "invited")
 
         self.store.write(Write(body, lane=Lane.JOB))
         for kind, told, _ in facts:
