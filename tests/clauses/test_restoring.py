@@ -19,8 +19,8 @@ from tests.residue import find
 from troth.errors import Denied, StartRefused, Unavailable
 from troth.policy.model import Stop
 from troth.rights.restoration import Restoration
+from troth.store import Write, restoring, tables
 from troth.store import backup as backups
-from troth.store import restoring
 from troth.store.backup import MANIFEST
 from troth.store.lock import restore_mark
 from troth.store.moving.away import AWAY, draft
@@ -211,6 +211,27 @@ def test_what_was_set_aside_and_taken_up_again_since_is_not_set_aside(drill: Dri
     assert vendor.system.gate.open("account").read(TENANT, sid, frozenset({"email"})).values
 
 
+def test_a_guard_that_a_job_wrote_late_counts_from_its_entry_on(drill: Drill) -> None:
+    """The process died between D and K, and the job wrote the guard after that of the lift: rows are no order."""
+    vendor = drill.vendor
+    ben, cay = vendor.join("registration", Person()), vendor.join("registration", Person())
+    own = vendor.system.restrictions
+    backup = drill.backup()
+    begun = own.restrict(TENANT, ben, "accuracy")
+    own.lift(TENANT, ben)
+    own.restrict(TENANT, cay, "accuracy")
+    own.lift(TENANT, cay)
+    own.restrict(TENANT, cay, "claims")
+    late = text("UPDATE guards SET id = id + 100 WHERE eid = :eid")
+    vendor.system.store.write_keys(lambda ktx: ktx.execute(late, {"eid": begun.entry}).rowcount)
+    lifted = text("UPDATE guards SET id = id + 200 WHERE kind = 'unrestricted'")
+    vendor.system.store.write_keys(lambda ktx: ktx.execute(lifted).rowcount)
+    vendor.system.work()
+    drill.restore(backup)
+    held = [vendor.system.restrictions.of(TENANT, sid) for sid in (ben, cay)]
+    assert [one and one.ground for one in held] == [None, "claims"]
+
+
 def test_retention_has_run_before_anybody_is_served(drill: Drill) -> None:
     """Invariant 13: what expired meanwhile is not in the restored data."""
     vendor = drill.vendor
@@ -345,50 +366,6 @@ def test_a_key_store_from_which_people_are_missing_is_refused_until_it_is_the_ri
     vendor.system = vendor._start()
 
 
-def test_a_restore_that_is_broken_off_keeps_the_door_shut_and_is_repeated(
-    drill: Drill, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    vendor = drill.vendor
-    ann, ben = Person(), Person()
-    sid, other = vendor.join("newsletter", ann), vendor.join("newsletter", ben)
-    backup = drill.backup()
-    vendor.system.erasures.erase(TENANT, sid, actor="system")
-    config = vendor.system.config
-    vendor.close()
-
-    def broken(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    steps: list[tuple[Any, str]] = [(restoring, "carry_on")]
-    steps += [
-        (Restoration, name) for name in ("_close_doors", "_erase", "_take_away", "_without_key", "_void_mail", "_lost")
-    ]
-    steps += [(restoring, "unmark")]
-    for where, name in steps:
-        with monkeypatch.context() as patch:
-            patch.setattr(where, name, broken)
-            with pytest.raises(KeyboardInterrupt):
-                restore(config, backup, clock=vendor.clock)
-        with pytest.raises(StartRefused, match="begun here and not finished"):
-            vendor._start()
-    restore(config, backup, clock=vendor.clock)
-    vendor.system = vendor._start()
-    gone(vendor, sid, ann)
-    assert vendor.system.vault.find(TENANT, "email", ben.email) == other
-    assert len(vendor.entries("erase.done")) == 1
-    holds(vendor)
-
-
-def test_a_backup_for_which_there_is_no_room_leaves_nothing_that_looks_like_one(
-    drill: Drill, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drill.vendor.join("newsletter", Person())
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    for name in ("sync_file", "_write"):
-        with monkeypatch.context() as patch:
 def test_a_system_that_moved_away_is_not_brought_back_by_a_restore(drill: Drill) -> None:
     vendor = drill.vendor
     vendor.join("newsletter", Person())
@@ -450,6 +427,50 @@ def test_a_key_store_older_than_its_second_copy_is_refused_before_anything_is_ch
     vendor.system = vendor._start()
 
 
+def test_a_restore_that_is_broken_off_keeps_the_door_shut_and_is_repeated(
+    drill: Drill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendor = drill.vendor
+    ann, ben = Person(), Person()
+    sid, other = vendor.join("newsletter", ann), vendor.join("newsletter", ben)
+    backup = drill.backup()
+    vendor.system.erasures.erase(TENANT, sid, actor="system")
+    config = vendor.system.config
+    vendor.close()
+
+    def broken(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    steps: list[tuple[Any, str]] = [(restoring, "carry_on")]
+    steps += [
+        (Restoration, name) for name in ("_close_doors", "_erase", "_take_away", "_without_key", "_void_mail", "_lost")
+    ]
+    steps += [(restoring, "unmark")]
+    for where, name in steps:
+        with monkeypatch.context() as patch:
+            patch.setattr(where, name, broken)
+            with pytest.raises(KeyboardInterrupt):
+                restore(config, backup, clock=vendor.clock)
+        with pytest.raises(StartRefused, match="begun here and not finished"):
+            vendor._start()
+    restore(config, backup, clock=vendor.clock)
+    vendor.system = vendor._start()
+    gone(vendor, sid, ann)
+    assert vendor.system.vault.find(TENANT, "email", ben.email) == other
+    assert len(vendor.entries("erase.done")) == 1
+    holds(vendor)
+
+
+def test_a_backup_for_which_there_is_no_room_leaves_nothing_that_looks_like_one(
+    drill: Drill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drill.vendor.join("newsletter", Person())
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    for name in ("sync_file", "_write"):
+        with monkeypatch.context() as patch:
             patch.setattr(backups, name, full)
             with pytest.raises(Unavailable, match="No space left"):
                 drill.vendor.system.backups.take(drill.folder / "full")

@@ -8,6 +8,7 @@ Clauses: ``rights.erase``, ``rights.object-marketing``, ``protect.storage``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -36,7 +37,6 @@ from troth.store.tables import (
     ledger,
     links,
     messages,
-    operators,
     personal_records,
     products,
     runs,
@@ -104,6 +104,17 @@ THERE = select(subjects.c.tenant, subjects.c.sid).where(
 LOST_BEFORE = select(tags.c.tenant, tags.c.sid).where(tags.c.state == "lost").distinct()
 NEW_EPOCH = update(heads).values(data_epoch=heads.c.data_epoch + 1)
 ADD_RUN = insert_once(runs)
+
+
+FIRST = (-1, -1.0, -1)  # before every guard
+
+
+def since(guard: Any, seq: int | None) -> tuple[int, float, int]:
+    """Where a guard stands among the others, by its entry: a job may have written the row much later.
+
+    An entry that the log does not have was lost after all that it has.
+    """
+    return guard.at_ms, math.inf if seq is None else seq, guard.id
 
 
 class Restored(msgspec.Struct, frozen=True):
@@ -279,7 +290,11 @@ class Restoration:
         """(stops and restrictions, records) that guards of the time since took away."""
         stopped = blanked = 0
         grounds = {e["eid"]: e["facts"]["ground"] for e in found if e["kind"] == "restriction.begun"}
-        freed = {(row.tenant, bytes(row.sid)): row.id for row in self._guards() if row.kind == "unrestricted"}
+        freed: dict[tuple[str, bytes], tuple[int, float, int]] = {}
+        for row in self._guards():
+            if row.kind == "unrestricted":
+                whose, seq = (row.tenant, bytes(row.sid)), self._seq(bytes(row.eid))
+                freed[whose] = max(freed.get(whose, FIRST), since(row, seq))
         for row in self._guards():
             seq = self._seq(bytes(row.eid))
             if row.kind == "erased" or (seq is not None and seq < gap.size):
@@ -291,7 +306,7 @@ class Restoration:
                 self._stop(tenant, sid, msgspec.json.decode(row.stops or "[]", type=list[Stop]))
                 stopped += 1
             elif row.kind == "restricted":
-                if freed.get((tenant, sid), 0) < row.id:
+                if freed.get((tenant, sid), FIRST) < since(row, seq):
                     ground = grounds.get(bytes(row.eid).hex(), "claims")
                     self.restrictions.restrict_again(tenant, sid, bytes(row.eid), ground, row.at_ms)
                     stopped += 1
