@@ -243,4 +243,6 @@ def test_it_ends_by_the_person_or_seven_days_after_a_letter(
         assert may_read(vendor, sid) is not set_aside
     kinds = guards(vendor)
     assert all(a != b for a, b in pairwise(kinds))
-    assert restriction.GROUNDS == GROUNDS
+    assert kinds[-1:] == (["restricted"] if set_aside else kinds[-1:] and ["unrestricted"])
+    begun, ended = (len(vendor.entries(f"restriction.{kind}")) for kind in ("begun", "ended"))
+    assert (begun, ended) == (kinds.count("restricted"), kinds.count("unrestricted"))
