@@ -63,6 +63,11 @@ TOLD = (
     .order_by(messages.c.ended_ms)
     .limit(SETTLED_MOST)
 )
+UNDER_WAY = (  # the letter that announces the end may still arrive, or did; one that did not go out tells nobody
+    select(messages.c.id)
+    .join(restrictions, restrictions.c.notice == messages.c.id)
+    .where(restrictions.c.eid == bindparam("of_eid"), messages.c.state.in_(("queued", "sending", "sent")))
+)
 ENTRY_AT = select(ledger.c.at_ms).where(ledger.c.eid == bindparam("of_eid"))
 
 
@@ -146,8 +151,8 @@ class Restrictions:
     def announce(self, tenant: str, sid: bytes, *, actor: str, language: str = "en") -> Restriction:
         """Write to the person that their data will be used again; it ends after that, see ``settle``.
 
-        ``Conflict``: nothing is set aside, or it was announced already. ``Denied``: the policy declares no such letter,
-        and nobody may be left untold.
+        ``Conflict``: nothing is set aside, or the letter is under way or arrived; one that did not go out is written
+        again. ``Denied``: the policy declares no such letter, and nobody may be left untold.
         """
         policy = self.versions.current()
         letter = self._letter(policy, ENDING, language)
@@ -172,7 +177,7 @@ class Restrictions:
 
         def body(tx: DataTx) -> Restriction:
             before = self._holding(tx.connection, tenant, sid)
-            if before.announced_ms is not None:
+            if tx.execute(UNDER_WAY, {"of_eid": before.entry}).first() is not None:
                 self._append(tx, "restriction.kept", "subject", opening, {}, refers=before.entry)
                 tx.execute(ANNOUNCED, {"of_eid": before.entry, "at": None, "by": None})
             return Restriction(before.entry, before.ground, before.since_ms)
