@@ -226,6 +226,24 @@ def test_what_is_asked_is_done(vendor: Vendor, ann: Person) -> None:
     assert {case.state for case in own.ended(TENANT)} == {"fulfilled"}
 
 
+def test_a_restriction_asked_by_letter_stands_once_in_the_register_and_is_told_once(
+    vendor: Vendor, ann: Person
+) -> None:
+    own, sid = vendor.system.procedures, sid_of(vendor, ann)
+    rid = proven(vendor, ann, "restriction")
+    before = len(vendor.letters(ann.email))
+    assert own.fulfil(TENANT, rid, actor="system", ground="claims").lettered
+    (told,) = vendor.letters(ann.email)[before:]
+    assert told.subject == "Your data is set aside"
+    assert [(one["kind"], one["state"]) for one in vendor.system.access.copy(TENANT, sid).requests] == [
+        ("restriction", "fulfilled")
+    ]
+    again = proven(vendor, ann, "restriction")  # it stands already: the answer is told all the same, and once
+    own.fulfil(TENANT, again, actor="system", ground="claims")
+    assert len(vendor.letters(ann.email)) == before + 3  # with the word that it was received
+    assert len(vendor.entries("restriction.begun")) == 1
+
+
 def test_alarms_are_said_once_each_and_to_the_controller(vendor: Vendor, ann: Person) -> None:
     own = vendor.system.procedures
     case = record(vendor, ago=0, sid=sid_of(vendor, ann)).case

@@ -139,3 +139,26 @@ def csrf_of(vendor: Vendor, desk: Browser) -> str:
     session = vendor.system.sign_in.session(desk.cookies["troth_console"])
     assert session is not None
     return session.csrf.hex()
+
+
+@pytest.mark.parametrize("address", ["not an address", "@", "a" * 2000 + "@example.org"])
+def test_an_address_that_is_none_is_said_in_the_readers_words(vendor: Vendor, address: str) -> None:
+    desk = signed_in(vendor, "officer")
+    desk.open(DESK)
+    desk.send(DESK, kind="access", road="letter", received=today(vendor), email=address)
+    assert (desk.answer.status, "⟨" in desk.page.text) == (422, False)
+    desk.send(DESK, kind="access", road="letter", received=today(vendor))
+    place = desk.address
+    desk.send(place + "/prove", email=address, how="document")
+    assert (desk.answer.status, "⟨" in desk.page.text) == (422, False)
+
+
+def test_a_purpose_that_nobody_can_stop_is_refused_in_words(vendor: Vendor, ann: Person) -> None:
+    desk = signed_in(vendor, "officer")
+    desk.open(DESK)
+    desk.send(DESK, kind="objection", road="letter", received=today(vendor), email=ann.email)
+    place = desk.address
+    desk.send(place + "/prove", email=ann.email, how="document")
+    desk.send(place + "/fulfil", purpose="account")
+    assert desk.answer.status == 422
+    assert "This does not fit" in desk.page.text

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from tests.clauses.drill import Drill, gone, holds
 from tests.clauses.vendor import TENANT, Person, Vendor, vendor_at
@@ -17,11 +19,18 @@ from tests.residue import find
 from troth.errors import Denied, StartRefused, Unavailable
 from troth.policy.model import Stop
 from troth.rights.restoration import Restoration
+from troth.store import Write, restoring, tables
 from troth.store import backup as backups
-from troth.store import restoring
 from troth.store.backup import MANIFEST
+from troth.store.lock import restore_mark
+from troth.store.moving.away import AWAY, draft
+from troth.store.publisher import Publisher
+from troth.store.transaction import DataTx
+from troth.vault import open_vault
+from troth.vault.moving.leaving import take_back
 from troth.web.backups import restore
-from troth.world import DAY_MS
+from troth.web.running import log_name
+from troth.world import DAY_MS, SystemRandomness
 
 
 @pytest.fixture
@@ -146,6 +155,29 @@ def test_what_ended_for_products_and_staff_stays_ended(drill: Drill) -> None:
     assert [ended is not None for _, ended in vendor.system.products.all(TENANT)] == [True]
 
 
+def test_staff_who_left_or_were_invited_anew_since_come_in_with_nothing_they_had(drill: Drill) -> None:
+    vendor = drill.vendor
+    desk = vendor.system.desk(TENANT)
+    ids = [SystemRandomness().bytes(16) for _ in range(3)]
+    ada, bob, cay = ids
+    means = {"role": "administrator", "state": "active", "password": "$argon2id$", "totp": b"t", "totp_step": 1}
+
+    def here(tx: DataTx) -> None:
+        for number, one in enumerate(ids):
+            of = {"id": one, "name": f"n{number}", "tenant": TENANT, "created_ms": tx.now}
+            tx.execute(insert(tables.operators), of | means)
+
+    vendor.system.store.write(Write(here))
+    backup = drill.backup()
+    desk.operators.end(bob, desk.operators.get(ada))
+    desk.operators.invite_again(cay, desk.operators.get(ada))
+    drill.restore(backup)
+    had = "SELECT state, password, totp, totp_step FROM operators WHERE id = :id"
+    assert vendor.rows(had, id=bob) == [("ended", None, None, None)]
+    assert vendor.rows(had, id=cay) == [("invited", None, None, None)]
+    assert vendor.rows(had, id=ada) == [("active", "$argon2id$", b"t", 1)]
+
+
 def test_rectified_restricted_and_expired_are_not_as_they_were(drill: Drill) -> None:
     """Invariant 13, and the guards that others write: a value that was corrected is served from no backup."""
     vendor = drill.vendor
@@ -177,6 +209,27 @@ def test_what_was_set_aside_and_taken_up_again_since_is_not_set_aside(drill: Dri
     assert drill.restore(backup).stopped == 0
     assert vendor.system.restrictions.of(TENANT, sid) is None
     assert vendor.system.gate.open("account").read(TENANT, sid, frozenset({"email"})).values
+
+
+def test_a_guard_that_a_job_wrote_late_counts_from_its_entry_on(drill: Drill) -> None:
+    """The process died between D and K, and the job wrote the guard after that of the lift: rows are no order."""
+    vendor = drill.vendor
+    ben, cay = vendor.join("registration", Person()), vendor.join("registration", Person())
+    own = vendor.system.restrictions
+    backup = drill.backup()
+    begun = own.restrict(TENANT, ben, "accuracy")
+    own.lift(TENANT, ben)
+    own.restrict(TENANT, cay, "accuracy")
+    own.lift(TENANT, cay)
+    own.restrict(TENANT, cay, "claims")
+    late = text("UPDATE guards SET id = id + 100 WHERE eid = :eid")
+    vendor.system.store.write_keys(lambda ktx: ktx.execute(late, {"eid": begun.entry}).rowcount)
+    lifted = text("UPDATE guards SET id = id + 200 WHERE kind = 'unrestricted'")
+    vendor.system.store.write_keys(lambda ktx: ktx.execute(lifted).rowcount)
+    vendor.system.work()
+    drill.restore(backup)
+    held = [vendor.system.restrictions.of(TENANT, sid) for sid in (ben, cay)]
+    assert [one and one.ground for one in held] == [None, "claims"]
 
 
 def test_retention_has_run_before_anybody_is_served(drill: Drill) -> None:
@@ -310,6 +363,67 @@ def test_a_key_store_from_which_people_are_missing_is_refused_until_it_is_the_ri
         vendor._start()
     shutil.rmtree(vendor.folder)
     shutil.copytree(old, vendor.folder)
+    vendor.system = vendor._start()
+
+
+def test_a_system_that_moved_away_is_not_brought_back_by_a_restore(drill: Drill) -> None:
+    vendor = drill.vendor
+    vendor.join("newsletter", Person())
+    backup = drill.backup()
+    vendor.system.store.write(Write(lambda tx: tx.append(draft(AWAY, export="ab"))))
+    vendor.system.store.publish()
+    config = vendor.system.config
+    vendor.close()
+    data = vendor.folder / "data" / "data.db"
+    whole = data.read_bytes()
+    data.write_bytes(b"not a database" * 1000)  # its last word stands in the published log as well
+    with pytest.raises(StartRefused, match="moved away"):
+        restore(config, backup, clock=vendor.clock)
+    data.write_bytes(whole)
+    assert not restore_mark(vendor.folder).exists(), "nothing was begun"
+    store, _ = open_vault(config, vendor.clock, SystemRandomness(), log_name=log_name(config), moved_away=True)
+    take_back(store)
+    store.close()
+    vendor.system = vendor._start()
+
+
+def test_a_move_that_only_the_data_knew_of_is_not_undone_by_a_restore(
+    drill: Drill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendor = drill.vendor
+    backup = drill.backup()
+    config = vendor.system.config
+    vendor.system.store.publish()
+    with monkeypatch.context() as patch:  # the process dies before it publishes its last word
+        patch.setattr(Publisher, "publish", lambda self: 0)
+        vendor.system.store.write(Write(lambda tx: tx.append(draft(AWAY, export="ab"))))
+        vendor.close()
+    with pytest.raises(StartRefused, match="moved away"):
+        restore(config, backup, clock=vendor.clock)
+    assert not restore_mark(vendor.folder).exists()
+    (vendor.folder / "data" / "data.db").unlink()
+    restore(config, backup, clock=vendor.clock)
+    vendor.system = vendor._start()
+
+
+def test_a_key_store_older_than_its_second_copy_is_refused_before_anything_is_changed(
+    drill: Drill, tmp_path: Path
+) -> None:
+    vendor = drill.vendor
+    vendor.join("newsletter", Person())
+    backup = drill.backup()
+    copy = tmp_path / "copy"
+    copy.mkdir(mode=0o700)
+    config = msgspec.structs.replace(vendor.system.config, keys_copy=str(copy))
+    vendor.close()
+    shutil.copy(vendor.folder / "keys" / "keys.db", copy / "keys.db")
+    with sqlite3.connect(copy / "keys.db") as raw:
+        raw.execute("UPDATE heads SET counter = counter + 1")
+    data = (vendor.folder / "data" / "data.db").read_bytes()
+    with pytest.raises(StartRefused, match="older than its second copy"):
+        restore(config, backup, clock=vendor.clock)
+    assert not restore_mark(vendor.folder).exists()
+    assert (vendor.folder / "data" / "data.db").read_bytes() == data
     vendor.system = vendor._start()
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.clauses.drill import Drill
 from tests.clauses.vendor import TENANT, Person, Vendor
 from troth.errors import Conflict, Denied, Invalid, NotFound
-from troth.rights import restriction
 from troth.rights.restriction import GROUNDS, Ground
 from troth.world import DAY_MS
 
@@ -112,6 +113,25 @@ def test_a_letter_that_did_not_go_out_ends_nothing(vendor: Vendor, ann: Person) 
     vendor.clock.advance(30 * DAY_MS)
     assert own.settle() == 0
     assert not may_read(vendor, sid)
+
+
+def test_a_letter_that_nobody_knows_of_is_written_again(vendor: Vendor, ann: Person, tmp_path: Path) -> None:
+    """A restore from a backup leaves what waited unsent: the end must still be possible to announce."""
+    sid, own = sid_of(vendor, ann), vendor.system.restrictions
+    own.restrict(TENANT, sid, "accuracy")
+    own.announce(TENANT, sid, actor="system")
+    drill = Drill(vendor, tmp_path)
+    drill.restore(drill.backup())
+    own = vendor.system.restrictions
+    vendor.clock.advance(30 * DAY_MS)
+    assert own.settle() == 0
+    own.announce(TENANT, sid, actor="system")
+    with pytest.raises(Conflict):
+        own.announce(TENANT, sid, actor="system")
+    assert vendor.letters(ann.email)[-1].subject == "We want to use your data again"
+    vendor.clock.advance(7 * DAY_MS)
+    assert own.settle() == 1
+    assert may_read(vendor, sid)
 
 
 def test_a_person_who_says_no_stays_set_aside(vendor: Vendor, ann: Person) -> None:
@@ -243,4 +263,6 @@ def test_it_ends_by_the_person_or_seven_days_after_a_letter(
         assert may_read(vendor, sid) is not set_aside
     kinds = guards(vendor)
     assert all(a != b for a, b in pairwise(kinds))
-    assert restriction.GROUNDS == GROUNDS
+    assert kinds[-1:] == (["restricted"] if set_aside else kinds[-1:] and ["unrestricted"])
+    begun, ended = (len(vendor.entries(f"restriction.{kind}")) for kind in ("begun", "ended"))
+    assert (begun, ended) == (kinds.count("restricted"), kinds.count("unrestricted"))

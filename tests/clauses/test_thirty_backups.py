@@ -9,10 +9,7 @@ import pytest
 
 from tests.clauses.drill import Drill, gone, holds
 from tests.clauses.vendor import TENANT, Person, Vendor
-from troth.policy.model import State, Stop
-from troth.store import Write
-from troth.store.ledger import EntryDraft
-from troth.store.transaction import DataTx, KeyTx
+from troth.policy.model import Stop
 from troth.world import DAY_MS
 
 
@@ -25,21 +22,6 @@ class Fates:
     objected: set[bytes] = field(default_factory=set)
     withdrew: set[bytes] = field(default_factory=set)
     restricted: set[bytes] = field(default_factory=set)
-
-
-def set_aside(vendor: Vendor, sid: bytes) -> None:
-    """A restriction: the state, and the guard that any of them leaves."""
-    vault = vendor.system.vault
-
-    def body(tx: DataTx) -> bytes:
-        vault.change_state(tx, TENANT, sid, lambda s: State("restricted", s.bound, s.grants, s.stops))
-        vault.set_mode(tx, TENANT, sid, "restricted")
-        return tx.append(EntryDraft("subject.noted", "protect.storage", "vault.sealed"), vault.opening(TENANT, sid)).eid
-
-    def after(ktx: KeyTx, eid: bytes) -> None:
-        vault.guard(ktx, eid, TENANT, sid, "restricted", ktx.now)
-
-    vendor.system.store.write(Write(body, after=after))
 
 
 def live_a_day(vendor: Vendor, day: int, fates: Fates) -> None:
@@ -57,7 +39,7 @@ def live_a_day(vendor: Vendor, day: int, fates: Fates) -> None:
         fates.objected.add(two)
         system.objections.object(TENANT, three, "newsletter")
         fates.withdrew.add(three)
-        set_aside(vendor, four)
+        system.restrictions.restrict(TENANT, four, "claims")
         fates.restricted.add(four)
     vendor.submit("newsletter", Person())  # and a letter waits in the queue of every backup
 

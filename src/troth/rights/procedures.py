@@ -247,7 +247,8 @@ class Procedures:
             case "restriction":
                 if ground not in GROUNDS:
                     raise Invalid("say on which ground", clause="rights.restrict", gaps=("/ground: choose",))
-                result = self.restrictions.restrict(tenant, case.sid, ground, actor=actor, language=language)
+                result = self.restrictions.restrict(tenant, case.sid, ground, actor=actor, registered=True)
+                letter = self.restrictions.letter(language) or letter
                 done = {"restriction": result.entry.hex()}
             case "objection" | "withdrawal":
                 objected = self.objections.object(tenant, case.sid, purpose, via="operator", actor=actor)

@@ -8,6 +8,7 @@ Clauses: ``rights.erase``, ``rights.object-marketing``, ``protect.storage``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -36,7 +37,6 @@ from troth.store.tables import (
     ledger,
     links,
     messages,
-    operators,
     personal_records,
     products,
     runs,
@@ -93,7 +93,6 @@ END_PRODUCT = (
     .where(products.c.id == bindparam("of_id"), products.c.ended_ms.is_(None))
     .values(ended_ms=bindparam("at"))
 )
-END_OPERATOR = update(operators).where(operators.c.id == bindparam("of_id")).values(state="ended", password=None)
 MADE_SINCE = (
     select(data_keys.c.tenant, data_keys.c.sid)
     .where(data_keys.c.class_ == literal_column("''"), data_keys.c.created_ms >= bindparam("since"))
@@ -105,6 +104,17 @@ THERE = select(subjects.c.tenant, subjects.c.sid).where(
 LOST_BEFORE = select(tags.c.tenant, tags.c.sid).where(tags.c.state == "lost").distinct()
 NEW_EPOCH = update(heads).values(data_epoch=heads.c.data_epoch + 1)
 ADD_RUN = insert_once(runs)
+
+
+FIRST = (-1, -1.0, -1)  # before every guard
+
+
+def since(guard: Any, seq: int | None) -> tuple[int, float, int]:
+    """Where a guard stands among the others, by its entry: a job may have written the row much later.
+
+    An entry that the log does not have was lost after all that it has.
+    """
+    return guard.at_ms, math.inf if seq is None else seq, guard.id
 
 
 class Restored(msgspec.Struct, frozen=True):
@@ -231,10 +241,10 @@ class Restoration:
             for kind, told, at in facts:
                 if kind == "product.ended":
                     tx.execute(END_PRODUCT, {"of_id": bytes.fromhex(told["product"]), "at": at})
-                elif kind == "operator.ended" and "operator" in told:
-                    operator = bytes.fromhex(told["operator"])
-                    tx.execute(END_OPERATOR, {"of_id": operator})
-                    staff.forget(tx, operator)
+                elif kind == "operator.ended":
+                    staff.take_means(tx, bytes.fromhex(told["operator"]), "ended")
+                elif kind == "operator.invited" and told.get("again"):  # who took that up since is invited once more
+                    staff.take_means(tx, bytes.fromhex(told["operator"]), "invited")
 
         self.store.write(Write(body, lane=Lane.JOB))
         for kind, told, _ in facts:
@@ -280,7 +290,11 @@ class Restoration:
         """(stops and restrictions, records) that guards of the time since took away."""
         stopped = blanked = 0
         grounds = {e["eid"]: e["facts"]["ground"] for e in found if e["kind"] == "restriction.begun"}
-        freed = {(row.tenant, bytes(row.sid)): row.id for row in self._guards() if row.kind == "unrestricted"}
+        freed: dict[tuple[str, bytes], tuple[int, float, int]] = {}
+        for row in self._guards():
+            if row.kind == "unrestricted":
+                whose, seq = (row.tenant, bytes(row.sid)), self._seq(bytes(row.eid))
+                freed[whose] = max(freed.get(whose, FIRST), since(row, seq))
         for row in self._guards():
             seq = self._seq(bytes(row.eid))
             if row.kind == "erased" or (seq is not None and seq < gap.size):
@@ -292,7 +306,7 @@ class Restoration:
                 self._stop(tenant, sid, msgspec.json.decode(row.stops or "[]", type=list[Stop]))
                 stopped += 1
             elif row.kind == "restricted":
-                if freed.get((tenant, sid), 0) < row.id:
+                if freed.get((tenant, sid), FIRST) < since(row, seq):
                     ground = grounds.get(bytes(row.eid).hex(), "claims")
                     self.restrictions.restrict_again(tenant, sid, bytes(row.eid), ground, row.at_ms)
                     stopped += 1

@@ -63,6 +63,11 @@ TOLD = (
     .order_by(messages.c.ended_ms)
     .limit(SETTLED_MOST)
 )
+UNDER_WAY = (  # the letter that announces the end may still arrive, or did; one that did not go out tells nobody
+    select(messages.c.id)
+    .join(restrictions, restrictions.c.notice == messages.c.id)
+    .where(restrictions.c.eid == bindparam("of_eid"), messages.c.state.in_(("queued", "sending", "sent")))
+)
 ENTRY_AT = select(ledger.c.at_ms).where(ledger.c.eid == bindparam("of_eid"))
 
 
@@ -93,10 +98,18 @@ class Restrictions:
         return self.store.read(lambda connection: standing(connection, tenant, sid))
 
     def restrict(
-        self, tenant: str, sid: bytes, ground: str, *, actor: str = "subject", language: str = "en"
+        self,
+        tenant: str,
+        sid: bytes,
+        ground: str,
+        *,
+        actor: str = "subject",
+        language: str = "en",
+        registered: bool = False,
     ) -> Restriction:
         """Set this person's data aside. In force when this returns; a second time changes nothing.
 
+        ``registered``: a request in the register asks for it, and whoever ends that writes to the person (``letter``).
         ``Invalid``: the ground is none of Art. 18(1). ``NotFound``: no such person, or they are being erased.
         ``Conflict``: they have not confirmed their address yet, or the policy grants no such right.
         """
@@ -106,27 +119,32 @@ class Restrictions:
         if "restriction" not in policy.rights:
             raise Conflict("this policy does not say how data is set aside", clause=CLAUSE)
         opening = self.vault.opening(tenant, sid)
-        letter = self._letter(policy, DONE, language)
+        letter = None if registered else self._letter(policy, DONE, language)
 
         def body(tx: DataTx) -> Restriction:
             self._require(tx.connection, tenant, sid)
             before = standing(tx.connection, tenant, sid)
             if before is not None:
                 return before
-            rid = self.requests.record(tx, "restriction", tenant=tenant, sid=sid)
+            rid = None if registered else self.requests.record(tx, "restriction", tenant=tenant, sid=sid)
             entry = self._append(tx, "restriction.begun", actor, opening, {"ground": ground})
             row = {"eid": entry.eid, "tenant": tenant, "sid": sid, "ground": ground, "since_ms": tx.now}
             tx.execute(INSERT, row)
             self.vault.set_mode(tx, tenant, sid, "restricted")
             self._post(tx, letter, tenant, sid, opening, actor)
             tx.enqueue(GUARD_JOB, guard_ref(tenant, sid, entry.eid, "restricted"))
-            self.requests.end(tx, rid, "fulfilled", {"ground": ground})
+            if rid is not None:
+                self.requests.end(tx, rid, "fulfilled", {"ground": ground})
             return Restriction(entry.eid, ground, tx.now)
 
         def after(ktx: KeyTx, done: Restriction) -> None:
             self.vault.guard(ktx, done.entry, tenant, sid, "restricted", done.since_ms)
 
         return self.store.write(Write(body=body, after=after, lane=Lane.RIGHTS))
+
+    def letter(self, language: str) -> tuple[Template, bytes] | None:
+        """The letter that says that it is done, with its sealed words; None where the policy declares none."""
+        return self._letter(self.versions.current(), DONE, language)
 
     def restrict_again(self, tenant: str, sid: bytes, eid: bytes, ground: str, since_ms: int) -> None:
         """After a restore: what entry ``eid`` set aside stays so, without a letter or an entry of its own."""
@@ -146,8 +164,8 @@ class Restrictions:
     def announce(self, tenant: str, sid: bytes, *, actor: str, language: str = "en") -> Restriction:
         """Write to the person that their data will be used again; it ends after that, see ``settle``.
 
-        ``Conflict``: nothing is set aside, or it was announced already. ``Denied``: the policy declares no such letter,
-        and nobody may be left untold.
+        ``Conflict``: nothing is set aside, or the letter is under way or arrived; one that did not go out is written
+        again. ``Denied``: the policy declares no such letter, and nobody may be left untold.
         """
         policy = self.versions.current()
         letter = self._letter(policy, ENDING, language)
@@ -157,7 +175,7 @@ class Restrictions:
 
         def body(tx: DataTx) -> Restriction:
             before = self._holding(tx.connection, tenant, sid)
-            if before.announced_ms is not None:
+            if tx.execute(UNDER_WAY, {"of_eid": before.entry}).first() is not None:
                 raise Conflict("the person is being told already", clause=CLAUSE)
             self._append(tx, "restriction.ending", actor, opening, {}, refers=before.entry)
             mid = self._post(tx, letter, tenant, sid, opening, actor)

@@ -13,13 +13,13 @@ import hmac
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import inspect, select
 from sqlalchemy.engine import make_url
 
 from troth.errors import Invalid, StartRefused, Unavailable
@@ -208,7 +208,8 @@ def _copy_postgresql(store: Store, folder: Path) -> dict[str, Any]:
         version = connection.exec_driver_sql(VERSION).scalar_one()
         tree = connection.execute(TREE).one()
         for table in tables.data.sorted_tables:
-            with raw.cursor() as cursor, cursor.copy(f"COPY {_named(table)} TO STDOUT (FORMAT BINARY)") as out:
+            named = _named(table, (column.name for column in table.columns))
+            with raw.cursor() as cursor, cursor.copy(f"COPY {named} TO STDOUT (FORMAT BINARY)") as out:
                 _write(folder / f"{table.name}.copy", out)
         return _facts(version, tree.size, tree.root, tree.frontier, tree.checkpoint)
 
@@ -224,14 +225,13 @@ def _place_postgresql(folder: Path, manifest: Manifest, data: Database) -> None:
     upgrade(data, STEPS / "data", manifest.tables)
     with data.transaction() as connection:
         raw = driver(connection)
-        for table in tables.data.sorted_tables:
+        for table, columns in _of_that_version(connection):
             path = folder / f"{table.name}.copy"
             if not path.exists():
                 continue  # a table that is younger than the backup
-            with raw.cursor() as cursor, cursor.copy(f"COPY {_named(table)} FROM STDIN (FORMAT BINARY)") as into:
+            with raw.cursor() as cursor, cursor.copy(f"COPY {_named(table, columns)} FROM STDIN (FORMAT BINARY)") as to:
                 for piece in pieces(path):
-                    into.write(piece)
-        for table in tables.data.sorted_tables:
+                    to.write(piece)
             if table.autoincrement_column is not None:
                 column = table.autoincrement_column.name
                 highest = f"(SELECT coalesce(max({column}), 0) + 1 FROM {table.name})"  # noqa: S608 - names of ours
@@ -239,9 +239,22 @@ def _place_postgresql(folder: Path, manifest: Manifest, data: Database) -> None:
                 connection.exec_driver_sql(f"SELECT setval({ours}, {highest}, false) WHERE {ours} IS NOT NULL")
 
 
-def _named(table: Any) -> str:
-    """A table with its columns by name, in the order of this version: names, since steps add columns at the end."""
-    return f"{table.name} ({', '.join(chr(34) + column.name + chr(34) for column in table.columns)})"
+def _of_that_version(connection: Any) -> Iterator[tuple[Any, list[str]]]:
+    """The tables that the database has now, each with the columns it has, in the order in which backups have them.
+
+    A backup of an older version holds what that version had: steps add columns, and never change their order here.
+    """
+    found = inspect(connection)
+    there = set(found.get_table_names())
+    for table in tables.data.sorted_tables:
+        if table.name in there:
+            held = {column["name"] for column in found.get_columns(table.name)}
+            yield table, [column.name for column in table.columns if column.name in held]
+
+
+def _named(table: Any, columns: Iterable[str]) -> str:
+    """A table with columns by name: names, since steps add columns at the end."""
+    return f"{table.name} ({', '.join(chr(34) + name + chr(34) for name in columns)})"
 
 
 # --- files ---

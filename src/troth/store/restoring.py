@@ -13,14 +13,17 @@ from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from troth.errors import StartRefused
 from troth.store import tables
 from troth.store.backup import HEAD, Manifest, frontier_of, sync_file, sync_folder
 from troth.store.checkpoint import Signer, format_checkpoint
-from troth.store.engine import Database
+from troth.store.engine import Database, open_database
 from troth.store.lock import restore_mark
 from troth.store.merkle import Frontier, leaf_hash
+from troth.store.moving.away import AWAY, KINDS, Away, away, refusal
 from troth.store.publisher import require_newest_keys
 from troth.store.tiles import WIDTH, Tiles
 
@@ -66,6 +69,37 @@ def verify(manifest: Manifest, keys: Database, tiles: Tiles) -> Gap:
             "changed, or is another's; nothing was restored"
         )
     return Gap(manifest.size, until, manifest.made_ms)
+
+
+def require_not_away(url: str, gap: Gap, tiles: Tiles) -> None:
+    """``StartRefused`` where the system moved away since the backup: the published log says so, or D, if it is whole.
+
+    An older backup would let it go on here, beside the system that it became.
+    """
+    found = [entry for entry in map(msgspec.json.decode, bodies(tiles, gap.size, gap.until)) if entry["kind"] in KINDS]
+    if found and found[-1]["kind"] == AWAY:
+        raise refusal(found[-1]["at"])
+    said = _said_by(url)
+    if said is not None:
+        raise refusal(said.at_ms)
+
+
+def _said_by(url: str) -> Away | None:
+    """What the data that is to be replaced says of it; None too where it is damaged, empty or not there."""
+    file = make_url(url)
+    if file.get_backend_name() == "sqlite" and not Path(file.database or "").exists():
+        return None
+    try:
+        data = open_database(url, "data")
+    except StartRefused:
+        return None
+    try:
+        with data.connect() as connection:
+            return away(connection)
+    except SQLAlchemyError:
+        return None
+    finally:
+        data.close()
 
 
 def bodies(tiles: Tiles, first: int, end: int) -> Iterator[bytes]:

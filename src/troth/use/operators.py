@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -42,15 +42,10 @@ ACTIVE_ADMINISTRATORS = (
     .where(HERE, operators.c.role == "administrator", operators.c.state == "active")
 )
 ANYBODY = select(func.count()).select_from(operators).where(HERE, operators.c.state == "active")
-END = (
+WITHOUT_MEANS = (
     update(operators)
     .where(operators.c.id == bindparam("of_id"))
-    .values(state="ended", password=None, totp=None, totp_step=None)
-)
-AGAIN = (
-    update(operators)
-    .where(operators.c.id == bindparam("of_id"))
-    .values(state="invited", password=None, totp=None, totp_step=None)
+    .values(state=bindparam("to_state"), password=None, totp=None, totp_step=None)
 )
 DROP_PASSKEYS = delete(passkeys).where(passkeys.c.operator == bindparam("of_operator"))
 
@@ -140,8 +135,7 @@ class Operators:
         def body(tx: DataTx) -> None:
             row = by_id(tx.connection, operator, self.tenant)
             keep_an_administrator(tx.connection, row)
-            tx.execute(AGAIN, {"of_id": operator})
-            forget(tx, operator)
+            take_means(tx, operator, "invited")
             self._link(tx, token, operator)
             entry(tx, "operator.invited", by, {"operator": operator.hex(), "role": row.role, "again": True})
 
@@ -174,8 +168,7 @@ class Operators:
             if row.state == "ended":
                 raise Conflict("this operator has left already")
             keep_an_administrator(tx.connection, row)
-            tx.execute(END, {"of_id": operator})
-            forget(tx, operator)
+            take_means(tx, operator, "ended")
             entry(tx, "operator.ended", by, {"operator": operator.hex()})
 
         self.store.write(Write(body, lane=Lane.RIGHTS))
@@ -202,8 +195,9 @@ def keep_an_administrator(connection: Connection, row: Row[Any]) -> None:
         raise Conflict("this is the last administrator: invite another first", clause=STORAGE)
 
 
-def forget(tx: DataTx, operator: bytes) -> None:
-    """Drop everything that an operator could come in with."""
+def take_means(tx: DataTx, operator: bytes, state: Literal["ended", "invited"]) -> None:
+    """Take from an operator everything that they could come in with; ``invited``: a new link lets them in again."""
+    tx.execute(WITHOUT_MEANS, {"of_id": operator, "to_state": state})
     sessions.end_all(tx, operator)
     tx.execute(DROP_PASSKEYS, {"of_operator": operator})
 

@@ -17,8 +17,9 @@ from troth.store.engine import Database, Dialect, open_database
 from troth.store.lock import FolderLock
 from troth.store.migrate import migrate
 from troth.store.tiles import Tiles
-from troth.vault import provider_of
+from troth.vault import copy_of, provider_of
 from troth.vault.backups import SECRET
+from troth.vault.copies import require_newest
 from troth.vault.keys import Keyring
 from troth.web.running import log_name, start
 from troth.world import Clock, Randomness, SystemClock, SystemRandomness
@@ -40,11 +41,13 @@ def restore(
         opened.append(keys)
         keys.claim()
         migrate(keys, "keys")
+        require_newest(keys, copy_of(config))
         ring = Keyring.open(keys, provider_of(config, chance), clock, chance)
         manifest = read(backup, ring.secret(SECRET), dialect_of(config))
         signer = Named(ring.signing_key("log", log_name(config)), origin(manifest))
         tiles = Tiles(config.folder / "evidence", signer)
         gap = restoring.verify(manifest, keys, tiles)
+        restoring.require_not_away(config.data_database, gap, tiles)
         restoring.mark(config.folder, backup)
         data = place(backup, manifest, config.data_database)
         opened.append(data)

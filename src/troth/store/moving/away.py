@@ -47,10 +47,14 @@ def away(connection: Connection) -> Away | None:
 def refuse_away(connection: Connection) -> None:
     """``StartRefused`` where the system moved away."""
     found = away(connection)
-    if found is None:
-        return
-    day = dt.datetime.fromtimestamp(found.at_ms / 1000, tz=dt.UTC).date().isoformat()
-    raise StartRefused(
+    if found is not None:
+        raise refusal(found.at_ms)
+
+
+def refusal(at_ms: int) -> StartRefused:
+    """What is said where the system moved away at this time."""
+    day = dt.datetime.fromtimestamp(at_ms / 1000, tz=dt.UTC).date().isoformat()
+    return StartRefused(
         f"this system moved away on {day} and goes on where its export was imported: two systems must not continue one "
         "log. If it was imported nowhere, `troth export --take-back` lets this one go on"
     )

@@ -19,7 +19,9 @@ from troth.use.sessions import LIFE_MS
 from troth.web import cookies
 from troth.web.bodies import read_form
 from troth.web.console.guard import COOKIE, ConsoleSystem, caller_of, desk_of, operator_of
+from troth.web.forms import field_errors
 from troth.web.pages import page, see_other, text
+from troth.web.public import words_of
 from troth.web.routes import Limit, Route
 from troth.web.views import FieldError
 
@@ -158,17 +160,8 @@ async def accept(
         await run_in_threadpool(attempt, cookie)
     except Invalid as fault:
         stale = any(gap.endswith(": stale") for gap in fault.gaps)
-        return await invitation(request, system, faults(request, fault), 422, "" if stale else sealed)
+        return await invitation(request, system, field_errors(fault, words_of(request)), 422, "" if stale else sealed)
     return welcome
-
-
-def faults(request: Request, fault: Invalid) -> list[FieldError]:
-    """The gaps of a refusal as faults beside their fields."""
-    found = []
-    for gap in fault.gaps:
-        name, _, rule = gap.partition(": ")
-        found.append(FieldError(name, text(request, f"fault.{rule}")))
-    return found
 
 
 ROUTES: list[Route[ConsoleSystem]] = [

@@ -19,12 +19,13 @@ from troth.collect.importing.undoing import WHY
 from troth.errors import Conflict, Invalid
 from troth.use.roles import may
 from troth.web.bodies import read_form
-from troth.web.console.entrance import faults
 from troth.web.console.guard import caller_of
 from troth.web.console.rooms import fragment, id_in
 from troth.web.console.views import HomeCard
+from troth.web.forms import field_errors
 from troth.web.pages import page, see_other, text
 from troth.web.person import tenant_of
+from troth.web.public import words_of
 from troth.web.routes import Group, Route
 from troth.web.views import FieldError
 
@@ -63,7 +64,7 @@ async def undo(request: Request, system: Running) -> Response:
     try:
         await run_in_threadpool(asking, tenant_of(request), id_in(request))
     except Invalid as fault:
-        return await shown(request, system, faults(request, fault), 422)
+        return await shown(request, system, field_errors(fault, words_of(request)), 422)
     except Conflict:
         return await shown(request, system, [FieldError("", text(request, "imports.undone-before"))], 409)
     return see_other(request, IMPORTS)

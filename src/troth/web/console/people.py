@@ -20,13 +20,14 @@ from troth.use.looks import KINDS, Seen
 from troth.use.operators import Operator
 from troth.use.roles import purposes_of
 from troth.web.bodies import Form, read_form
-from troth.web.console.entrance import faults
 from troth.web.console.guard import caller_of, operator_of
 from troth.web.console.rooms import fragment
 from troth.web.console.views import HomeCard
+from troth.web.forms import field_errors
 from troth.web.pages import page, text
 from troth.web.person import tenant_of
 from troth.web.problems import shown_gap
+from troth.web.public import words_of
 from troth.web.routes import Group, Limit, Route
 from troth.web.views import FieldError, SessionView
 
@@ -95,7 +96,7 @@ async def look(request: Request, system: Running) -> Response:
     except NotFound:
         return shown(request, form, errors=not_here(request), status=404)
     except Invalid as fault:
-        return shown(request, form, errors=faults(request, fault), status=422)
+        return shown(request, form, errors=field_errors(fault, words_of(request)), status=422)
     except Denied as denied:
         return shown(request, form, denied=denied, status=403)
     return shown(request, form, seen=seen)
@@ -109,7 +110,7 @@ async def send_link(request: Request, system: Running) -> Response:
     except NotFound:
         return shown(request, form, errors=not_here(request), status=404)
     except Invalid as fault:
-        return shown(request, form, errors=faults(request, fault), status=422)
+        return shown(request, form, errors=field_errors(fault, words_of(request)), status=422)
     if form.one("kind") != "email":
         return shown(request, form, errors=[FieldError("kind", text(request, "fault.choice"))], status=422)
     language = request.state.visit.language
@@ -127,7 +128,7 @@ async def end_session(request: Request, system: Running) -> Response:
     except NotFound:
         return shown(request, form, errors=not_here(request), status=404)
     except Invalid as fault:
-        return shown(request, form, errors=faults(request, fault), status=422)
+        return shown(request, form, errors=field_errors(fault, words_of(request)), status=422)
     return shown(request, form, done="account.session-ended" if ended else "account.session-over")
 
 

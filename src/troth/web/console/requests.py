@@ -26,6 +26,7 @@ from troth.web.bodies import Form, read_form
 from troth.web.console.guard import ConsoleSystem, caller_of
 from troth.web.console.rooms import fragment, id_in
 from troth.web.console.views import HomeCard
+from troth.web.forms import field_errors
 from troth.web.pages import page, see_other, text
 from troth.web.person import tenant_of
 from troth.web.public import words_of
@@ -93,7 +94,7 @@ async def record(request: Request, system: Running) -> Response:
             )
         )
     except Invalid as fault:
-        return await listing(request, system, faults(request, fault), 422, form)
+        return await listing(request, system, field_errors(fault, words_of(request)), 422, form)
     return see_other(request, f"{PATH}/{step.case.id.hex()}")
 
 
@@ -179,7 +180,7 @@ async def step(request: Request, system: Running, act: Callable[[], Step]) -> Re
     try:
         done = await run_in_threadpool(act)
     except Invalid as fault:
-        return await showing(request, system, faults(request, fault), 422)
+        return await showing(request, system, field_errors(fault, words_of(request)), 422)
     except (Conflict, Denied, Unproven) as refusal:
         return await showing(request, system, [FieldError("", text(request, refused(refusal)))], 409)
     if done.case.kind == "erasure" and done.case.state == "fulfilled":
@@ -197,12 +198,6 @@ def refused(refusal: Exception) -> str:
 def found(system: Running, tenant: str, address: str) -> bytes | None:
     """The person with exactly this address; None where there is none, or no address was given."""
     return system.vault.find(tenant, "email", address) if address.strip() else None
-
-
-def faults(request: Request, fault: Invalid) -> list[FieldError]:
-    """The gaps of a refusal as faults beside their fields."""
-    gaps = [gap.lstrip("/").partition(": ") for gap in fault.gaps]
-    return [FieldError(name, text(request, f"fault.{rule}")) for name, _, rule in gaps]
 
 
 async def today(request: Request, system: ConsoleSystem) -> Markup | None:

@@ -15,10 +15,11 @@ from troth.use.operators import Operator
 from troth.use.roles import ROLES, may
 from troth.web.bodies import read_form
 from troth.web.console.entrance import ROUTES as ENTRANCE
-from troth.web.console.entrance import faults
 from troth.web.console.guard import SIGN_IN_PATH, ConsoleSystem, caller_of, desk_of, operator_guard, operator_of
 from troth.web.console.views import ApprovalLine, HomeCard, ShownCard
+from troth.web.forms import field_errors
 from troth.web.pages import Visit, page, see_other, text
+from troth.web.public import words_of
 from troth.web.routes import Group, Route
 from troth.web.views import FieldError
 
@@ -157,7 +158,7 @@ async def invite(request: Request, system: ConsoleSystem) -> Response:
     try:
         token = await run_in_threadpool(desk_of(request, system).operators.invite, name, role, by)
     except Invalid as fault:
-        return await staff(request, system, faults(request, fault), 422)
+        return await staff(request, system, field_errors(fault, words_of(request)), 422)
     except Conflict:
         return await staff(request, system, [FieldError("name", text(request, "fault.taken"))], 409)
     return await staff(request, system, link=invitation_link(request, token), invited=name)
@@ -213,7 +214,7 @@ async def change_password(request: Request, system: ConsoleSystem) -> Response:
     try:
         await run_in_threadpool(desk_of(request, system).sign_in.change_password, operator, old, new, digest)
     except Invalid as fault:
-        return await account(request, system, faults(request, fault), 422)
+        return await account(request, system, field_errors(fault, words_of(request)), 422)
     return await account(request, system, done="console.password-changed")
 
 
