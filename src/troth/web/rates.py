@@ -1,8 +1,9 @@
 """Rate limits in memory, without keeping anybody's address.
 
 What is counted under is a keyed hash of the address; the key is random, lives for one hour and is then forgotten,
-so that nothing here can be turned back into an address or joined over time. The clock is a parameter, which is why
-this is written here (some forty lines) and not taken from a library that reads the machine's clock by itself.
+so that nothing here can be turned back into an address or joined over time. A limit longer than an hour counts what no
+address is, a person's opaque id, and each of its counts is forgotten when it slows nobody down any more. The clock is
+a parameter, which is why this is written here (some fifty lines) and not taken from a library that reads the machine's.
 """
 
 from __future__ import annotations
@@ -41,28 +42,38 @@ class Rates:
         self.hour = -1
         self.salt = b""
         self.arrivals: dict[bytes, float] = {}  # key -> theoretical arrival time, ms
+        self.lasting_salt = randomness.bytes(32)
+        self.lasting: dict[bytes, float] = {}  # the same of limits longer than an hour
 
     def key(self, what: str, who: str) -> bytes:
         """The key that ``who`` is counted under for ``what``, unlinkable after this hour."""
-        hour = self.clock.now() // HOUR_MS
-        if hour != self.hour:
-            self.hour, self.salt = hour, self.randomness.bytes(32)
+        now = self.clock.now()
+        if now // HOUR_MS != self.hour:
+            self.hour, self.salt = now // HOUR_MS, self.randomness.bytes(32)
             self.arrivals.clear()
-        return hashlib.blake2b(f"{what}\0{who}".encode(), key=self.salt, digest_size=16).digest()
+            self.lasting = {key: arrival for key, arrival in self.lasting.items() if arrival > now}
+        return hashed(self.salt, what, who)
 
     def hit(self, what: str, who: str, limit: Limit) -> None:
         """Count one request; raises ``TooMany`` with the seconds to wait where the limit is reached."""
-        key = self.key(what, who)
+        key, arrivals = self.key(what, who), self.arrivals
+        if limit.seconds * 1000 > HOUR_MS:
+            key, arrivals = hashed(self.lasting_salt, what, who), self.lasting
         now = self.clock.now()
         interval = limit.seconds * 1000 / limit.count
-        arrival = max(self.arrivals.get(key, 0.0), now)
+        arrival = max(arrivals.get(key, 0.0), now)
         wait = arrival - (now + limit.seconds * 1000 - interval)
         if wait > 0:
             raise TooMany(
                 "too many requests came from your address: please wait a moment",
                 retry_after=max(1, math.ceil(wait / 1000)),
             )
-        if len(self.arrivals) >= MOST_KEYS:
-            for old in list(self.arrivals)[: MOST_KEYS // 2]:
-                del self.arrivals[old]
-        self.arrivals[key] = arrival + interval
+        if len(arrivals) >= MOST_KEYS:
+            for old in list(arrivals)[: MOST_KEYS // 2]:
+                del arrivals[old]
+        arrivals[key] = arrival + interval
+
+
+def hashed(salt: bytes, what: str, who: str) -> bytes:
+    """The keyed hash that is counted under."""
+    return hashlib.blake2b(f"{what}\0{who}".encode(), key=salt, digest_size=16).digest()
