@@ -354,6 +354,7 @@ class Running:
             self.catalogue.words,
             base_url=self.config.url,
             sender=sender,
+            languages=frozenset(self.catalogue.languages),
             sign=signer.sign,
             bounces=path.address if path else None,
             unsubscribe_address=mail.unsubscribe,
