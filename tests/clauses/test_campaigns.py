@@ -344,7 +344,8 @@ def queue(vendor: Vendor) -> None:
         pass
 
 
-def come_back(vendor: Vendor, campaign: Campaign) -> None:
-    """Let each of its letters be reported as undeliverable."""
+def come_back(vendor: Vendor, campaign: Campaign, *which: bytes) -> None:
+    """Let each of its letters be reported as undeliverable, or these of them."""
     ours = update(messages).where(messages.c.campaign == campaign.id, messages.c.state == "sent")
+    ours = ours.where(messages.c.id.in_(which)) if which else ours
     vendor.system.store.write(Write(lambda tx: tx.execute(ours.values(state="bounced")).rowcount))
