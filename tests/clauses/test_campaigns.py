@@ -97,7 +97,10 @@ def test_the_letter_is_text_and_page_and_loads_nothing(vendor: Vendor) -> None:
     assert html is not None
     page = str(html.get_content())
     assert '<a href="https://vendor.example.org/notes">our notes</a> (vendor.example.org)' in page
-    assert "<li><p>" in page or "<li>" in page
+    assert re.findall(r"<li>(.*?)</li>", page, re.DOTALL) == [
+        "before you need them",
+        "every month",
+    ]
     assert "tracker.example.com" not in letter.message.as_string()
     assert "<img" not in page
     assert "<script" not in page

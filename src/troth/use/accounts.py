@@ -49,11 +49,6 @@ class Accounts:
 
     # --- the password ---
 
-    def password_since(self, tenant: str, sid: bytes) -> int | None:
-        """Since when a password is set (UTC milliseconds); None where there is none."""
-        stored = self.held(tenant, sid).get(PASSWORD)
-        return None if stored is None else stored.since_ms
-
     def held(self, tenant: str, sid: bytes) -> Held:
         """What a person signs in with, sealed."""
         return self.store.read(lambda connection: credentials.of_person(connection, tenant, sid))
