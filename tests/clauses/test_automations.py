@@ -73,6 +73,19 @@ def test_a_person_sees_what_they_were_sent_and_nobody_elses(vendor: Vendor) -> N
     assert "2 times" not in vendor.centre(ben).open("/privacy/automated").body.decode()
 
 
+@pytest.mark.parametrize("language", ["de", "x-made-up", "ar"])
+def test_a_letter_says_the_language_that_it_is_written_in(vendor: Vendor, language: str) -> None:
+    ann = Person()
+    vendor.join("newsletter", ann)
+    vendor.system.store.write(vendor.system.requests.ask_write(TENANT, ann.email, language))
+    letter = vendor.letters(ann.email, "/privacy/open/")[-1]
+    written = language if language == "ar" else "en"  # nobody has written the words in any other
+    assert letter.message["Content-Language"] == written
+    page = letter.message.get_body(("html",))
+    assert page is not None
+    assert f'<html lang="{written}"' in page.get_content()
+
+
 @pytest.mark.parametrize(
     ("subject", "shown"),
     [("Hello", "Hello"), ("{controller}: {title}", "Us: …"), ("{a}{b} {", "…… {"), ("} {x}", "} …")],

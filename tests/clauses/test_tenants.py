@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import msgspec
 import pytest
 
+from tests.clauses.test_accounts import PHRASE, act
 from tests.clauses.vendor import TENANT, Browser, Person, Vendor, example, vendor_at
 from troth.cli.setting import TENANTS, demonstration_config
 from troth.config import Party, Tenant, read_config
@@ -89,6 +91,30 @@ def test_pages_forms_mails_copies_and_terms_name_the_tenants_controller(vendor: 
         assert f"http://{host}/" in letter.text
         assert not any(other in letter.text for at, other in NAMES.items() if at != host)
     assert vendor.rows("SELECT DISTINCT controller FROM terms") == [(name,)]
+
+
+def test_the_list_of_what_runs_by_itself_speaks_in_the_tenants_name(vendor: Vendor) -> None:
+    def listed(browser: Browser, path: str) -> str:
+        shown = browser.open(path).body.decode().partition("<main")[2].partition("</main")[0]
+        return shown.partition("<table")[2] or shown
+
+    for host, name in NAMES.items():
+        page = listed(vendor.browser(host=host), "/policy/automated")
+        assert {each for each in NAMES.values() if each in page} == {name}, host
+    assert NAMES["localhost"] not in listed(register(vendor, Person(), HARBOUR), "/privacy/automated")
+
+
+def test_second_factors_and_passkeys_of_a_tenants_person_are_in_the_tenants_name(vendor: Vendor) -> None:
+    browser = register(vendor, Person(), HARBOUR)
+    assert act(browser, "/account/password", password=PHRASE) == 200
+    browser.open("/account/second-factor")
+    shown = browser.answer.body.decode()
+    assert "otpauth://totp/Harbour%20Dental%20Practice%3A" in shown
+    assert "Example%20Backup" not in shown
+    with patch.object(vendor.system.accounts, "address", return_value=None):  # where it cannot be shown: whose it is
+        browser.open("/account/passkeys")
+    shown = browser.answer.body.decode()
+    assert "Harbour Dental Practice&quot;" in shown or "Harbour Dental Practice&#34;" in shown
 
 
 def test_our_own_host_speaks_in_our_own_name(vendor: Vendor) -> None:

@@ -22,7 +22,7 @@ from troth.errors import Invalid, StartRefused
 from troth.rights.by_mail import token_in
 from troth.store import links
 from troth.store.jobs import Job
-from troth.use.campaigns import WATCH_MS
+from troth.use.campaigns import FEW, WATCH_MS
 from troth.use.complaints import read_complaint
 from troth.use.readiness import Readiness
 from troth.web.running import Running, start
@@ -204,11 +204,41 @@ def test_a_complaint_ends_the_letters_is_counted_once_and_too_many_hold_the_camp
             assert vendor.system.campaigns.get(TENANT, again.id).reason == "too many complained"
             vendor.system.campaigns.resume(TENANT, again.id, DESK)
             vendor.system.work()
-            assert vendor.system.campaigns.get(TENANT, again.id).state == "ended"
+            assert vendor.system.campaigns.get(TENANT, again.id).state == "ended"  # what is known is not new
             begun(vendor, subject="Three")
             assert issues(vendor, "Three") == []
         finally:
             vendor.close()
+
+
+def test_complaints_that_an_officer_went_on_with_are_not_counted_when_something_else_comes_back(
+    tmp_path: Path,
+) -> None:
+    with postbox() as box:
+        vendor = Reading(tmp_path / "vendor", box, example())
+        try:
+            readers(vendor, FEW + 1)
+            campaign = begun(vendor, subject="One")
+            issues(vendor, "One")
+            taker, _ = vendor.system.mail_room.find("unsubscribe@example.com") or (None, "")
+            assert taker is not None
+            arrived = [letter for letter in box.letters if letter.subject == "One"]
+            for letter in arrived[:2]:
+                taker("", complaint(letter))
+            vendor.clock.advance(WATCH_MS)
+            vendor.system.work()
+            assert vendor.system.campaigns.get(TENANT, campaign.id).reason == "too many complained"
+            vendor.system.campaigns.resume(TENANT, campaign.id, DESK)
+            come_back(vendor, campaign, message_of(arrived[2]))
+            vendor.system.work()
+            assert vendor.system.campaigns.get(TENANT, campaign.id).state == "ended"
+        finally:
+            vendor.close()
+
+
+def message_of(letter: Letter) -> bytes:
+    """The message's id in the queue."""
+    return bytes.fromhex(message_id(letter).decode()[1:33])
 
 
 def message_id(letter: Letter) -> bytes:

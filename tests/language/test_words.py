@@ -12,18 +12,23 @@ from tests.policies import example
 from tests.use.test_messages import BASE
 from troth.errors import StartRefused
 from troth.use.compose import Composer
-from troth.web.catalogue import read_catalogue
+from troth.web.catalogue import Catalogue, read_catalogue
 from troth.web.wording import check_words
 
 FOLDER = Path(__file__).parent / "words"
 MARK = "# ===== expected =====\n"
 
 
+def composer_of(catalogue: Catalogue) -> Composer:
+    languages = frozenset(catalogue.languages)
+    return Composer(catalogue.words, base_url=BASE, sender="post@example.org", languages=languages)
+
+
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("*.toml")), ids=lambda file: file.stem)
 def test_words_as_written(file: Path, tmp_path: Path) -> None:
     expected = [line.removeprefix("# ") for line in file.read_text("utf-8").split(MARK)[1].splitlines()]
     shutil.copy(file, tmp_path / "en.toml")
-    composer = Composer(read_catalogue(tmp_path).words, base_url=BASE, sender="post@example.org")
+    composer = composer_of(read_catalogue(tmp_path))
     told = check_words(composer, example(), ["en"], [tmp_path])
     found = [f"{each.line}:{each.column} {each.severity} {each.code}" for each in told]
     assert sorted(found, key=_place) == sorted(expected, key=_place)
@@ -38,7 +43,7 @@ def _place(line: str) -> tuple[int, int, str]:
 
 def test_our_own_words_compile_in_every_language() -> None:
     catalogue = read_catalogue()
-    composer = Composer(catalogue.words, base_url=BASE, sender="post@example.org")
+    composer = composer_of(catalogue)
     assert check_words(composer, example(), catalogue.languages, []) == []
 
 

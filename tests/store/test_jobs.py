@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.store.shop import NOON, Shop
-from troth.errors import Denied
+from troth.errors import Busy, Denied, Unavailable
 from troth.store.jobs import (
     ATTEMPTS,
     FIRST_PAUSE_MS,
@@ -135,6 +135,48 @@ def test_a_job_that_asks_for_later_has_not_failed(shop: Shop) -> None:
         assert run_due(store, registry) == 1
         clock(shop).advance(500)
     assert counts(store) == {}
+
+
+def test_a_job_that_was_put_off_often_has_all_its_attempts_left(shop: Shop) -> None:
+    store = shop.open()
+    registry = Registry()
+    left: list[Exception] = [Later(500)] * 20
+    left += [Busy("the queue is full")] * 20 + [Unavailable("no disk")] * 20
+    left += [ConnectionError()] * (ATTEMPTS - 1) + [Later(500)] + [ConnectionError()] * (ATTEMPTS - 1)
+    done: list[int] = []
+
+    def handler(job: Job) -> None:
+        if left:
+            raise left.pop(0)
+        done.append(job.attempt)
+
+    registry.on("mail", handler)
+    enqueue(store, "a", payload=b"sealed")
+    for _ in range(len(left) + 1):
+        assert run_due(store, registry) == 1
+        clock(shop).advance(LONGEST_PAUSE_MS)
+    assert (left, done) == ([], [ATTEMPTS])
+    assert counts(store) == {}
+
+
+def test_whoever_lost_a_job_that_was_put_off_since_cannot_end_it(shop: Shop) -> None:
+    store = shop.open()
+    registry = Registry()
+    left: list[Exception] = [Later(0)]
+
+    def handler(job: Job) -> None:
+        raise left.pop()
+
+    registry.on("mail", handler)
+    enqueue(store, "a")
+    (lost,) = claim(store)
+    clock(shop).advance(LEASE_MS)
+    run_due(store, registry, 1)
+    (second,) = claim(store)
+    assert (second.id, second.attempt) == (lost.id, lost.attempt)  # only the lease tells them apart
+    assert store.write(Write(lost.finish)) is False
+    assert counts(store) == {"leased": 1}
+    assert store.write(Write(second.finish)) is True
 
 
 def test_a_job_whose_worker_died_is_taken_again_when_its_lease_is_over_and_counts_once(shop: Shop) -> None:

@@ -197,8 +197,8 @@ def taken() -> list[tuple[str, bytes]]:
     return []
 
 
-@pytest.fixture
-def inbound(taken: list[tuple[str, bytes]]) -> Iterator[Inbound]:
+@pytest.fixture(params=["smtp"])
+def inbound(request: pytest.FixtureRequest, taken: list[tuple[str, bytes]]) -> Iterator[Inbound]:
     room = MailRoom()
 
     def take(extension: str, data: bytes) -> None:
@@ -211,7 +211,7 @@ def inbound(taken: list[tuple[str, bytes]]) -> Iterator[Inbound]:
     room.on("bounce", take)
     with pytest.raises(ValueError, match="taken already"):
         room.on("Bounce", take)
-    listening = Inbound(room, host="127.0.0.1", port=0, contact="privacy@example.org")
+    listening = Inbound(room, host="127.0.0.1", port=0, contact="privacy@example.org", lmtp=request.param == "lmtp")
     yield listening
     listening.close()
 
@@ -236,6 +236,32 @@ def test_what_cannot_be_taken_now_stays_with_the_sender(inbound: Inbound, extens
         with pytest.raises(smtplib.SMTPDataError) as later:
             smtp.sendmail("", [f"bounce+{extension}@vendor.example.org"], report())
         assert later.value.smtp_code == 451
+
+
+@pytest.mark.parametrize("inbound", ["lmtp"], indirect=True)
+def test_by_lmtp_each_recipient_has_an_answer_of_its_own(inbound: Inbound, taken: list[tuple[str, bytes]]) -> None:
+    def sent(smtp: smtplib.LMTP, *to: str, lines: int = 1) -> list[str]:
+        """What is answered after the data: as many lines as somebody who reads one for each recipient gets."""
+        smtp.mail("<>")
+        accepted = sum(smtp.rcpt(f"{local}@vendor.example.org")[0] == 250 for local in to)
+        smtp.putcmd("DATA")
+        assert smtp.getreply()[0] == 354
+        smtp.send((b"y" * 70 + b"\r\n") * lines + b".\r\n")
+        return [str(smtp.getreply()[0]) for _ in range(accepted)]
+
+    with smtplib.LMTP("127.0.0.1", inbound.port, timeout=10) as smtp:
+        smtp.ehlo()
+        assert sent(smtp, "bounce+a", "nobody", "bounce+busy", "bounce+broken", "bounce+b") == [
+            "250",
+            "451",
+            "451",
+            "250",
+        ]
+        assert [extension for extension, _ in taken] == ["a", "b"]
+        assert sent(smtp, "bounce+c", "bounce+d", lines=LARGEST // 70) == ["552", "552"]
+        assert sent(smtp, "bounce+e") == ["250"]
+        assert smtp.noop()[0] == 250  # nothing is left to read, and nothing missing
+        assert [extension for extension, _ in taken] == ["a", "b", "e"]
 
 
 def test_the_listener_has_limits(inbound: Inbound, taken: list[tuple[str, bytes]]) -> None:

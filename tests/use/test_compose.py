@@ -75,7 +75,7 @@ def composed(
     language: str = "en",
     unsubscribe: str | None = None,
 ) -> EmailMessage:
-    composer = Composer(words, base_url=BASE, sender="news@vendor.example.org")
+    composer = Composer(words, base_url=BASE, sender="news@vendor.example.org", languages=frozenset({"en", "ar"}))
     to = Addressee(address, language, values, unsubscribe)
     envelope = composer.compose(policy(), template, to, mid=b"\1" * 16, now_ms=1_770_000_000_000, checkpoint="log 9 x")
     assert not re.search(rb"(?<!\r)\n|\r(?!\n)", envelope.data), "every line ends in CRLF"

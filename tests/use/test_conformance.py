@@ -41,6 +41,7 @@ def made(template: Template, language: str, keys: tuple[DkimKey, ...], name: str
         CATALOGUE.words,
         base_url=BASE,
         sender=f"news@{DOMAIN}",
+        languages=frozenset(CATALOGUE.languages),
         sign=Dkim(DOMAIN, keys).sign,
         bounces=ReturnPath(f"bounce@{DOMAIN}", b"k" * 32).address,
         unsubscribe_address=f"unsubscribe@{DOMAIN}",

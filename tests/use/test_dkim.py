@@ -54,8 +54,18 @@ def holds(data: bytes, place: int, keys: tuple[DkimKey, ...]) -> bool:
         return False
 
 
+def signing(keys: tuple[DkimKey, ...]) -> Composer:
+    return Composer(
+        words,
+        base_url=BASE,
+        sender=f"news@{DOMAIN}",
+        languages=frozenset({"en"}),
+        sign=Dkim(DOMAIN, keys).sign,
+    )
+
+
 def letter(keys: tuple[DkimKey, ...], name: str = "Ann", template: Any = NEWS) -> bytes:
-    composer = Composer(words, base_url=BASE, sender=f"news@{DOMAIN}", sign=Dkim(DOMAIN, keys).sign)
+    composer = signing(keys)
     to = Addressee("ann@example.org", "en", {"link": "/x", "name": name}, "/unsubscribe/t0ken")
     made = composer.compose(policy(), template, to, mid=b"\1" * 16, now_ms=1_770_000_000_000, checkpoint="log 9 x")
     return made.data
@@ -103,7 +113,7 @@ def test_whatever_is_put_in_the_signatures_hold(keys: tuple[DkimKey, ...], value
     WORDS["mail.dkim.subject"] = "{title}"
     WORDS["mail.dkim.body"] = "{title}\n\n  two  spaces \n{greeting}\n\n\n"
     template = type(NEWS)("dkim", NEWS.clause, "marketing", NEWS.purpose, NEWS.fields)
-    composer = Composer(words, base_url=BASE, sender=f"news@{DOMAIN}", sign=Dkim(DOMAIN, keys).sign)
+    composer = signing(keys)
     to = Addressee("ann@example.org", "en", {"title": value}, "/unsubscribe/t0ken")
     made = composer.compose(policy(), template, to, mid=b"\1" * 16, now_ms=1_770_000_000_000, checkpoint="log 9 x")
     assert verified(made.data, keys) == [True, True]

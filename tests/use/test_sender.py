@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from tests.use.test_messages import Sending
 from troth.config import Mail
 from troth.errors import Unavailable, Unknown
 from troth.use.flight import Flight
-from troth.use.sender import Sender
+from troth.use.sender import FIRST_AWAY, Sender
 from troth.use.transport import Envelope, Line, Outcome, SmtpTransport
 
 
@@ -98,6 +99,39 @@ def test_while_the_relay_is_away_nothing_is_touched_and_then_all_goes(sending: S
     finally:
         sender.close()
     assert len(sending.post.arrived) == 5
+
+
+def test_all_connections_that_find_the_relay_away_make_one_pause_of_a_second(sending: Sending) -> None:
+    connections = 4
+    for number in range(2 * connections):
+        sending.queue("account.note", sending.house.person(values={"email": f"a{number}@example.org"}))
+    together, looks = threading.Barrier(connections, timeout=20), list[float]()
+
+    class Away:
+        """A line that all find dead at the same moment."""
+
+        def line(self) -> Line:
+            return Away()
+
+        def ready(self) -> Outcome | None:
+            if len(looks) < connections:
+                together.wait()
+            looks.append(time.monotonic())
+            return Outcome("deferred", "nobody answers")
+
+        def send(self, envelope: Envelope) -> Outcome:
+            raise AssertionError("nobody answered")
+
+        def close(self) -> None:
+            together.abort()
+
+    sender = Sender(sending.messages, Away(), connections=connections)
+    try:
+        until(lambda: len(looks) > connections)
+        until(lambda: any(later - before > 1.5 * FIRST_AWAY for before, later in pairwise(list(looks))))  # longer ones
+    finally:
+        sender.close()
+    assert looks[connections] - looks[connections - 1] < 4 * FIRST_AWAY  # and not eight times as long
 
 
 def test_outcomes_that_cannot_be_written_are_kept_until_they_can(sending: Sending) -> None:

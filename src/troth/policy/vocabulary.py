@@ -117,9 +117,6 @@ GUARDS: Final[dict[str, str]] = {
     "session": "the person is signed in",
 }
 
-#: Guards that are written with a number: ``operators:2``, ``at_most:1``.
-COUNTED_GUARDS: Final = ("operators", "at_most")
-
 CHANNELS: Final = ("email", "phone", "post", "chat", "product", "page")
 
 #: What each mechanism does, in one line.

@@ -80,7 +80,23 @@ class Objections:
         where it does not end; the stop holds all the same).
         ``Invalid`` where the purpose is not one that the law or the policy lets a person stop.
         """
-        policy = self.versions.current()
+        made = self._stop(tenant, sid, Stop(purpose, channel), via=via, actor=actor, language=language)
+        assert made is not None
+        return made
+
+    def _stop(
+        self,
+        tenant: str,
+        sid: bytes,
+        stop: Stop,
+        *,
+        via: Via,
+        actor: str = "subject",
+        language: str = "en",
+        once: bool = False,
+    ) -> Objected | None:
+        """Put a stop in force. None where it was ``once`` asked for and would change nothing: it is not told again."""
+        policy, purpose, channel = self.versions.current(), stop.purpose, stop.channel
         if purpose not in stoppable(policy):
             raise Invalid(
                 f"{purpose[:64]} is not a purpose that can be objected to: contract and legal duty stay",
@@ -92,9 +108,11 @@ class Objections:
         template = policy.templates.get("rights.objection-done") if via == "centre" else None
         letter = self.vault.transit_seal(msgspec.json.encode({"language": language, "purpose": purpose}))
 
-        def body(tx: DataTx) -> tuple[Entry, int]:
+        def body(tx: DataTx) -> tuple[Entry, int] | None:
             if not self.vault.exists(tx.connection, tenant, sid):
                 raise NotFound("there is no such person here", clause=clause)  # being erased: nothing is used any more
+            if once and holds(policy, self.vault.state_of(tx.connection, tenant, sid)[0], stop):
+                return None
             entry = tx.append(
                 EntryDraft(
                     kind="objection.made",
@@ -106,8 +124,8 @@ class Objections:
                 ),
                 opening,
             )
-            self.vault.change_state(tx, tenant, sid, lambda state: with_stop(policy, state, Stop(purpose, channel)))
-            ended = self._end_consents(tx, policy, tenant, sid, Stop(purpose, channel), entry, opening, actor)
+            self.vault.change_state(tx, tenant, sid, lambda state: with_stop(policy, state, stop))
+            ended = self._end_consents(tx, policy, tenant, sid, stop, entry, opening, actor)
             if template is not None:
                 post(tx, template, self.chance, tenant=tenant, sid=sid, opening=opening, variables=letter, actor=actor)
             # no dedup: a job that is done leaves no row, which would join this entry to the person for a month
@@ -115,21 +133,25 @@ class Objections:
             self.vault.happen(tx, tenant, sid, f"{purpose}.stopped", policy)
             return entry, ended
 
-        def after(ktx: KeyTx, done: tuple[Entry, int]) -> None:
-            self._guard(ktx, tenant, sid, done[0].eid, Stop(purpose, channel), done[0].at_ms)
+        def after(ktx: KeyTx, done: tuple[Entry, int] | None) -> None:
+            if done is not None:
+                self._guard(ktx, tenant, sid, done[0].eid, stop, done[0].at_ms)
 
-        entry, ended = self.store.write(Write(body=body, after=after, lane=Lane.RIGHTS))
+        done = self.store.write(Write(body=body, after=after, lane=Lane.RIGHTS))
         self.flight.wait(tenant, sid)
-        return Objected(entry.eid.hex(), purpose, ended, entry.at_ms)
+        return Objected(done[0].eid.hex(), purpose, done[1], done[0].at_ms) if done is not None else None
 
     def unsubscribe(self, token: str, via: Via, tenant: str | None = None) -> Objected | None:
-        """What an unsubscribe link does. The answer is the same when it was used before or the person is gone."""
+        """What an unsubscribe link does; None where it was done before, or the person is gone: the answer is the same.
+
+        A link that is used again after a fresh yes stops again.
+        """
         now = self.clock.now()
         link = self.store.read(lambda connection: links.find(connection, token, "unsubscribe", now, tenant))
         if link.sid is None or not self.store.read(lambda c: self.vault.exists(c, link.tenant, link.sid or b"")):
             return None
         try:
-            return self.object(link.tenant, link.sid, link.ref, channel=None, via=via)
+            return self._stop(link.tenant, link.sid, Stop(link.ref, None), via=via, once=True)
         except NotFound:  # erased in this very moment
             return None
 
@@ -214,6 +236,11 @@ def with_stop(policy: CompiledPolicy, state: State, stop: Stop) -> State:
 
     grants = frozenset(grant for grant in state.grants if not ends(grant))
     return State(state.mode, state.bound, grants, state.stops | {stop})
+
+
+def holds(policy: CompiledPolicy, state: State, stop: Stop) -> bool:
+    """Whether this stop is in force already: setting it would change nothing."""
+    return with_stop(policy, state, stop) == state
 
 
 def stoppable(policy: CompiledPolicy) -> list[str]:

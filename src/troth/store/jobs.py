@@ -3,6 +3,7 @@
 Whoever needs something above it in the layers enqueues a job by name; the composition root registers the handlers.
 A job is leased while it runs: a lease that ran out is taken again. A failure is tried again later and later, and
 after the last attempt the job stays, ``failed``, for people to see. A fault is kept as the exception's name only.
+A job that is put off has not failed: one that watches something may be put off for as long as it takes.
 """
 
 from __future__ import annotations
@@ -43,15 +44,30 @@ _CLAIM = (
     update(jobs)
     .where(jobs.c.id.in_(_DUE))
     .values(state="leased", lease_ms=bindparam("lease"), attempt=jobs.c.attempt + 1)
-    .returning(jobs.c.id, jobs.c.kind, jobs.c.ref, jobs.c.payload, jobs.c.attempt, jobs.c.run_ms, jobs.c.dedup)
+    .returning(
+        *(jobs.c.id, jobs.c.kind, jobs.c.ref, jobs.c.payload, jobs.c.attempt, jobs.c.run_ms, jobs.c.dedup),
+        jobs.c.lease_ms,
+    )
 )
-_MINE = (jobs.c.id == bindparam("job"), jobs.c.state == "leased", jobs.c.attempt == bindparam("try_"))
+# Attempts may be given back; a lease is taken over only when it has run out, so that each ends later than any before.
+_MINE = (
+    jobs.c.id == bindparam("job"),
+    jobs.c.state == "leased",
+    jobs.c.attempt == bindparam("try_"),
+    jobs.c.lease_ms == bindparam("until"),
+)
 _DONE = update(jobs).where(*_MINE).values(state="done", payload=None, lease_ms=bindparam("at"), fault=None)
 _DROP = delete(jobs).where(*_MINE)
 _AGAIN = (
     update(jobs)
     .where(*_MINE)
-    .values(state=bindparam("then"), run_ms=bindparam("run"), lease_ms=None, fault=bindparam("why"))
+    .values(
+        state=bindparam("then"),
+        run_ms=bindparam("run"),
+        lease_ms=None,
+        attempt=bindparam("tries"),
+        fault=bindparam("why"),
+    )
 )
 _OLD = delete(jobs).where(jobs.c.state == "done", jobs.c.lease_ms <= bindparam("before"))
 _SLOT = insert_once(jobs)
@@ -61,7 +77,10 @@ _COUNT = select(jobs.c.state, func.count()).group_by(jobs.c.state)
 
 @dataclass(frozen=True)
 class Job:
-    """A job as its handler gets it. ``attempt`` counts from 1; ``payload`` is sealed, if there is one."""
+    """A job as its handler gets it. ``attempt`` counts from 1; ``payload`` is sealed, if there is one.
+
+    It is this worker's until ``lease_ms``, and after that until another one takes it.
+    """
 
     id: int
     kind: str
@@ -70,20 +89,25 @@ class Job:
     attempt: int
     run_ms: int
     dedup: str | None
+    lease_ms: int = 0
+
+    @property
+    def mine(self) -> dict[str, int]:
+        """What tells this lease of the job from any other one."""
+        return {"job": self.id, "try_": self.attempt, "until": self.lease_ms}
 
     def finish(self, tx: DataTx) -> bool:
         """Mark the job done in the transaction of its own last effect. False: another worker has it by now."""
-        ours = {"job": self.id, "try_": self.attempt}
         if self.dedup is None:
-            return tx.execute(_DROP, ours).rowcount == 1
-        return tx.execute(_DONE, {**ours, "at": tx.now}).rowcount == 1
+            return tx.execute(_DROP, self.mine).rowcount == 1
+        return tx.execute(_DONE, {**self.mine, "at": tx.now}).rowcount == 1
 
 
 Handler: TypeAlias = Callable[[Job], None]
 
 
 class Later(Exception):
-    """Raised by a handler that is not done but has not failed: run it again in ``after_ms``."""
+    """Raised by a handler that is not done but has not failed: run it again in ``after_ms``, its attempts all left."""
 
     def __init__(self, after_ms: int = 1_000) -> None:
         super().__init__(f"again in {after_ms} ms")
@@ -152,9 +176,9 @@ def _run(store: Store, registry: Registry, job: Job) -> None:
             raise LookupError(job.kind)
         handler(job)
     except Later as later:
-        _again(store, job, "ready", later.after_ms, None)
-    except (Busy, Unavailable):
-        _again(store, job, "ready", FIRST_PAUSE_MS, None)
+        _again(store, job, "ready", later.after_ms, None, tries=0)
+    except (Busy, Unavailable):  # the house's fault, not the job's: nothing was tried
+        _again(store, job, "ready", FIRST_PAUSE_MS, None, tries=job.attempt - 1)
     except Exception as problem:
         why = problem.code if isinstance(problem, TrothError) else type(problem).__name__
         log.warning("a job of kind %s failed at attempt %d: %s", job.kind, job.attempt, why)
@@ -166,9 +190,11 @@ def _run(store: Store, registry: Registry, job: Job) -> None:
         store.write(Write(job.finish, lane=Lane.JOB))
 
 
-def _again(store: Store, job: Job, then: str, after_ms: int, why: str | None) -> None:
+def _again(store: Store, job: Job, then: str, after_ms: int, why: str | None, *, tries: int | None = None) -> None:
+    kept = job.attempt if tries is None else tries
+
     def body(tx: DataTx) -> None:
-        tx.execute(_AGAIN, {"job": job.id, "try_": job.attempt, "then": then, "run": tx.now + after_ms, "why": why})
+        tx.execute(_AGAIN, {**job.mine, "then": then, "run": tx.now + after_ms, "why": why, "tries": kept})
 
     store.write(Write(body, lane=Lane.JOB))
 

@@ -51,6 +51,7 @@ class Campaign:
     persons: int
     queued_ms: int | None
     borne: int
+    borne_complaints: int
 
     @property
     def said(self) -> Said:

@@ -222,7 +222,8 @@ class Campaigns:
 
         def then(tx: DataTx) -> None:
             wake(tx)
-            tx.execute(update(campaigns).where(campaigns.c.id == cid).values(borne=failed + complained))
+            known = {"borne": failed, "borne_complaints": complained}
+            tx.execute(update(campaigns).where(campaigns.c.id == cid).values(known))
             tx.enqueue(CAMPAIGN_JOB, cid.hex(), run_ms=max(tx.now, campaign.due_ms or 0))
 
         to: State = "running" if campaign.begun_ms is not None else "scheduled"
@@ -405,8 +406,8 @@ class Campaigns:
 
     def _watch(self, campaign: Campaign) -> None:
         failed, complained, whole = self._failures(campaign.id)
-        more = failed + complained - campaign.borne
-        if more > 0 and complained > max(1, MOST_COMPLAINED * whole):
+        more, angrier = failed - campaign.borne, complained - campaign.borne_complaints
+        if angrier > max(1, MOST_COMPLAINED * whole):
             self.pause(campaign.tenant, campaign.id, "system", "too many complained")
             return
         if more >= FEW and more > MOST_FAILED * whole:

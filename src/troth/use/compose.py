@@ -94,6 +94,7 @@ def sendable(address: str) -> str:
 class Composer:
     """Makes finished messages. ``base_url`` is where every link begins; ``sender`` the address they come from.
 
+    ``languages`` are those that there are words in: a letter that somebody wants in any other is in the policy's.
     ``sign`` takes the message's headers and its body and gives the headers that sign them (DKIM), or nothing.
     ``bounces`` gives the envelope's sender for a message's id: where a letter that cannot be delivered comes back to.
     """
@@ -104,7 +105,7 @@ class Composer:
         *,
         base_url: str,
         sender: str,
-        languages: frozenset[str] | None = None,
+        languages: frozenset[str],
         sign: Sign = unsigned,
         bounces: Callable[[bytes], str] | None = None,
         unsubscribe_address: str = "",
@@ -140,6 +141,10 @@ class Composer:
         if not rest.startswith("/") or rest.startswith("//") or clean(rest) != rest or " " in rest or "\\" in rest:
             raise Invalid("a message links to our own pages only", clause="links.leaving")
         return url
+
+    def spoken(self, policy: CompiledPolicy, asked: str) -> str:
+        """The language that a letter is written in: the one asked for, if there are words in it, else the policy's."""
+        return asked if asked in self.languages else policy.language
 
     def said(self, key: str, language: str) -> str:
         """A text of the catalogue; KeyError where there is none (a catalogue may show the key in its place)."""
@@ -181,7 +186,7 @@ class Composer:
         """
         if (template.kind == "marketing") != (to.unsubscribe is not None):
             raise Invalid("marketing carries an unsubscribe link, nothing else does", clause="rights.unsubscribe")
-        language = to.language if self.languages is None or to.language in self.languages else policy.language
+        language = self.spoken(policy, to.language)
         recipient = sendable(to.address)
         head = self._letterhead(policy, template, language, said, said_id)
         values = self._values(to, head, language, checkpoint)
@@ -204,8 +209,7 @@ class Composer:
         self, policy: CompiledPolicy, template: Template, language: str, said: Said | None = None, said_id: str = ""
     ) -> str:
         """SHA-256 of the words before anybody's values: evidence of what was said, without whom it was said to."""
-        known = language if self.languages is None or language in self.languages else policy.language
-        return self._letterhead(policy, template, known, said, said_id).digest
+        return self._letterhead(policy, template, self.spoken(policy, language), said, said_id).digest
 
     # --- what is the same in every letter of a template ---
 

@@ -154,9 +154,10 @@ class Sender:
         self.away = away.reason
         with self._some:
             waiting, self._made = [letter, *self._made], deque()
+            if time.monotonic() >= self._resume:  # else another connection has found the same
+                self._resume = time.monotonic() + self._pause
+                self._pause = min(2 * self._pause, LONGEST_AWAY)
         self.messages.release(waiting)
-        self._resume = time.monotonic() + self._pause
-        self._pause = min(2 * self._pause, LONGEST_AWAY)
         return False
 
     def _hand_over(self, line: Line, letter: Letter) -> Outcome:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from troth.policy.ask import UNDECLARED
 from troth.policy.decide import decide
-from troth.policy.model import CompiledPolicy, Decision, Form, History, Question, State, Terms
+from troth.policy.model import CompiledPolicy, Form, History, Question, State, Terms
 
 
 class Ask(NamedTuple):
@@ -109,10 +109,3 @@ def declared_only(policy: CompiledPolicy, refusal: Refused) -> Refused:
 def restricted(state: State, mode: str) -> State:
     """The state with the mode of the person's row, should the two ever differ: the narrower one counts."""
     return replace(state, mode="restricted") if mode == "restricted" and state.mode == "normal" else state
-
-
-def as_decision(verdict: Verdict) -> Decision:
-    """The verdict as the policy's own value."""
-    if isinstance(verdict, Taken):
-        return Decision(True, verdict.clauses)
-    return Decision(False, verdict.clauses, verdict.gaps)

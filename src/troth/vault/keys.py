@@ -315,10 +315,6 @@ class Keyring:
         """Drop the subject's keys from memory."""
         self._cache.forget(tenant, sid)
 
-    def forget_all(self) -> None:
-        """Drop every person's key from memory."""
-        self._cache.clear()
-
     # --- inside ---
 
     def _open_key(self, tenant: str, sid: bytes, class_: str, row: Any, connection: Connection | None = None) -> bytes:

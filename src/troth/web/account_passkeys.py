@@ -87,8 +87,9 @@ def look(system: Running, session: Session) -> tuple[list[Passkey], Question | N
     if not system.accounts.has_account(session.tenant, session.sid):
         return found, None, "account.none"
     try:
-        address = system.accounts.address(session.tenant, session.sid)
-        return found, system.passkeys[session.tenant].ask(session, address or system.policy.controller.name), ""
+        name = system.accounts.address(session.tenant, session.sid)
+        name = name or system.versions.current(session.tenant).controller.name
+        return found, system.passkeys[session.tenant].ask(session, name), ""
     except Unproven as fault:
         return found, None, "account.code-first" if "second-factor" in fault.gaps else "account.prove-first"
 

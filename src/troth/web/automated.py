@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from troth.policy.model import CompiledPolicy
 from troth.use.automations import Automation, Told, automations, decisions, sent_to
 from troth.web.pages import page, text
 from troth.web.person import session_of
@@ -42,7 +43,7 @@ class AutomationView:
 
 async def public(request: Request, system: Running) -> Response:
     """What runs by itself."""
-    return listing(request, system, {})
+    return listing(request, {})
 
 
 async def own(request: Request, system: Running) -> Response:
@@ -51,25 +52,25 @@ async def own(request: Request, system: Running) -> Response:
     told = await run_in_threadpool(
         system.store.read, lambda connection: sent_to(connection, session.tenant, session.sid)
     )
-    return listing(request, system, told)
+    return listing(request, told)
 
 
-def listing(request: Request, system: Running, told: dict[str, Told]) -> Response:
-    """The page."""
-    policy = system.policy
-    shown = [view(request, system, one, told.get(one.id)) for one in automations(policy)]
+def listing(request: Request, told: dict[str, Told]) -> Response:
+    """The page, in the name of whoever answers at this host."""
+    policy = request.state.visit.policy
+    shown = [view(request, policy, one, told.get(one.id)) for one in automations(policy)]
     name = "privacy/automated.html" if request.state.visit.path.startswith("/privacy") else "automated.html"
     return page(request, name, automations=shown, decisions=decisions(policy))
 
 
-def view(request: Request, system: Running, one: Automation, told: Told | None) -> AutomationView:
+def view(request: Request, policy: CompiledPolicy, one: Automation, told: Told | None) -> AutomationView:
     """One line, in the reader's words."""
     words = words_of(request)
     key = f"mail.{one.id}.subject"
     subject = words.catalogue.words(key, words.language) if words.catalogue.has(key) else one.id
     return AutomationView(
         one.id,
-        filled(subject, system.policy.controller.name),
+        filled(subject, policy.controller.name),
         text(request, f"automated.kind-{one.kind}"),
         text(request, f"sets-off.{one.id}") if words.catalogue.has(f"sets-off.{one.id}") else one.trigger,
         words.listed([words.label(name) for name in one.fields]),

@@ -22,7 +22,6 @@ from troth.world import Randomness
 COOKIE_DECLARED = "cookie.declared"
 COOKIE_RANDOM = "cookie.random"
 HOST_PREFIX = "__Host-"  # RFC 6265bis 4.1.3.2: Secure, Path=/, no Domain
-SECONDS_A_DAY = 86_400
 
 log = logging.getLogger("troth.web")
 

@@ -2,7 +2,7 @@
 
 A mail server in front of this one hands over what is for our addresses (SMTP or LMTP, on loopback or in a private
 network). All else is refused at RCPT: replies are read where the policy's contact says, and nothing of them is stored.
-Bounded in bytes, seconds, recipients and connections.
+By LMTP each recipient has an answer of its own (RFC 2033 4.2). Bounded in bytes, seconds, recipients and connections.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import asyncio
 import contextlib
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, AnyStr
+
+from aiosmtpd.lmtp import LMTP
+from aiosmtpd.smtp import SMTP
 
 from troth.errors import StartRefused, TrothError
 
@@ -24,6 +27,8 @@ LARGEST = 1 << 20  # bytes of a message
 SECONDS = 60.0  # of silence, after which the connection is closed
 CONNECTIONS = 20
 RECIPIENTS = 20
+TAKEN = "250 2.0.0 taken"
+LATER = "451 4.3.0 not now, please try again later"
 
 
 class Handler:
@@ -43,31 +48,50 @@ class Handler:
         return "250 2.1.5 ok"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        """Hand over to each recipient's taker; the sender keeps the message unless all of them have taken it."""
-        for address in envelope.rcpt_tos:
-            found = self.room.find(address)
-            if found is None:
-                continue
-            taker, extension = found
-            try:
-                await asyncio.to_thread(taker, extension, bytes(envelope.content or b""))
-            except TrothError as refusal:
-                log.warning("a message that came in cannot be taken now: %s", refusal.code)
-                return "451 4.3.0 not now, please try again later"
-            except Exception as problem:
-                log.error("a message that came in cannot be taken: %s", type(problem).__name__)
-                return "451 4.3.0 not now, please try again later"
-        return "250 2.0.0 taken"
+        """Hand over to each recipient's taker. By SMTP the sender keeps the message unless all have taken it."""
+        content = bytes(envelope.content or b"")
+        answers = [await self._hand_over(address, content) for address in envelope.rcpt_tos]
+        if isinstance(server, OneForEach):
+            return "\r\n".join(answers)
+        return LATER if LATER in answers else TAKEN
+
+    async def _hand_over(self, address: str, content: bytes) -> str:
+        found = self.room.find(address)
+        if found is None:
+            return TAKEN
+        taker, extension = found
+        try:
+            await asyncio.to_thread(taker, extension, content)
+        except TrothError as refusal:
+            log.warning("a message that came in cannot be taken now: %s", refusal.code)
+            return LATER
+        except Exception as problem:
+            log.error("a message that came in cannot be taken: %s", type(problem).__name__)
+            return LATER
+        return TAKEN
+
+
+class OneForEach(LMTP):
+    """LMTP, with an answer for each recipient once the message was sent (RFC 2033 4.2), whatever the answer is."""
+
+    _owed = 0
+
+    async def push(self, status: AnyStr) -> None:
+        """Say a reply; after ``354`` the next one, if it is for all, as often as there are recipients."""
+        said = status if isinstance(status, str) else status.decode()
+        owed, self._owed = self._owed, 0
+        if said.startswith("354 "):
+            self._owed = len(self.envelope.rcpt_tos)  # type: ignore[union-attr]  # the library refuses DATA before RCPT
+        elif owed > 1 and "\r\n" not in said:
+            said = "\r\n".join([said] * owed)
+        await super().push(said)
 
 
 class Inbound:
     """The listener. ``close`` ends it; ``port`` is where it listens (of use where 0 was asked for)."""
 
     def __init__(self, room: MailRoom, *, host: str, port: int, contact: str, lmtp: bool = False) -> None:
-        from aiosmtpd.lmtp import LMTP
-        from aiosmtpd.smtp import SMTP
-
-        kind = LMTP if lmtp else SMTP
+        kind = OneForEach if lmtp else SMTP
         open_now: set[Any] = set()
 
         class Conversation(kind):  # type: ignore[misc, valid-type]  # one of two classes

@@ -3,7 +3,7 @@
 What is counted under is a keyed hash of the address; the key is random, lives for one hour and is then forgotten,
 so that nothing here can be turned back into an address or joined over time. A limit longer than an hour counts what no
 address is, a person's opaque id, and each of its counts is forgotten when it slows nobody down any more. The clock is a
-parameter, which is why this is written here (some forty lines) and not taken from a library that reads the machine's
+parameter, which is why this is written here (some fifty lines) and not taken from a library that reads the machine's
 clock by itself.
 """
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
@@ -122,11 +122,13 @@ from troth.web.console import rooms as console
 from troth.web.console import visits as console_visits
 from troth.web.console.guard import Desk
 from troth.web.hosting import Hosting
-from troth.web.inbound import Inbound
 from troth.web.inspecting import Inspector
 from troth.web.routes import Group
 from troth.web.wording import check_words
 from troth.world import Clock, Randomness, SystemClock, SystemRandomness
+
+if TYPE_CHECKING:
+    from troth.web.inbound import Inbound
 
 log = logging.getLogger("troth")
 
@@ -354,6 +356,7 @@ class Running:
             self.catalogue.words,
             base_url=self.config.url,
             sender=sender,
+            languages=frozenset(self.catalogue.languages),
             sign=signer.sign,
             bounces=path.address if path else None,
             unsubscribe_address=mail.unsubscribe,
@@ -523,6 +526,8 @@ class Running:
         host, _, port = mail.inbound.rpartition(":")
         if not host or not port.isdecimal():
             raise StartRefused("mail.inbound does not fit: host:port, such as 127.0.0.1:2525")
+        from troth.web.inbound import Inbound  # its library is read only where mail is listened for
+
         contact = self.versions.current().controller.contact
         lmtp = mail.inbound_protocol == "lmtp"
         return Inbound(self.mail_room, host=host.strip("[]"), port=int(port), contact=contact, lmtp=lmtp)

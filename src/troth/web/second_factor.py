@@ -114,7 +114,7 @@ def look(system: Running, session: Session, sealed: str) -> SecondFactorView:
     else:
         secret, sealed = system.second_factor.new_secret(session)
     whose = system.accounts.address(session.tenant, session.sid)
-    address = totp.address(secret, system.policy.controller.name, whose)
+    address = totp.address(secret, system.versions.current(session.tenant).controller.name, whose)
     return view.but(secret=totp.spoken(secret), address=address, sealed=sealed)
 
 

@@ -145,9 +145,3 @@ def bodiless(response: Response) -> Response:
     if "content-length" not in kept and not hasattr(response, "body_iterator"):
         empty.headers["content-length"] = str(len(response.body))
     return empty
-
-
-def visit_of(request: Request) -> Visit:
-    """The request's visit: its language, its caller, its way to render a page."""
-    found: Visit = request.state.visit
-    return found

@@ -43,11 +43,6 @@ UNBOUND = (
 )
 AGREED = ("consent.given", "consent.imported", "subject.joined")
 RECORDS = select(func.count()).select_from(personal_records)
-OF_POINT = (
-    select(func.count())
-    .select_from(personal_records.join(terms, personal_records.c.terms_id == terms.c.id))
-    .where(terms.c.point == "")
-)
 TOLD = ("troth:source", "troth:agreed", "troth:how")  # what a consent given elsewhere must say
 TERMS = select(terms.c.surface, terms.c.point, terms.c.version)
 VERSIONS = select(policy_versions.c.version)

@@ -24,5 +24,6 @@ campaigns = Table(
     Column("persons", Integer, nullable=False, server_default="0"),  # how many the gate gave
     Column("queued_ms", Ms),  # since when all of them stand in the queue of messages
     Column("borne", Integer, nullable=False, server_default="0"),  # failures that an operator knew of and went on with
+    Column("borne_complaints", Integer, nullable=False, server_default="0"),  # and complaints
     Index("ix_campaigns_tenant", "tenant", "made_ms"),
 )
