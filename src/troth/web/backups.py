@@ -52,6 +52,7 @@ def restore(
         data = place(backup, manifest, config.data_database)
         opened.append(data)
         migrate(data, "data")
+        data.analyse()
         restoring.carry_on(data, manifest, gap, tiles, signer, chance.bytes(16))
     finally:
         for database in opened:
