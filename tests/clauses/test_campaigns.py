@@ -20,6 +20,7 @@ from troth.store.tables import messages
 from troth.use import issue
 from troth.use.campaign import Campaign
 from troth.use.campaigns import FEW, WATCH_MS
+from troth.web.schedule import registry_of
 
 SOURCE = """{greeting}
 
@@ -343,7 +344,7 @@ def test_cut_off_while_it_queues_it_begins_again_and_nobody_gets_two(
 
 def queue(vendor: Vendor) -> None:
     """Let the letters be queued, and none be sent."""
-    while jobs.run_due(vendor.system.store, vendor.system.registry()):
+    while jobs.run_due(vendor.system.store, registry_of(vendor.system)):
         pass
 
 

@@ -15,6 +15,7 @@ from troth.collect.importing.carrying import scan
 from troth.collect.importing.runs import Order
 from troth.store import jobs
 from troth.use.campaigns import CHUNK
+from troth.web.schedule import registry_of
 
 
 @pytest.mark.postgres
@@ -30,7 +31,7 @@ def test_everybody_gets_one_on_postgresql(tmp_path: Path, postgres_data: Server,
         campaign = own.begin(
             TENANT, own.draft(TENANT, "newsletter.issue", "Spring", "{greeting}\n\nHello.").id, "system"
         )
-        jobs.run_due(system.store, system.registry())
+        jobs.run_due(system.store, registry_of(system))
         assert system.messages.send_due(system.transport, 20) == 20
         own.pause(TENANT, campaign.id, "system")
         assert system.messages.send_due(system.transport, 20) == 0

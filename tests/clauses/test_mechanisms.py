@@ -154,7 +154,7 @@ def test_a_clause_id_spelled_in_the_code_is_one_that_a_policy_here_declares(poli
 
 
 def test_a_route_cites_a_clause_of_the_example(policy: CompiledPolicy) -> None:
-    from troth.web.running import GROUPS
+    from troth.web.served import GROUPS
 
     assert {r.clause for group in GROUPS for r in group.routes} <= set(policy.clauses)
 

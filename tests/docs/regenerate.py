@@ -20,7 +20,7 @@ from troth.rights.access import Copy
 from troth.web.api import open_points, point_schema
 from troth.web.openapi import responses, template_path
 from troth.web.routes import Route
-from troth.web.running import GROUPS
+from troth.web.served import GROUPS
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
 GENERATED = "Regenerate with `python -m tests.docs.regenerate`; do not edit."

@@ -14,13 +14,10 @@ from sqlalchemy import select
 from troth.collect.confirm import Confirmation
 from troth.collect.country import open_locations
 from troth.collect.importing.carrying import Importing
-from troth.collect.importing.runs import UNDO_JOB
 from troth.collect.importing.undoing import Undoing
 from troth.collect.intake import Intake
 from troth.collect.surfaces import check_tenants
 from troth.collect.traffic import Traffic
-from troth.collect.visits.closing import CLOSE_JOB
-from troth.collect.visits.closing import PERIOD_MS as CLOSE_MS
 from troth.collect.visits.closing import Closing as DayClosing
 from troth.collect.visits.visits import Visits
 from troth.config import Config
@@ -34,96 +31,65 @@ from troth.notice.controllers import controllers
 from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy
 from troth.rights.access import Access
-from troth.rights.address import ADDRESS_JOB, Addresses
-from troth.rights.address import SWEEP_JOB as ADDRESS_SWEEP
-from troth.rights.address import SWEEP_MS as ADDRESS_SWEEP_MS
+from troth.rights.address import Addresses
 from troth.rights.by_mail import ByMail
-from troth.rights.erasure import ERASE_JOB, Erasures
+from troth.rights.erasure import Erasures
 from troth.rights.handover import Handovers
-from troth.rights.objection import GUARD_JOB, Objections
+from troth.rights.objection import Objections
 from troth.rights.openid import OpenIdSignIn
-from troth.rights.procedures import REMIND_EVERY_MS, REMIND_JOB, Procedures
-from troth.rights.rectification import RECTIFIED_JOB, Rectification
-from troth.rights.requests import LINK_JOB, Requests
+from troth.rights.procedures import Procedures
+from troth.rights.rectification import Rectification
+from troth.rights.requests import Requests
 from troth.rights.restoration import Restoration, Restored
-from troth.rights.restriction import GUARD_JOB as RESTRICT_GUARD_JOB
-from troth.rights.restriction import LIFT_EVERY_MS, LIFT_JOB, Restrictions
-from troth.rights.retention import CLASSES_JOB, PERIOD_MS, RETAIN_JOB, RetentionRun
+from troth.rights.restriction import Restrictions
+from troth.rights.retention import RetentionRun
 from troth.rights.visitors import Visitors
-from troth.store import Lane, Write
 from troth.store import jobs as durable
-from troth.store.jobs import Job, Registry, Worker
+from troth.store.jobs import Worker
 from troth.store.restoring import Gap
 from troth.store.tables import tree
-from troth.use import person_sessions, sessions
 from troth.use.accounts import Accounts
 from troth.use.activity import Activities
 from troth.use.analytics import Analytics
 from troth.use.approvals import Act, Approvals
 from troth.use.arrivals import Arrivals
-from troth.use.bounces import Bounces, ReturnPath
 from troth.use.breached import Breached
-from troth.use.campaigns import CAMPAIGN_JOB, Campaigns
 from troth.use.closing import Closing
 from troth.use.complaints import Complaints
-from troth.use.compose import Composer
 from troth.use.compromise import Compromise
 from troth.use.disclosures import Disclosures
-from troth.use.dkim import Dkim, read_keys
-from troth.use.domains import Domains
 from troth.use.flight import Flight
 from troth.use.gate import Gate
 from troth.use.handover_keys import HandoverKeys
-from troth.use.letters import UNDECLARED, Letters
+from troth.use.letters import UNDECLARED
 from troth.use.looks import Looks
-from troth.use.mailroom import MailRoom
-from troth.use.messages import Messages
 from troth.use.openid_provider import Provider
 from troth.use.operators import Operators
 from troth.use.passkeys import Passkeys
 from troth.use.passwords import Passwords
 from troth.use.person_passkeys import PersonPasskeys
 from troth.use.products import Products
-from troth.use.readiness import readiness
 from troth.use.recovery import Recovery
 from troth.use.second_factor import SecondFactor
 from troth.use.sender import Sender
 from troth.use.sign_in import SignIn
-from troth.use.transport import SmtpTransport
 from troth.vault import open_vault
 from troth.vault.backups import Backups
 from troth.vault.box import Box
 from troth.vault.epochs import Epochs
 from troth.vault.repair import Repair
-from troth.web import (
-    account,
-    account_data,
-    account_passkeys,
-    api,
-    api_products,
-    automated,
-    handover,
-    openid,
-    privacy,
-    public,
-    published,
-    restriction,
-    second_factor,
-    visits,
-    websites,
-)
+from troth.web import openid
 from troth.web.app import build
 from troth.web.catalogue import read_catalogue
 from troth.web.collector import Collector
-from troth.web.console import campaigns as console_campaigns
-from troth.web.console import imports, people, points
-from troth.web.console import requests as console_requests
 from troth.web.console import rooms as console
-from troth.web.console import visits as console_visits
 from troth.web.console.guard import Desk
 from troth.web.hosting import Hosting
 from troth.web.inspecting import Inspector
+from troth.web.mailing import mailing
 from troth.web.routes import Group
+from troth.web.schedule import OWED_JOBS, registry_of
+from troth.web.served import CARDS, GROUPS
 from troth.web.wording import check_words
 from troth.world import Clock, Randomness, SystemClock, SystemRandomness
 
@@ -133,47 +99,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("troth")
 
 CHECKPOINT = select(tree.c.checkpoint)
-GROUPS: tuple[Group[Running], ...] = (
-    public.GROUP,
-    published.GROUP,
-    privacy.GROUP,
-    restriction.GROUP,
-    automated.GROUP,
-    account.GROUP,
-    account_data.GROUP,
-    account_passkeys.GROUP,
-    second_factor.GROUP,
-    openid.GROUP,
-    handover.GROUP,
-    api.GROUP,
-    api_products.GROUP,
-    console_requests.GROUP,
-    people.GROUP,
-    points.GROUP,
-    imports.GROUP,
-    visits.GROUP,
-    console_visits.GROUP,
-    websites.GROUP,
-    console_campaigns.GROUP,
-)
-CARDS = (
-    *console.OWN_CARDS,
-    console_requests.CARD,
-    console_campaigns.CARD,
-    console_visits.CARD,
-    *people.CARDS,
-    *points.CARDS,
-    *imports.CARDS,
-)
 ACTS: tuple[Act, ...] = ()  # what needs a second operator; whoever brings such an act adds it here
-OWED_JOBS = (GUARD_JOB, RESTRICT_GUARD_JOB, ERASE_JOB, CLASSES_JOB, RECTIFIED_JOB, ADDRESS_JOB, CAMPAIGN_JOB)
-"""What a crash left owing is done first."""
-REPAIR_JOB = "vault.repair"
-SWEEP_JOB = "use.sweep"
-SWEEP_MS = 60 * 60_000
-REPAIR_MS = 10 * 60_000
-EPOCH_JOB = "vault.epoch"
-EPOCH_MS = 5 * 60_000
 
 
 @dataclass(frozen=True)
@@ -255,7 +181,20 @@ class Running:
         self.gate = Gate(store, vault, self.versions)
         urls = {name: self.config.url_of(name) for name in (self.config.tenant, *self.config.tenants)}
         self.flight = Flight(store)
-        self._compose_mail({**urls, "": self.config.url})  # a certificate of an earlier version says no tenant
+        self.mailing = mail = mailing(
+            self.config,
+            store,
+            vault,
+            self.versions,
+            self.gate,
+            self.catalogue,
+            self.flight,
+            chance,
+            urls={**urls, "": self.config.url},  # a certificate of an earlier version says no tenant
+        )
+        self.readiness, self.composer, self.campaigns = mail.readiness, mail.composer, mail.campaigns
+        self.letters, self.messages, self.transport = mail.letters, mail.messages, mail.transport
+        self.mail_room = mail.room
         self.requests = Requests(store, vault, self.versions, clock, chance)
         self.rectification = Rectification(store, vault, self.versions, self.requests)
         self.addresses = Addresses(self.rectification, chance)
@@ -337,49 +276,6 @@ class Running:
         approvals = Approvals(self.store, {act.name: act for act in ACTS}, tenant=tenant)
         return Desk(operators, SignIn(operators, box, passkeys, passwords), approvals)
 
-    def _compose_mail(self, urls: dict[str, str]) -> None:
-        """Everything that letters need: words, signatures, the relay, where each tenant's links begin."""
-        mail = self.config.mail
-        if mail.unsubscribe and (
-            not mail.inbound or mail.unsubscribe.partition("@")[0] == mail.bounces.partition("@")[0]
-        ):
-            raise StartRefused(
-                "mail.unsubscribe needs mail.inbound, and a name of its own beside mail.bounces: somebody must take it",
-                clause="rights.unsubscribe",
-            )
-        sender = mail.sender or "no-reply@localhost.localdomain"
-        signer = Dkim(sender.rpartition("@")[2], read_keys(self.config.path(mail.dkim)))
-        self.readiness = readiness(self.config, signer.keys)
-        domains = Domains(mail.per_minute)
-        path = ReturnPath(mail.bounces, self.vault.secret("bounces")) if mail.bounces else None
-        self.composer = Composer(
-            self.catalogue.words,
-            base_url=self.config.url,
-            sender=sender,
-            languages=frozenset(self.catalogue.languages),
-            sign=signer.sign,
-            bounces=path.address if path else None,
-            unsubscribe_address=mail.unsubscribe,
-        )
-        self.mail_room = MailRoom()
-        if path is not None:
-            self.mail_room.on(path.local, Bounces(self.store, self.vault, self.versions, path).take)
-        self.campaigns = Campaigns(
-            self.store, self.vault, self.versions, self.gate, self.composer, self.randomness, self._lacks
-        )
-        self.letters = Letters(
-            self.store,
-            self.vault,
-            self.gate,
-            self.versions,
-            self.composer,
-            domains=domains,
-            urls=urls,
-            words=self.campaigns.words,
-        )
-        self.transport = SmtpTransport(mail, folder=self.config.folder, demonstration=self.config.demonstration)
-        self.messages = Messages(self.store, self.vault, self.versions, self.letters, self.flight)
-
     def _openid(self, box: Box) -> OpenIdSignIn | None:
         """The way in by the vendor's own provider, where one is configured."""
         settings = self.config.openid
@@ -391,11 +287,6 @@ class Running:
             raise StartRefused(f"openid.secret_file cannot be read: {fault.strerror}") from fault
         provider = Provider(settings, secret, f"{self.config.url}{openid.RETURN}", self.clock)
         return OpenIdSignIn(self.store, self.vault, self.products, provider, box, self.config.tenant)
-
-    def _lacks(self, tenant: str) -> tuple[str, ...]:
-        """What keeps marketing from being sent in this tenant's name."""
-        controller = self.versions.current(tenant).controller
-        return self.readiness.missing(controller, self.config.url_of(tenant))
 
     def _make_ready(self, gap: Gap | None) -> None:
         """What must be done before the port opens: restore, repair, resolve, publish."""
@@ -446,28 +337,6 @@ class Running:
         except TrothError as fault:
             raise StartRefused(fault.detail, clause=fault.clause, gaps=fault.gaps) from fault
 
-    def registry(self) -> Registry:
-        """Which handler does which durable job."""
-        registry = Registry()
-        registry.on(LINK_JOB, self.requests.send_link)
-        registry.on(ERASE_JOB, self.erasures.job)
-        registry.on(GUARD_JOB, self.objections.redo_guard)
-        registry.on(UNDO_JOB, self.undoing.job)
-        registry.on(RESTRICT_GUARD_JOB, self.restrictions.redo_guard)
-        registry.on(CLASSES_JOB, self.retention.end_classes)
-        registry.on(RECTIFIED_JOB, self.rectification.redo)
-        registry.on(ADDRESS_JOB, self.addresses.redo)
-        registry.on(CAMPAIGN_JOB, self.campaigns.job)
-        registry.every(ADDRESS_SWEEP, ADDRESS_SWEEP_MS, self.addresses.sweep)
-        registry.every(RETAIN_JOB, PERIOD_MS, self.retention.job)
-        registry.every(REMIND_JOB, REMIND_EVERY_MS, self.procedures.job)
-        registry.every(LIFT_JOB, LIFT_EVERY_MS, self.restrictions.job)
-        registry.every(REPAIR_JOB, REPAIR_MS, self._repair)
-        registry.every(CLOSE_JOB, CLOSE_MS, self.day_closing.job)
-        registry.every(EPOCH_JOB, EPOCH_MS, self._roll)
-        registry.every(SWEEP_JOB, SWEEP_MS, self._sweep)
-        return registry
-
     def _objected_there(self, tenant: str, sid: bytes, purpose: str) -> None:
         """A file that is brought in says that this person objected."""
         self.objections.object(tenant, sid, purpose, via="operator", actor="system")
@@ -486,26 +355,10 @@ class Running:
                     return source, bindings
         return None
 
-    def _repair(self, job: Job) -> None:
-        self.repair.run()
-        self.vault.copy.refresh()
-
-    def _roll(self, job: Job) -> None:
-        """Some time after an erasure the epoch is rolled, so that old copies of the key store open nothing."""
-        self.epochs.roll(after_ms=self.config.roll_after * 60_000)
-
-    def _sweep(self, job: Job) -> None:
-        """What has a fixed life and is over: sessions, approvals that nobody gave, waiting; and reminders."""
-        self.store.write(Write(sessions.sweep, lane=Lane.JOB))
-        self.store.write(Write(person_sessions.sweep, lane=Lane.JOB))
-        self.approvals.sweep()
-        self.recovery.sweep()
-        self.compromise.sweep()
-
     def work(self, most: int = 1000) -> int:
         """Do what is due now, on this thread: for tests and commands that have no worker. How many jobs were begun."""
         begun = 0
-        registry = self.registry()
+        registry = registry_of(self)
         while begun < most and (done := durable.run_due(self.store, registry) + self.messages.send_due(self.transport)):
             begun += done
         return begun
@@ -513,24 +366,11 @@ class Running:
     def start_worker(self) -> Workers:
         """Threads that do jobs and send messages as they come due."""
         self.workers = Workers(
-            Worker(self.store, self.registry()),
+            Worker(self.store, registry_of(self)),
             Sender(self.messages, self.transport, connections=self.config.mail.connections),
-            self._listen_for_mail(),
+            self.mailing.listen(),
         )
         return self.workers
-
-    def _listen_for_mail(self) -> Inbound | None:
-        mail = self.config.mail
-        if not mail.inbound:
-            return None
-        host, _, port = mail.inbound.rpartition(":")
-        if not host or not port.isdecimal():
-            raise StartRefused("mail.inbound does not fit: host:port, such as 127.0.0.1:2525")
-        from troth.web.inbound import Inbound  # its library is read only where mail is listened for
-
-        contact = self.versions.current().controller.contact
-        lmtp = mail.inbound_protocol == "lmtp"
-        return Inbound(self.mail_room, host=host.strip("[]"), port=int(port), contact=contact, lmtp=lmtp)
 
     # --- what the web shell asks ---
 

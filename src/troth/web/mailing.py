@@ -1,0 +1,117 @@
+"""Everything that letters need, made once: words, signatures, the relay, and who takes what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from troth.config import Config
+from troth.errors import StartRefused
+from troth.notice.versions import Versions
+from troth.store import Store
+from troth.use.bounces import Bounces, ReturnPath
+from troth.use.campaigns import Campaigns
+from troth.use.compose import Composer
+from troth.use.dkim import Dkim, read_keys
+from troth.use.domains import Domains
+from troth.use.flight import Flight
+from troth.use.gate import Gate
+from troth.use.letters import Letters
+from troth.use.mailroom import MailRoom
+from troth.use.messages import Messages
+from troth.use.readiness import Readiness, readiness
+from troth.use.transport import SmtpTransport
+from troth.vault import Vault
+from troth.web.catalogue import Catalogue
+from troth.world import Randomness
+
+if TYPE_CHECKING:
+    from troth.web.inbound import Inbound
+
+NOBODY = "no-reply@localhost.localdomain"  # from whom letters are where no sender is configured
+
+
+@dataclass(frozen=True)
+class Mailing:
+    """The parts of it by name."""
+
+    config: Config
+    versions: Versions
+    readiness: Readiness
+    composer: Composer
+    room: MailRoom
+    campaigns: Campaigns
+    letters: Letters
+    transport: SmtpTransport
+    messages: Messages
+
+    def listen(self) -> Inbound | None:
+        """Take the mail that comes in, where the configuration says at which port."""
+        mail = self.config.mail
+        if not mail.inbound:
+            return None
+        host, _, port = mail.inbound.rpartition(":")
+        if not host or not port.isdecimal():
+            raise StartRefused("mail.inbound does not fit: host:port, such as 127.0.0.1:2525")
+        from troth.web.inbound import Inbound  # its library is read only where mail is listened for
+
+        contact = self.versions.current().controller.contact
+        lmtp = mail.inbound_protocol == "lmtp"
+        return Inbound(self.room, host=host.strip("[]"), port=int(port), contact=contact, lmtp=lmtp)
+
+
+def mailing(
+    config: Config,
+    store: Store,
+    vault: Vault,
+    versions: Versions,
+    gate: Gate,
+    catalogue: Catalogue,
+    flight: Flight,
+    randomness: Randomness,
+    *,
+    urls: Mapping[str, str],
+) -> Mailing:
+    """Make it; ``urls`` are where each tenant's links begin. ``StartRefused`` for what does not fit together."""
+    mail = config.mail
+    if mail.unsubscribe and (not mail.inbound or mail.unsubscribe.partition("@")[0] == mail.bounces.partition("@")[0]):
+        raise StartRefused(
+            "mail.unsubscribe needs mail.inbound, and a name of its own beside mail.bounces: somebody must take it",
+            clause="rights.unsubscribe",
+        )
+    sender = mail.sender or NOBODY
+    signer = Dkim(sender.rpartition("@")[2], read_keys(config.path(mail.dkim)))
+    ready = readiness(config, signer.keys)
+    path = ReturnPath(mail.bounces, vault.secret("bounces")) if mail.bounces else None
+    composer = Composer(
+        catalogue.words,
+        base_url=config.url,
+        sender=sender,
+        languages=frozenset(catalogue.languages),
+        sign=signer.sign,
+        bounces=path.address if path else None,
+        unsubscribe_address=mail.unsubscribe,
+    )
+    room = MailRoom()
+    if path is not None:
+        room.on(path.local, Bounces(store, vault, versions, path).take)
+
+    def lacks(tenant: str) -> tuple[str, ...]:
+        """What keeps marketing from being sent in this tenant's name."""
+        return ready.missing(versions.current(tenant).controller, config.url_of(tenant))
+
+    campaigns = Campaigns(store, vault, versions, gate, composer, randomness, lacks)
+    letters = Letters(
+        store,
+        vault,
+        gate,
+        versions,
+        composer,
+        domains=Domains(mail.per_minute),
+        urls=urls,
+        words=campaigns.words,
+    )
+    transport = SmtpTransport(mail, folder=config.folder, demonstration=config.demonstration)
+    messages = Messages(store, vault, versions, letters, flight)
+    return Mailing(config, versions, ready, composer, room, campaigns, letters, transport, messages)
