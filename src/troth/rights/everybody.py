@@ -1,6 +1,6 @@
 """Everybody, with what of theirs is due: what the retention run goes over, and what the board counts anew.
 
-A page of persons costs five statements however many they are: their rows, states, records and consents are each read
+A page of persons costs four statements however many they are: their rows, states, records and consents are each read
 for the whole page, by its first and last person. Clauses: ``retain.while-used``, ``retain.periods``.
 """
 
@@ -26,11 +26,11 @@ IDLE = "account.idle"  # the event that sets the letter off
 
 
 def _on_the_page(table: Table) -> ColumnElement[bool]:
-    """The rows of whoever lies between the first and the last person of a page."""
-    place = tuple_(table.c.tenant, table.c.sid)
-    return (place >= tuple_(bindparam("first_tenant"), bindparam("first_sid"))) & (
-        place <= tuple_(bindparam("last_tenant"), bindparam("last_sid"))
-    )
+    """The rows of whoever lies between the first and the last person of a page; a page is of one tenant.
+
+    Two comparisons of one column, not of pairs: of pairs PostgreSQL expects a third of the table, and reads it all.
+    """
+    return (table.c.tenant == bindparam("of_tenant")) & table.c.sid.between(bindparam("first"), bindparam("last"))
 
 
 PERSONS = (
@@ -122,13 +122,8 @@ class Everybody:
         found = connection.execute(PERSONS, {"after_tenant": after[0], "after_sid": after[1]}).all()
         if not found:
             return []
-        first, last = found[0], found[-1]
-        page = {
-            "first_tenant": first.tenant,
-            "first_sid": first.sid,
-            "last_tenant": last.tenant,
-            "last_sid": last.sid,
-        }
+        found = [row for row in found if row.tenant == found[0].tenant]
+        page = {"of_tenant": found[0].tenant, "first": found[0].sid, "last": found[-1].sid}
         states, records, consents = (_by_person(connection, each, page) for each in (STATES, RECORDS, CONSENTS))
         warns = letter_of(self.versions.current()) is not None
         out = []
