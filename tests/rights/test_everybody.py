@@ -81,6 +81,12 @@ def test_who_left_is_due_later_and_nobody_beside_them(crowded: Vendor) -> None:
     assert all(later[sid] == (held[sid], set()) for sid in left)
 
 
+def test_who_is_being_erased_is_left_to_the_erasure(crowded: Vendor) -> None:
+    going = sorted(rows(crowded))[1]
+    crowded.system.erasures.order(TENANT, going, cause="right")
+    assert set(rows(crowded)) - set(seen(crowded, crowded.system.clock.now())) == {going}
+
+
 def test_a_page_costs_the_same_however_many_are_on_it(crowded: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
     few = statements(crowded)
     assert few <= 4 * (COUNT // PAGE + 1) + 1

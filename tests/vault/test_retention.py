@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import select, update
 
 from tests.vault.house import NOON, TERMS, House, admission
 from troth.errors import Conflict
-from troth.policy.model import Duration, History, Keep, Phase, StateRule, Terms
+from troth.policy.model import Duration, Keep, Phase, StateRule
 from troth.store import tables
-from troth.store.transaction import DataTx, KeyTx, Write
+from troth.store.transaction import KeyTx, Write
 from troth.vault import NewRecord, retention
 from troth.vault.retention import due, phase_at
 from troth.world import DAY_MS
@@ -135,76 +136,7 @@ def test_an_account_that_never_opened_goes_straight_to_its_last_phase() -> None:
     assert phase_at(keep(), PLAIN, at("2024-01-10"), {}, 0, at("2024-01-10")) == "due"
 
 
-# --- the run over the rows ---
-
-
-class Version:
-    """A version of a policy, as far as keeping is concerned."""
-
-    def __init__(self, **keeps: Keep) -> None:
-        self.version = TERMS.version
-        self.keeps = keeps
-        self.states = PLAIN
-
-
-def history(**keeps: Keep) -> History:
-    versions: Any = (Version(**keeps),)
-    return History(versions)
-
-
-def all_pages(house: House, of: History, now: int, limit: int) -> list[retention.Page]:
-    def pages(connection: Connection) -> list[retention.Page]:
-        found = [retention.page(connection, of, now, None, limit)]
-        while found[-1].next is not None:
-            found.append(retention.page(connection, of, now, found[-1].next, limit))
-        return found
-
-    return house.store.read(pages)
-
-
-@pytest.mark.parametrize("limit", [1, 2, 3, 500])
-def test_the_run_finds_each_record_that_is_due_once_on_any_page_size(house: House, limit: int) -> None:
-    of = history(short=keep(Phase(for_=days(1))), account=ACCOUNT)
-    people = []
-    for n in range(3):
-        records = [NewRecord("short", TERMS, {"n": n}), NewRecord("account", TERMS, {"n": n})]
-        people.append(house.admit(f"p{n}@example.org", records=records))
-    opened, closed, never = people
-
-    def states(tx: DataTx) -> None:
-        for one, until in ((opened, None), (closed, NOON)):
-            row = {"tenant": "main", "sid": one.sid, "state": ACTIVE, "since_ms": NOON, "until_ms": until}
-            tx.execute(insert(tables.subject_states), row)
-
-    house.store.write(Write(states))
-    assert [page.due for page in all_pages(house, of, NOON + DAY_MS - 1, limit) if page.due] == []
-    pages = all_pages(house, of, NOON + 30 * DAY_MS, limit)
-    found = [one for page in pages for one in page.due]
-    assert sum(page.seen for page in pages) == 6
-    assert {(one.sid, one.rid) for one in found} == {
-        *((one.sid, one.rids[0]) for one in people),
-        (closed.sid, closed.rids[1]),
-        (never.sid, never.rids[1]),
-    }
-    assert len(found) == 5
-    assert {one.due_ms for one in found if one.class_ == "account"} == {NOON + 30 * DAY_MS}
-    assert {one.clause for one in found} == {"retain.while-used"}
-    assert {one.tenant for one in found} == {"main"}
-
-
-def test_a_record_without_a_rule_is_counted_and_not_lost(house: House) -> None:
-    """Nothing is erased because a clause cannot be found: the run is not clean instead."""
-    other = Terms(TERMS.controller, TERMS.surface, TERMS.point, "1999-01-01")
-    house.admit(records=[NewRecord("short", TERMS, {}), NewRecord("odd", TERMS, {}), NewRecord("short", other, {})])
-    (page,) = all_pages(house, history(short=keep(Phase(for_=days(1)))), NOON + 9 * DAY_MS, 500)
-    assert (len(page.due), page.seen, page.unruled) == (1, 3, 2)
-
-
-def test_who_is_being_erased_is_left_to_the_erasure(house: House) -> None:
-    ann = house.admit(records=[NewRecord("short", TERMS, {})])
-    house.store.write(Write(lambda tx: house.vault.set_mode(tx, "main", ann.sid, "erasing")))
-    (page,) = all_pages(house, history(short=keep(Phase(for_=days(1)))), NOON + 9 * DAY_MS, 500)
-    assert (page.due, page.seen) == ((), 1)
+# --- what is in the store ---
 
 
 def drop(house: House, sid: bytes, rid: bytes, *classes: str) -> None:
@@ -245,7 +177,7 @@ def test_a_record_that_comes_while_its_class_ends_is_refused_or_kept_but_never_l
 
 
 def test_events_begin_and_end_the_states_that_keeping_refers_to(house: House) -> None:
-    policy: Any = Version()
+    policy: Any = SimpleNamespace(states=PLAIN)
     ann = house.admit()
     s = tables.subject_states.c
 
@@ -267,7 +199,7 @@ def test_events_begin_and_end_the_states_that_keeping_refers_to(house: House) ->
 
 
 def test_a_use_never_makes_the_last_use_earlier(house: House) -> None:
-    policy: Any = Version()
+    policy: Any = SimpleNamespace(states=PLAIN)
     ann = house.admit()
     late = NOON + 99 * DAY_MS
     house.store.write(Write(lambda tx: tx.execute(update(tables.subjects).values(last_use_ms=late)).rowcount))

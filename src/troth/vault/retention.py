@@ -8,41 +8,16 @@ be erased. Clause: ``retain.while-used``; mechanism: ``retain.due``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Connection, bindparam, func, select, tuple_
+from sqlalchemy import Connection, bindparam, func, select
 
-from troth.policy.model import History, Keep, StateRule
-from troth.store.tables import consent_records, personal_records, subject_states, subjects, terms
+from troth.policy.model import Keep, StateRule
+from troth.store.tables import consent_records, personal_records
 
 Span = tuple[int, int | None]  # since, until (None: it still holds); milliseconds UTC
-PAGE = 500
 
 R = personal_records.c
-PLACE = tuple_(R.tenant, R.sid, R.rid)
-RECORDS = (
-    select(
-        R.tenant,
-        R.sid,
-        R.rid,
-        R.class_,
-        R.anchor_ms,
-        terms.c.point,
-        terms.c.version,
-        subjects.c.mode,
-        subjects.c.last_use_ms,
-    )
-    .join(terms, terms.c.id == R.terms_id)
-    .join(subjects, (subjects.c.tenant == R.tenant) & (subjects.c.sid == R.sid))
-    .order_by(R.tenant, R.sid, R.rid)
-    .limit(bindparam("at_most"))
-)
-RECORDS_AFTER = RECORDS.where(tuple_(bindparam("after_tenant"), bindparam("after_sid"), bindparam("after_rid")) < PLACE)
-STATES = select(subject_states).where(
-    tuple_(subject_states.c.tenant, subject_states.c.sid) >= tuple_(bindparam("first_tenant"), bindparam("first_sid")),
-    tuple_(subject_states.c.tenant, subject_states.c.sid) <= tuple_(bindparam("last_tenant"), bindparam("last_sid")),
-)
 LEFT = (
     select(R.class_, func.count())
     .where(R.tenant == bindparam("of_tenant"), R.sid == bindparam("of_sid"))
@@ -158,65 +133,6 @@ def to_warn(
         if end - rule.warn.ms <= now and (told is None or told[0] <= since):
             found.append((rule, max(end, now + rule.warn.ms)))
     return found
-
-
-@dataclass(frozen=True)
-class Due:
-    """A record whose keeping is over, since when, and the clause that says so."""
-
-    tenant: str
-    sid: bytes
-    rid: bytes
-    class_: str
-    due_ms: int
-    clause: str
-
-
-Cursor = tuple[str, bytes, bytes]
-
-
-@dataclass(frozen=True)
-class Page:
-    """A page of the retention run: what is due in it, how many were looked at, and where the next page begins.
-
-    ``unruled`` counts records for which no version or class says how long they are kept: the run is not clean then.
-    """
-
-    due: tuple[Due, ...]
-    seen: int
-    unruled: int
-    next: Cursor | None
-
-
-def page(connection: Connection, history: History, now: int, after: Cursor | None = None, limit: int = PAGE) -> Page:
-    """Look at up to ``limit`` records behind ``after``, in one snapshot of D, by the rule of each one's own version."""
-    if after is None:
-        rows = connection.execute(RECORDS, {"at_most": limit}).all()
-    else:
-        place = {"after_tenant": after[0], "after_sid": after[1], "after_rid": after[2]}
-        rows = connection.execute(RECORDS_AFTER, {"at_most": limit} | place).all()
-    if not rows:
-        return Page((), 0, 0, None)
-    first, last = rows[0], rows[-1]
-    spans: dict[tuple[str, bytes], dict[str, Span]] = {}
-    between = {"first_tenant": first.tenant, "first_sid": first.sid, "last_tenant": last.tenant, "last_sid": last.sid}
-    for row in connection.execute(STATES, between):
-        spans.setdefault((row.tenant, row.sid), {})[row.state] = (row.since_ms, row.until_ms)
-    found: list[Due] = []
-    unruled = 0
-    for row in rows:
-        if row.mode in ("erasing", "void"):
-            continue
-        try:
-            version = history.version(row.version)
-            keep = version.keeps[row.class_]
-        except KeyError:
-            unruled += 1
-            continue
-        over = due(keep, version.states, row.anchor_ms, spans.get((row.tenant, row.sid), {}), row.last_use_ms)
-        if over is not None and over <= now:
-            found.append(Due(row.tenant, row.sid, row.rid, row.class_, over, keep.clause))
-    return Page(tuple(found), len(rows), unruled, (last.tenant, last.sid, last.rid) if len(rows) == limit else None)
 
 
 def left(connection: Connection, tenant: str, sid: bytes) -> dict[str, int]:
