@@ -20,7 +20,7 @@ from tests.clauses.vendor import BEGIN, TENANT, Person, Vendor
 from troth.cli.setting import demonstration_config
 from troth.errors import NotFound, TrothError
 from troth.policy.model import History
-from troth.rights.erasure import Certificate
+from troth.rights.certificate import Certificate
 from troth.store import Store, Write
 from troth.vault import Look
 from troth.web.running import start

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from tests.web import vendor
 from troth.errors import Undeclared
-from troth.rights.erasure import not_covered
+from troth.rights.certificate import not_covered
 from troth.rights.restriction import GROUNDS, Restriction
 from troth.use.passkeys import Question
 from troth.use.person_passkeys import LONGEST_NAME

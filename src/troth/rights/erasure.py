@@ -13,102 +13,34 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, Delete, RowMapping, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.sql.elements import ColumnElement
 
-from troth.errors import Busy, Conflict, NotFound, Unavailable, Unknown
+from troth.errors import Busy, Conflict, Damaged, NotFound, Unavailable, Unknown
 from troth.notice.versions import Versions
 from troth.policy.model import State
-from troth.store import Lane, Store, Write, links
+from troth.rights import plan as plans
+from troth.rights.certificate import NONE, Certificate, certificate_of
+from troth.rights.plan import Plan
+from troth.rights.removal import remaining, remove_chunk, remove_last
+from troth.store import Lane, Store, Write
 from troth.store.jobs import Job
 from troth.store.ledger import EntryDraft
 from troth.store.outbox import post
-from troth.store.tables import (
-    activity,
-    address_changes,
-    consent_records,
-    corrections,
-    credentials,
-    epochs,
-    erasures,
-    jobs,
-    looks,
-    messages,
-    personal_records,
-    restrictions,
-    rights_requests,
-    sessions,
-    subject_states,
-    subjects,
-    terms,
-)
-from troth.store.tables import links as link_table
+from troth.store.tables import epochs, erasures, jobs, terms
 from troth.store.writer import DataTx, KeyTx
 from troth.vault import Cover, Vault
 from troth.vault.provider import Destruction
 from troth.world import Clock, Randomness
 
 ERASE_JOB = "rights.erase"
-OLD_COPIES = "old-key-copies"  # of the key store: they open until the epoch is destroyed
-KEY_FOLDER = "copies-of-key-files"  # a copy of the epoch's own file undoes its destruction
-DAY_KEYS = "day-keys-of-mail"
 EMAIL = "user.contact.email"
 NEWEST = 16  # records looked at for an address: however many there are, an order takes the same time
-CHUNK = 500  # rows a transaction: a person with 100,000 rows does not stop the writer for everybody else
-
-NONE = "none"  # the class of a destruction that the provider cannot do
 
 Cause = Literal["right", "retention", "refusal", "child", "undo"]
 Seen = frozenset[tuple[bytes, int | None]]
 
 
-def person(table: Table, extra: ColumnElement[bool] | None = None) -> ColumnElement[bool]:
-    """The rows of one person in a table that carries tenant and sid."""
-    columns = table.c
-    where: ColumnElement[bool] = (columns.tenant == bindparam("of_tenant")) & (columns.sid == bindparam("of_sid"))
-    return where if extra is None else where & extra
-
-
-# children first, the subject last: the order in which rows go
-CHUNKED = {
-    "personal_records": (personal_records, personal_records.c.rid),
-    "consent_records": (consent_records, consent_records.c.cid),
-    "messages": (messages, messages.c.id),
-    "looks": (looks, looks.c.lid),
-    "rights_requests": (rights_requests, rights_requests.c.id),
-    "corrections": (corrections, corrections.c.eid),
-}
-CHUNK_DELETES: dict[str, Delete] = {
-    name: delete(table).where(
-        person(table), column.in_(select(column).where(person(table)).limit(CHUNK).scalar_subquery())
-    )
-    for name, (table, column) in CHUNKED.items()
-}
-LAST_DELETES: dict[str, Delete] = {
-    "subject_states": delete(subject_states).where(person(subject_states)),
-    "sessions": delete(sessions).where(person(sessions)),
-    "credentials": delete(credentials).where(person(credentials)),
-    "restrictions": delete(restrictions).where(person(restrictions)),
-    "address_changes": delete(address_changes).where(person(address_changes)),
-    "activity": delete(activity).where(person(activity)),
-    "subjects": delete(subjects).where(person(subjects)),
-}
-ORPHAN_LINKS = update(link_table).where(person(link_table, link_table.c.kind == "unsubscribe")).values(sid=None, ref="")
-COUNTS = {
-    name: select(func.count()).select_from(table).where(person(table))
-    for name, table in {
-        **{name: table for name, (table, _) in CHUNKED.items()},
-        "subject_states": subject_states,
-        "sessions": sessions,
-        "credentials": credentials,
-        "restrictions": restrictions,
-        "address_changes": address_changes,
-        "activity": activity,
-        "links": link_table,
-        "subjects": subjects,
-    }.items()
-}
 TERMS = select(terms.c.id, terms.c.point, terms.c.version)
 INSERT = insert(erasures)
 OPEN_ORDER = select(erasures).where(
@@ -137,36 +69,18 @@ ENDED_EPOCH = select(epochs.c.destroyed_ms, epochs.c.destruction).where(
     epochs.c.epoch == bindparam("of_epoch"), epochs.c.state == "destroyed"
 )
 DROP_JOB = delete(jobs).where(jobs.c.dedup == bindparam("of_dedup"))
+TRIED = select(jobs.c.attempt).where(jobs.c.dedup == bindparam("of_dedup"), jobs.c.state.in_(("ready", "failed")))
+LATEST = (
+    select(erasures)
+    .where(erasures.c.tenant == bindparam("of_tenant"))
+    .order_by(erasures.c.ordered_ms.desc(), erasures.c.ordered)
+    .limit(bindparam("most"))
+)
 GONE = (
     update(erasures)
     .where(erasures.c.ordered == bindparam("of_order"))
     .values(state="gone", gone_ms=bindparam("at"), done=bindparam("done_eid"), counts=bindparam("new_counts"))
 )
-
-
-class Certificate(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What an erasure did, as seen. Times are UTC milliseconds; an empty one has not happened (or was not seen).
-
-    ``unreadable``: keys and tags destroyed, looked for on a new connection, 0 found. ``gone``: rows deleted and looked
-    for, 0 found. ``destroyed``: the epoch that wrapped old copies of the keys destroyed, with the provider's class.
-    ``destruction`` is the provider's word: ``hardware``, ``service``, ``scheduled``, ``file_best_effort``, or ``none``
-    where it cannot destroy.
-    ``not_covered``: what could still open something, and where. Old copies of the key store open old copies of the
-    data until the epoch ends; after that, where its key was a file, a copy of that file; the day keys of mail open an
-    address that lay in the queue when a copy was made, until they are destroyed in their turn.
-    """
-
-    ordered: str
-    cause: str
-    ordered_ms: int
-    state: str
-    unreadable_ms: int | None = None
-    gone_ms: int | None = None
-    destroyed_ms: int | None = None
-    destruction: str | None = None
-    rows: dict[str, int] = {}
-    done: str | None = None
-    not_covered: tuple[str, ...]  # without a default, so that it is never left out where the certificate is shown
 
 
 class Erasures:
@@ -228,6 +142,7 @@ class Erasures:
         closed = self.store.read(lambda c: self.vault.closed_since(c, tenant, sid)) is not None
         address = self._last_address(tenant, sid) if cause == "right" or closed else None  # both asked for it
         letter = self.vault.transit_seal(msgspec.json.encode({"address": address, "language": language}))
+        eid = self.chance.bytes(16)
 
         def body(tx: DataTx) -> bytes:
             other = tx.execute(OPEN_ORDER, {"of_tenant": tenant, "of_sid": sid}).mappings().first()
@@ -237,6 +152,7 @@ class Erasures:
                 now = self.vault.records(tx.connection, tenant, sid)
                 if {(record.rid, record.generation) for record in now} != as_seen:
                     raise Conflict("the person's data changed after it was found due")
+            plan = plans.signed(self._draw(tx.connection, tenant, sid, tx.now, cause, eid), self.store.signer)
             entry = tx.append(
                 EntryDraft(
                     kind="erase.ordered",
@@ -244,9 +160,10 @@ class Erasures:
                     mechanism="right.erase",
                     actor=actor,
                     refers=proof,
-                    facts={"cause": cause},
+                    facts={"cause": cause, "plan": plans.digest(plan)},
                 ),
                 opening,
+                eid=eid,
             )
             self.vault.change_state(tx, tenant, sid, erasing)
             self.vault.set_mode(tx, tenant, sid, "erasing")
@@ -260,6 +177,7 @@ class Erasures:
                     "state": "ordered",
                     "ordered_ms": tx.now,
                     "counts": "{}",
+                    "plan": plan,
                 },
             )
             tx.enqueue(ERASE_JOB, entry.eid.hex(), payload=letter, dedup=f"erase/{entry.eid.hex()}")
@@ -339,19 +257,33 @@ class Erasures:
     def certificate(self, order: bytes, tenant: str | None = None) -> Certificate:
         """What has been seen of this erasure so far; ``NotFound`` where it is not this tenant's, if one is given."""
         row = self._order(order, tenant)
-        return Certificate(
-            ordered=order.hex(),
-            cause=row["cause"],
-            ordered_ms=row["ordered_ms"],
-            state=row["state"],
-            unreadable_ms=row["unreadable_ms"],
-            gone_ms=row["gone_ms"],
-            destroyed_ms=row["destroyed_ms"],
-            destruction=row["destruction"],
-            rows=msgspec.json.decode(row["counts"]),
-            done=row["done"].hex() if row["done"] else None,
-            not_covered=not_covered(row["destruction"]),
-        )
+        return certificate_of(row, failed=self._tried(row))
+
+    def latest(self, tenant: str, most: int = 100) -> list[Certificate]:
+        """The newest orders of this tenant, as far as each has come."""
+        of = {"of_tenant": tenant, "most": most}
+        rows = self.store.read(lambda c: c.execute(LATEST, of).mappings().all())
+        return [certificate_of(row, failed=self._tried(row)) for row in rows]
+
+    def draw(self, tenant: str, sid: bytes, cause: Cause = "right") -> Plan:
+        """What an order given now would plan; nothing is ordered. ``NotFound`` if there is no such person."""
+        return self.store.read(lambda c: self._draw(c, tenant, sid, self.store.now(), cause))
+
+    def planned(self, order: bytes, tenant: str | None = None) -> str | None:
+        """The signed plan of an order, as it is stored; None where it has none. ``NotFound`` as ``certificate``."""
+        text: str | None = self._order(order, tenant)["plan"]
+        return text
+
+    def _draw(self, connection: Connection, tenant: str, sid: bytes, now: int, cause: str, order: bytes = b"") -> Plan:
+        stops = len(self.vault.state_of(connection, tenant, sid)[0].stops)
+        return plans.draw(connection, tenant, sid, now=now, stops=stops, cause=cause, order=order)
+
+    def _tried(self, row: RowMapping) -> bool:
+        """Whether the job behind an order that is not done has been at it and could not."""
+        if row["state"] == "gone":
+            return False
+        dedup = {"of_dedup": f"erase/{bytes(row['ordered']).hex()}"}
+        return bool(self.store.read(lambda c: c.execute(TRIED, dedup).scalar()))
 
     @staticmethod
     def settle(tx: DataTx, epoch: int, destruction: Destruction | None) -> None:
@@ -375,7 +307,10 @@ class Erasures:
         if not asked:
             return None
         for row in self.store.read(lambda c: self.vault.newest(c, tenant, sid, asked, NEWEST)):
-            content = self.vault.open(tenant, row)
+            try:
+                content = self.vault.open(tenant, row)
+            except Damaged:
+                continue  # what cannot be opened can still be erased
             for name in asked[row.terms_id]:
                 if isinstance(value := content.get(name), str):
                     return value
@@ -431,13 +366,9 @@ class Erasures:
         def body(tx: DataTx) -> bool:
             """Whether a table had a whole chunk of rows: it may have more, and so may those behind it."""
             counts = counted(tx, order)
-            for name, statement in CHUNK_DELETES.items():
-                gone = tx.execute(statement, {"of_tenant": tenant, "of_sid": sid}).rowcount
-                counts[name] = counts.get(name, 0) + gone
-                if gone == CHUNK:
-                    break
+            more = remove_chunk(tx, tenant, sid, counts)
             tx.execute(COUNTED, {"of_order": order, "new_counts": in_order(counts)})
-            return gone == CHUNK
+            return more
 
         return body
 
@@ -446,20 +377,15 @@ class Erasures:
 
         After a restore ``done`` may stand in the log already: it is not said twice.
         """
-        key = {"of_tenant": tenant, "of_sid": sid}
 
         def body(tx: DataTx) -> None:
             row = tx.execute(ORDER, {"of_order": order}).mappings().one()
             if row["state"] == "gone":
                 return  # the job and the request that ordered it work side by side: whoever is last finds it done
             counts = counted(tx, order)
-            tx.execute(ORPHAN_LINKS, key)
-            counts["links"] = links.drop(tx, tenant, sid)
-            for name, statement in LAST_DELETES.items():
-                counts[name] = tx.execute(statement, key).rowcount
-            left = remaining(tx.connection, tenant, sid)
+            left = remove_last(tx, tenant, sid, counts)
             if left:
-                raise Unavailable(f"rows are still there: {', '.join(sorted(left))}", clause="rights.erase")
+                raise Unavailable(f"rows are still there: {', '.join(left)}", clause="rights.erase")
             at, said = tx.now, done and bytes.fromhex(done["eid"])
             if done is not None:
                 at = done["at"]
@@ -510,12 +436,6 @@ def clause_of(cause: str) -> str:
     return "rights.erase" if cause in ("right", "undo") else "retain.while-used"
 
 
-def not_covered(destruction: str | None) -> tuple[str, ...]:
-    """What a certificate must name beside its times, by the class of destruction (None: the epoch lives)."""
-    left = {None: (OLD_COPIES,), NONE: (OLD_COPIES,), "file_best_effort": (KEY_FOLDER,)}
-    return (*left.get(destruction, ()), DAY_KEYS)
-
-
 def counted(tx: DataTx, order: bytes) -> dict[str, int]:
     """The rows removed so far, by table, as the order's row says."""
     found: dict[str, int] = msgspec.json.decode(tx.execute(ORDER, {"of_order": order}).mappings().one()["counts"])
@@ -530,15 +450,6 @@ def in_order(counts: dict[str, int]) -> str:
 def in_category(category: str, wanted: str) -> bool:
     """Whether a field's category is ``wanted`` or below it."""
     return category == wanted or category.startswith(f"{wanted}.")
-
-
-def remaining(connection: Connection, tenant: str, sid: bytes) -> dict[str, int]:
-    """Rows of this person that a look finds, by table; empty when there are none."""
-    found = {
-        name: connection.execute(statement, {"of_tenant": tenant, "of_sid": sid}).scalar() or 0
-        for name, statement in COUNTS.items()
-    }
-    return {name: count for name, count in found.items() if count}
 
 
 def erasing(state: State) -> State:

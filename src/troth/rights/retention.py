@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, delete, insert, select
 from troth.errors import Conflict, NotFound
 from troth.notice.consents import CLASS as CONSENT_CLASS
 from troth.notice.versions import Versions
+from troth.rights.erasers import ANSWER_DAYS, READS_DAYS, TRANSIT_DAYS
 from troth.rights.erasure import Erasures
 from troth.rights.everybody import Everybody, Person, letter_of
 from troth.store import Lane, Store, Write, links
@@ -43,9 +44,6 @@ from troth.world import DAY_MS
 RETAIN_JOB = "rights.retain"
 CLASSES_JOB = "rights.classes"
 PERIOD_MS = 6 * 60 * 60_000  # four times a day: one missed run is not yet a day without
-TRANSIT_DAYS = 7  # how long a mail may wait for its relay; then its sealed words are destroyed
-READS_DAYS = 365  # how long it can be told who was in a block of reads
-KEY_LIFE_MS = 30 * DAY_MS  # how long the answer to an idempotency key is repeated
 
 GENERATION = select(subjects.c.generation).where(
     subjects.c.tenant == bindparam("of_tenant"), subjects.c.sid == bindparam("of_sid")
@@ -232,7 +230,7 @@ class RetentionRun:
             tx.execute(INSERT_RUN, {"kind": "retention", "at_ms": tx.now, "ok": overdue == 0, "facts": text})
             links.sweep(tx)
             tx.execute(OLD_SESSIONS, {"at": tx.now})
-            tx.execute(OLD_KEYS, {"before": tx.now - KEY_LIFE_MS})
+            tx.execute(OLD_KEYS, {"before": tx.now - ANSWER_DAYS * DAY_MS})
             return ran
 
         return self.store.write(Write(before=before, body=body, lane=Lane.JOB))

@@ -12,7 +12,8 @@ from troth.errors import NotFound
 from troth.notice.consents import Consents
 from troth.policy.model import State
 from troth.rights.access import Access, Copy
-from troth.rights.erasure import Certificate, Erasures
+from troth.rights.certificate import Certificate
+from troth.rights.erasure import Erasures
 from troth.store import Lane, Store, Write
 from troth.store.ledger import EntryDraft
 from troth.store.writer import DataTx

@@ -28,7 +28,6 @@ USE = (
     .where(links.c.hash == bindparam("token_hash"), links.c.used_ms.is_(None))
     .values(used_ms=bindparam("at"))
 )
-DROP = delete(links).where(links.c.tenant == bindparam("of_tenant"), links.c.sid == bindparam("of_sid"))
 MARK = insert_once(links)
 EXPIRED = delete(links).where(links.c.expires_ms <= bindparam("at"))
 
@@ -104,11 +103,6 @@ def find(connection: Connection, token: str, kind: str, now_ms: int, tenant: str
 def use(tx: DataTx, link: Link) -> bool:
     """Mark the link used; False if it was used before (somebody was faster)."""
     return bool(tx.execute(USE, {"token_hash": link.hash, "at": tx.now}).rowcount)
-
-
-def drop(tx: DataTx, tenant: str, sid: bytes) -> int:
-    """Delete every link of a person (erasure); the count of rows gone."""
-    return tx.execute(DROP, {"of_tenant": tenant, "of_sid": sid}).rowcount
 
 
 def sweep(tx: DataTx) -> int:

@@ -12,8 +12,9 @@ from troth.evidence.checks import Check, Verdict, failed, passed, unless, unseen
 from troth.evidence.inspection import Cited, Inspection
 from troth.evidence.said import say
 from troth.policy.model import CompiledClause
-from troth.rights.erasure import remaining
+from troth.rights import plan as plans
 from troth.rights.register import REASONS, WITH_EXTENSION, case, deadline
+from troth.rights.removal import remaining
 from troth.rights.requests import LINK_MS
 from troth.store.tables import (
     consent_records,
@@ -59,14 +60,17 @@ def access(inspection: Inspection, clause: CompiledClause) -> Verdict:
 def erasing(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """What is said to be erased is looked for again, in rows and in keys, and the ledger says the same."""
     rows = inspection.rows(ERASURES)
-    ordered = {e.eid for e in inspection.entries("erase.ordered")}
-    if not rows and not ordered:
+    if not rows and not inspection.entries("erase.ordered"):
         return unseen(say("right.erase.unseen"))
     faults = []
+    ordered = inspection.entries_of(bytes(row.ordered) for row in rows)
+    ends = inspection.entries_of(bytes(row.done) for row in rows if row.done)
     done = {str(e.body.get("refers")): e for e in inspection.entries("erase.done")}
     ended = {row.epoch for row in inspection.key_rows(DESTROYED)}
     for row in rows:
         sid, order = bytes(row.sid), bytes(row.ordered)
+        if row.plan is not None and not as_signed(row.plan, ordered.get(order), inspection.store.signer.public):
+            faults.append(say("right.erase.plan"))
         if row.state != "gone":
             if row.ordered_ms < inspection.now - HOUR_MS:
                 faults.append(say("right.erase.slow"))
@@ -76,8 +80,9 @@ def erasing(inspection: Inspection, clause: CompiledClause) -> Verdict:
             faults.append(say("right.erase.keys", keys=look.keys, tags=look.tags))
         left = inspection.store.read(partial(remaining, tenant=row.tenant, sid=sid))
         if left:
-            faults.append(say("right.erase.rows", tables=", ".join(sorted(left))))
-        if order.hex() not in done:
+            faults.append(say("right.erase.rows", tables=", ".join(left)))
+        end = ends.get(bytes(row.done or b""))
+        if end is None or end.refers != order:
             faults.append(say("right.erase.no-entry"))
         if row.destruction is None and row.gone_ms < inspection.now - LATEST_MS - HOUR_MS:
             faults.append(say("right.erase.old-copies"))  # the roll is given an hour to finish
@@ -87,6 +92,12 @@ def erasing(inspection: Inspection, clause: CompiledClause) -> Verdict:
     gone = [row for row in rows if row.state == "gone"]
     final = sum(1 for row in gone if row.destroyed_ms is not None)
     return unless(faults, say("right.erase.good", erasures=len(gone)), say("right.erase.final", erasures=final))
+
+
+def as_signed(plan: str, entry: Cited | None, public: bytes) -> bool:
+    """Whether a plan is the one that was signed before, and that the entry of its order names."""
+    named = entry is not None and entry.facts.get("plan") == plans.digest(plan)
+    return named and plans.verify(plan, public)
 
 
 def objecting(inspection: Inspection, clause: CompiledClause) -> Verdict:

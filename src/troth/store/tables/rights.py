@@ -44,6 +44,7 @@ erasures = Table(
     Column("done", Id),
     Column("counts", Text, nullable=False, server_default="{}"),
     Column("epoch", Integer),  # the current one when the keys went: old copies open until it is destroyed
+    Column("plan", Text),  # what was to be done, signed before anything was: kinds, tables and counts
 )
 
 restrictions = Table(
