@@ -12,9 +12,14 @@ from hypothesis import strategies as st
 from tests.clauses.vendor import TENANT, Person, Vendor, word
 from troth.errors import Conflict, Denied, Invalid, NotFound, Unproven
 from troth.policy.model import RightKind
-from troth.rights.procedures import ALARMS, Step, alarm, day
+from troth.rights import calendar
+from troth.rights.procedures import ALARMS, Step, alarm
 from troth.rights.register import MONTH, REASONS, WITH_EXTENSION
 from troth.world import DAY_MS
+
+
+def day(at_ms: int) -> str:
+    return calendar.day(at_ms, dt.UTC)
 
 
 def at(text: str) -> int:
@@ -140,7 +145,7 @@ def test_two_months_more_are_told_within_the_first_with_a_reason(vendor: Vendor,
     case = record(vendor, ago=0, sid=sid_of(vendor, ann)).case
     with pytest.raises(Invalid):
         own.extend(TENANT, case.id, "busy", actor="system")
-    vendor.clock.now_ms = case.extensible_until_ms - 1
+    vendor.clock.now_ms = case.extensible_until(dt.UTC) - 1
     step = own.extend(TENANT, case.id, "complex", actor="system")
     assert step.case.due_ms == WITH_EXTENSION.after(case.received_ms)
     assert "because what you ask for is complex" in " ".join(vendor.letters(ann.email)[-1].text.split())
@@ -150,7 +155,7 @@ def test_two_months_more_are_told_within_the_first_with_a_reason(vendor: Vendor,
 
 def test_after_the_first_month_nothing_is_put_off(vendor: Vendor, ann: Person) -> None:
     case = record(vendor, ago=0, sid=sid_of(vendor, ann)).case
-    vendor.clock.now_ms = case.extensible_until_ms
+    vendor.clock.now_ms = case.extensible_until(dt.UTC)
     with pytest.raises(Conflict):
         vendor.system.procedures.extend(TENANT, case.id, "complex", actor="system")
     assert vendor.system.procedures.get(TENANT, case.id) == case

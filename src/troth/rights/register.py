@@ -6,6 +6,7 @@ reached us by whatever road, not when somebody typed it in: the clock starts the
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, Row, Update, bindparam, insert, select, updat
 
 from troth.errors import NotFound
 from troth.policy.model import Duration, RightKind
+from troth.rights.calendar import after
 from troth.store.tables import rights_requests
 
 Road = Literal["centre", "letter", "telephone", "mail", "in person", "product"]
@@ -87,10 +89,13 @@ class Case:
         """Whether it still waits for its answer."""
         return self.ended_ms is None
 
-    @property
-    def extensible_until_ms(self) -> int:
+    def extensible_until(self, zone: dt.tzinfo) -> int:
         """The end of the first month: a delay has to be announced before it (Art. 12(3))."""
-        return MONTH.after(self.received_ms)
+        return after(MONTH, self.received_ms, zone)
+
+    def latest(self, zone: dt.tzinfo) -> int:
+        """The end of the third month: however often a request is put off, it is answered by then."""
+        return after(WITH_EXTENSION, self.received_ms, zone)
 
 
 def case(row: Row[Any]) -> Case:

@@ -254,7 +254,7 @@ class Running:
         urls = {name: self.config.url_of(name) for name in (self.config.tenant, *self.config.tenants)}
         self.flight = Flight(store)
         self._compose_mail({**urls, "": self.config.url})  # a certificate of an earlier version says no tenant
-        self.requests = Requests(store, vault, self.versions, clock, chance)
+        self.requests = Requests(store, vault, self.versions, clock, chance, self.config.zone_of)
         self.rectification = Rectification(store, vault, self.versions, self.requests)
         self.addresses = Addresses(self.rectification, chance)
         self.access = Access(store, vault, self.versions, self.consents, self.requests, self.addresses)
@@ -275,6 +275,7 @@ class Running:
             self.objections,
             chance,
             self.catalogue.words,
+            self.config.zone_of,
         )
         self.visitors = Visitors(store, vault, self.consents, self.access, self.erasures, self.visits)
         self.analytics = Analytics(store, self.visits.rules, tenant)

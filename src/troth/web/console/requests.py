@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from markupsafe import Markup
@@ -17,6 +18,7 @@ from starlette.responses import Response
 
 from troth.errors import Conflict, Denied, Invalid, Unproven
 from troth.policy.model import RightKind
+from troth.rights.calendar import came_in, day
 from troth.rights.objection import stoppable
 from troth.rights.procedures import ALARMS, Step
 from troth.rights.register import BEHALF, DELAYS, REASONS, ROADS, Case
@@ -68,7 +70,8 @@ async def listing(
         kinds=[kind for kind in KINDS if kind in system.policy.rights],
         roads=[road for road in ROADS if road not in ("centre", "product")],
         behalf=BEHALF,
-        today=dt.datetime.fromtimestamp(system.clock.now() / 1000, tz=dt.UTC).date().isoformat(),
+        today=day(system.clock.now(), zone_of(request, system)),
+        day=partial(day, zone=zone_of(request, system)),
         errors=errors,
         typed={name: form.one(name) if form else "" for name in FIELDS},
     )
@@ -78,7 +81,7 @@ async def record(request: Request, system: Running) -> Response:
     """Record a request that came by another road, with the day it came in."""
     form = await read_form(request)
     try:
-        received = noon(form.one("received"), system.clock.now())
+        received = came_in(form.one("received"), system.clock.now(), zone_of(request, system))
         sid = await run_in_threadpool(found, system, tenant_of(request), form.one("email"))
         step = await run_in_threadpool(
             lambda: system.procedures.record(
@@ -107,7 +110,8 @@ async def showing(
 ) -> Response:
     """The page of one request."""
     case = await run_in_threadpool(system.procedures.get, tenant_of(request), id_in(request))
-    now, words = system.clock.now(), words_of(request)
+    now, words, zone = system.clock.now(), words_of(request), zone_of(request, system)
+    extensible = case.extensible_until(zone)
     return page(
         request,
         "console/request.html",
@@ -115,7 +119,9 @@ async def showing(
         case=case,
         late=case.open and case.due_ms < now,
         handle=may(caller_of(request).role, "requests.handle"),
-        may_extend=case.open and case.extended_ms is None and now < case.extensible_until_ms,
+        may_extend=case.open and case.extended_ms is None and now < extensible,
+        extensible=day(extensible, zone),
+        day=partial(day, zone=zone),
         hows=HOWS,
         delays=DELAYS,
         reasons=REASONS,
@@ -199,14 +205,9 @@ def found(system: Running, tenant: str, address: str) -> bytes | None:
     return system.vault.find(tenant, "email", address) if address.strip() else None
 
 
-def noon(typed: str, now: int) -> int:
-    """The day that was typed, as a time: its noon (UTC), or now where that lies ahead still. ``Invalid`` else."""
-    try:
-        begin = dt.datetime.combine(dt.date.fromisoformat(typed), dt.time(12), dt.UTC)
-    except ValueError:
-        raise Invalid("a day is written as 2026-03-31", gaps=("/received: time",)) from None
-    at = round(begin.timestamp() * 1000)
-    return now if now < at <= now + DAY_MS // 2 else at
+def zone_of(request: Request, system: Running) -> dt.tzinfo:
+    """Where the days of this host's controller are counted."""
+    return system.config.zone_of(tenant_of(request))
 
 
 def faults(request: Request, fault: Invalid) -> list[FieldError]:
@@ -225,7 +226,13 @@ async def today(request: Request, system: ConsoleSystem) -> Markup | None:
         "soon": sum(now <= case.due_ms < now + ALARMS[0] * DAY_MS for case in waiting),
         "late": sum(case.due_ms < now for case in waiting),
     }
-    return fragment(request, "requests.html", counts=counts, first=waiting[0] if waiting else None)
+    return fragment(
+        request,
+        "requests.html",
+        counts=counts,
+        first=waiting[0] if waiting else None,
+        day=partial(day, zone=zone_of(request, running)),
+    )
 
 
 CARD = HomeCard("requests.title", 5, "requests.read", today, PATH)
