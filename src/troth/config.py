@@ -6,6 +6,7 @@ One TOML file, ``troth.toml`` in the data folder, read once by the composition r
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import re
 import tomllib
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -53,13 +55,15 @@ class Tenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A controller for whom this system is run: ``[tenants.NAME]``. Its people come to its own hosts.
 
     ``surface`` is the policy's, one that it declares with ``tenants: true``; ``base_url`` is what links in mails begin
-    with, if that is not the first host under the scheme and port of the system's own.
+    with, if that is not the first host under the scheme and port of the system's own; ``zone`` is where its days are
+    counted, if that is not the system's own.
     """
 
     hosts: tuple[str, ...]
     controller: Party
     surface: str = "service:managed"
     base_url: str = ""
+    zone: str = ""
 
 
 class Place(NamedTuple):
@@ -100,6 +104,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls_certificate: str = ""
     tls_key: str = ""
     tenant: str = "main"
+    zone: str = "UTC"  # where the controller is, such as Europe/Dublin: the days of deadlines are counted there
     words: str = "words"  # a folder of <language>.toml with texts that are said instead of ours
     demonstration: bool = False  # says so on every page; mail goes to loopback only
     trusted_proxies: tuple[str, ...] = ()
@@ -133,6 +138,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return self.url
         own = urlsplit(self.url)
         return of.base_url.rstrip("/") or f"{own.scheme}://{of.hosts[0]}" + (f":{own.port}" if own.port else "")
+
+    def zone_of(self, tenant: str) -> dt.tzinfo:
+        """Where this tenant's days are counted."""
+        of = self.tenants.get(tenant)
+        return zone(of.zone if of is not None and of.zone else self.zone)
 
     def place(self, host: str) -> Place:
         """Where a request to this host (with or without a port) belongs: to the tenant that has it, else to us."""
@@ -181,6 +191,8 @@ def read_config(folder: Path, environment: Mapping[str, str] | None = None) -> C
         raise StartRefused(f"a setting of {file.name} or TROTH_* does not fit{where}: {message}") from fault
     check_url(config.base_url)
     check_tenants(config)
+    for name, setting in [("zone", config.zone), *((f"tenants.{n}.zone", t.zone) for n, t in config.tenants.items())]:
+        check_zone(setting, name)
     return config
 
 
@@ -188,6 +200,19 @@ def host_name(host: str) -> str:
     """The name in a Host header: lower-case, without a port and without the root's dot."""
     name = host.rsplit("]", 1)[0].lstrip("[") if host.startswith("[") else host.rsplit(":", 1)[0]
     return name.lower().rstrip(".")
+
+
+def zone(name: str) -> dt.tzinfo:
+    """A time zone by its name in the IANA database; ``ValueError`` or ``KeyError`` where there is none."""
+    return dt.UTC if name in ("", "UTC") else ZoneInfo(name)
+
+
+def check_zone(name: str, setting: str = "zone") -> None:
+    """``StartRefused`` where no time zone is called ``name``: months would be counted nowhere."""
+    try:
+        zone(name)
+    except (ValueError, KeyError, OSError):
+        raise StartRefused(f"{setting} does not fit: a name of the time zone database, as Europe/Dublin") from None
 
 
 def check_tenants(config: Config) -> None:

@@ -35,7 +35,7 @@ def list_(data: Path, tenant: str | None, as_json: bool) -> None:
         click.echo("nothing waits for an answer")
     for one in found["requests"]:
         late = click.style("  LATE", fg="red") if one["late"] else ""
-        click.echo(f"{one['request']}  {one['kind']:<14} by {day(one['due'])}  {one['state']}{late}")
+        click.echo(f"{one['request']}  {one['kind']:<14} by {one['by']}  {one['state']}{late}")
 
 
 @request.command()
@@ -50,6 +50,10 @@ def record(
     kind: str, received: str, road: str, email: str | None, on_behalf: str | None, data: Path, tenant: str | None
 ) -> None:
     """Record a request of this KIND: the month begins on the day it came in."""
+    try:
+        dt.date.fromisoformat(received)
+    except ValueError:
+        raise click.BadParameter("a day is written as 2026-03-31", param_hint="--received") from None
     asked = {"kind": kind, "received": received, "road": road, "on_behalf": on_behalf}
     told(ask(data, "request.record", tenant=tenant, **asked, **({"email": email} if email else {})))
 
@@ -111,9 +115,4 @@ def fulfil(number: str, ground: str | None, purpose: str | None, data: Path, ten
 def told(answer: dict[str, Any]) -> None:
     """Where the request stands after a step."""
     letter = "; the person is being written to" if answer["letter"] else ""
-    click.echo(f"{answer['request']}  {answer['kind']}: {answer['state']}, by {day(answer['due'])}{letter}")
-
-
-def day(at_ms: int) -> str:
-    """The day of a time (UTC)."""
-    return dt.datetime.fromtimestamp(at_ms / 1000, tz=dt.UTC).date().isoformat()
+    click.echo(f"{answer['request']}  {answer['kind']}: {answer['state']}, by {answer['by']}{letter}")

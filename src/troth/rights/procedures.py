@@ -7,7 +7,6 @@ letter that the policy declares. Clauses: ``rights.*``. Mechanisms: ``right.dead
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -18,9 +17,10 @@ from troth.errors import Conflict, Denied, Invalid, NotFound, Unproven
 from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy, RightKind, Template
 from troth.rights import register
+from troth.rights.calendar import Zones, after, day
 from troth.rights.erasure import Erasures
 from troth.rights.objection import Objections
-from troth.rights.register import BEHALF, DELAYS, REASONS, ROADS, WITH_EXTENSION, Case, deadline
+from troth.rights.register import BEHALF, DELAYS, REASONS, ROADS, Case
 from troth.rights.restriction import GROUNDS, Restrictions
 from troth.store import Lane, Store, Write
 from troth.store.jobs import Job
@@ -69,6 +69,7 @@ class Procedures:
         objections: Objections,
         randomness: Randomness,
         words: Words,
+        zones: Zones,
     ) -> None:
         self.store = store
         self.vault = vault
@@ -78,6 +79,7 @@ class Procedures:
         self.objections = objections
         self.randomness = randomness
         self.words = words
+        self.zones = zones
 
     # --- looking ---
 
@@ -122,8 +124,9 @@ class Procedures:
         gaps += [] if on_behalf is None or on_behalf in BEHALF else ["/on_behalf: choose"]
         if right is None or gaps:
             raise Invalid("this request cannot be recorded so", clause="rights.proof", gaps=tuple(gaps))
-        opening, due = self._opening(tenant, sid), deadline(right.within, received_ms)
-        letter = self._letter(policy, TAKEN, language, kind=kind, due=day(due))
+        opening, zone = self._opening(tenant, sid), self.zones(tenant)
+        due = after(right.within, received_ms, zone)
+        letter = self._letter(policy, TAKEN, language, kind=kind, due=day(due, zone))
         rid = self.randomness.bytes(16)
 
         def body(tx: DataTx) -> Step:
@@ -188,14 +191,15 @@ class Procedures:
             raise Invalid("a delay has one of two reasons", clause="rights.proof", gaps=("/reason: choose",))
         policy = self.versions.current()
         now_case = self.get(tenant, rid)
-        opening = self._opening(tenant, now_case.sid)
-        due = deadline(WITH_EXTENSION, now_case.received_ms)
-        letter = self._letter(policy, EXTENDED, language, kind=now_case.kind, due=day(due), reason=f"delay.{reason}")
+        opening, zone = self._opening(tenant, now_case.sid), self.zones(tenant)
+        due, until = now_case.latest(zone), now_case.extensible_until(zone)
+        told = {"due": day(due, zone), "reason": f"delay.{reason}"}
+        letter = self._letter(policy, EXTENDED, language, kind=now_case.kind, **told)
         self._tellable(now_case, letter, printed)
 
         def body(tx: DataTx) -> Step:
             case = self._open(tx, tenant, rid)
-            if case.extended_ms is not None or tx.now >= case.extensible_until_ms:
+            if case.extended_ms is not None or tx.now >= until:
                 raise Conflict("it can be extended once, within the first month", clause="rights.proof")
             tx.execute(register.change(rid, due_ms=due, extended_ms=tx.now, reason=reason, reminded=0))
             facts = {"reason": reason, "due": due, "told": "printed" if printed else "mail"}
@@ -274,7 +278,8 @@ class Procedures:
 
     def _remind(self, case: Case, level: int) -> int:
         policy = self.versions.current(case.tenant)
-        letter = self._letter(policy, DUE, policy.language, kind=case.kind, due=day(case.due_ms), request=case.id.hex())
+        told = {"due": day(case.due_ms, self.zones(case.tenant)), "request": case.id.hex()}
+        letter = self._letter(policy, DUE, policy.language, kind=case.kind, **told)
         contact = self.vault.transit_seal(policy.controller.contact.encode())
         opening = self._opening(case.tenant, case.sid)
 
@@ -383,8 +388,3 @@ class Procedures:
 def alarm(due_ms: int, now_ms: int) -> int:
     """The nearest alarm that is due: 3 or 10 days before the deadline, 0 before both."""
     return next((days for days in sorted(ALARMS) if now_ms >= due_ms - days * DAY_MS), 0)
-
-
-def day(at_ms: int) -> str:
-    """The day of a time, as people write it everywhere: 2026-03-31 (UTC)."""
-    return dt.datetime.fromtimestamp(at_ms / 1000, tz=dt.UTC).date().isoformat()

@@ -7,17 +7,16 @@ reached us by whatever road, not when somebody typed it in: the clock starts the
 from __future__ import annotations
 
 import datetime as dt
-import re
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 import msgspec
 from sqlalchemy import Connection, Row, Update, bindparam, insert, select, update
 
-from troth.errors import Invalid, NotFound
+from troth.errors import NotFound
 from troth.policy.model import Duration, RightKind
+from troth.rights.calendar import after
 from troth.store.tables import rights_requests
-from troth.world import DAY_MS
 
 Road = Literal["centre", "letter", "telephone", "mail", "in person", "product"]
 Behalf = Literal["parent", "representative", "heir"]
@@ -34,7 +33,6 @@ DELAYS: Final[tuple[Delay, ...]] = get_args(Delay)
 
 MONTH = Duration("1 month", months=1)
 WITH_EXTENSION = Duration("3 months", months=3)
-EXACT: Final = re.compile("second|minute|hour")
 
 INSERT = insert(rights_requests)
 BY_ID = select(rights_requests).where(
@@ -91,34 +89,17 @@ class Case:
         """Whether it still waits for its answer."""
         return self.ended_ms is None
 
-    @property
-    def extensible_until_ms(self) -> int:
+    def extensible_until(self, zone: dt.tzinfo) -> int:
         """The end of the first month: a delay has to be announced before it (Art. 12(3))."""
-        return deadline(MONTH, self.received_ms)
+        return after(MONTH, self.received_ms, zone)
+
+    def latest(self, zone: dt.tzinfo) -> int:
+        """The end of the third month: however often a request is put off, it is answered by then."""
+        return after(WITH_EXTENSION, self.received_ms, zone)
 
     def late(self, now_ms: int) -> bool:
-        """Whether it still waits although its last day is over."""
+        """Whether it still waits although its time is over."""
         return self.open and self.due_ms < now_ms
-
-
-def deadline(within: Duration, received_ms: int) -> int:
-    """When an answer is due: the last moment of the day on which the period ends (Reg. 1182/71, Art. 3(2)(c)).
-
-    Whatever hour a request came in, the whole of that day is left. A day is one in UTC, as everywhere in the register.
-    A period of hours ends to the hour (Art. 3(2)(a)).
-    """
-    end = within.after(received_ms)
-    return end if EXACT.search(within.text) else end - end % DAY_MS + DAY_MS - 1
-
-
-def received_on(day: str, now_ms: int) -> int:
-    """The day that somebody wrote down, as a time: its noon (UTC), or now if that lies ahead. ``Invalid`` if none."""
-    try:
-        noon = dt.datetime.combine(dt.date.fromisoformat(day), dt.time(12), dt.UTC)
-    except ValueError:
-        raise Invalid("a day is written as 2026-03-31", gaps=("/received: time",)) from None
-    at = round(noon.timestamp() * 1000)
-    return now_ms if now_ms < at <= now_ms + DAY_MS // 2 else at
 
 
 def case(row: Row[Any]) -> Case:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from troth.errors import Invalid, NotFound, Unproven
 from troth.notice.versions import Versions
 from troth.policy.model import RightKind
-from troth.rights.register import deadline
+from troth.rights.calendar import Zones, after
 from troth.store import Lane, Store, Write, links
 from troth.store.jobs import Job
 from troth.store.ledger import EntryDraft
@@ -81,12 +81,15 @@ def begin(
 class Requests:
     """From asking for a link to an open centre."""
 
-    def __init__(self, store: Store, vault: Vault, versions: Versions, clock: Clock, chance: Randomness) -> None:
+    def __init__(
+        self, store: Store, vault: Vault, versions: Versions, clock: Clock, chance: Randomness, zones: Zones
+    ) -> None:
         self.store = store
         self.vault = vault
         self.versions = versions
         self.clock = clock
         self.chance = chance
+        self.zones = zones
 
     def ask_write(self, tenant: str, address: str, language: str, actor: str = "visitor") -> Write[Asked]:
         """The write behind "send me my link": an entry and a job; nothing is looked up.
@@ -207,7 +210,7 @@ class Requests:
     def record(self, tx: DataTx, kind: RightKind, *, tenant: str, sid: bytes | None, state: str = "accepted") -> bytes:
         """A row for a request, with its deadline: the right's own period from receipt (L8)."""
         right = self.versions.current().rights.get(kind)
-        due = deadline(right.within, tx.now) if right else tx.now
+        due = after(right.within, tx.now, self.zones(tenant)) if right else tx.now
         rid = self.chance.bytes(16)
         tx.execute(
             INSERT_REQUEST,

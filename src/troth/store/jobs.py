@@ -201,8 +201,7 @@ def _again(store: Store, job: Job, then: str, after_ms: int, why: str | None, *,
 
 def _schedule(store: Store, registry: Registry) -> None:
     """Enqueue the jobs of this period that are not there yet; forget those done long ago."""
-    now = store.now()
-    slots = [(kind, f"{kind}@{now // period}") for kind, period in registry.periods.items()]
+    slots = [(kind, _slot(store, kind, period)) for kind, period in registry.periods.items()]
     known = select(jobs.c.dedup).where(jobs.c.dedup.in_([slot for _, slot in slots]))
     there = store.read(lambda connection: set(connection.execute(known).scalars())) if slots else set()
     missing = [(kind, slot) for kind, slot in slots if slot not in there]
@@ -215,6 +214,17 @@ def _schedule(store: Store, registry: Registry) -> None:
         tx.execute(_OLD, {"before": tx.now - KEEP_DONE_MS})
 
     store.write(Write(body, lane=Lane.JOB))
+
+
+def _slot(store: Store, kind: str, period_ms: int) -> str:
+    """The period that it is now, by name: the ledger's, or the clock's where that was set back by a period or more.
+
+    The ledger's time stands until the clock has caught up with it; what comes round by the clock must not wait so long.
+    """
+    ledger, clock = store.now(), store.clock.now()
+    if ledger - clock < period_ms:
+        return f"{kind}@{ledger // period_ms}"
+    return f"{kind}@{clock // period_ms}/{ledger}"  # another name than any period of the time that was not
 
 
 class Worker:

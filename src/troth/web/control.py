@@ -14,7 +14,8 @@ import msgspec
 
 from troth.errors import Conflict, Invalid, NotFound
 from troth.rights.access import as_json
-from troth.rights.register import Case, received_on
+from troth.rights.calendar import came_in, day
+from troth.rights.register import Case
 from troth.use.handover_keys import public_bytes
 
 if TYPE_CHECKING:
@@ -73,21 +74,22 @@ def request_list(system: Running, asked: Arguments) -> Answer:
     """The open requests, the nearest deadline first."""
     waiting = system.procedures.waiting(tenant_in(system, asked))
     now = system.clock.now()
-    return {"requests": [shown(one) | {"late": one.late(now)} for one in waiting]}
+    return {"requests": [shown(system, one) | {"late": one.late(now)} for one in waiting]}
 
 
 def request_record(system: Running, asked: Arguments) -> Answer:
-    """Record a request that came by another road."""
+    """Record a request that came by another road, with the day it came in."""
+    tenant = tenant_in(system, asked)
     step = system.procedures.record(
-        tenant_in(system, asked),
+        tenant,
         asked["kind"],
-        received_on(str(asked.get("received", "")), system.clock.now()),
+        came_in(str(asked["received"]), system.clock.now(), system.config.zone_of(tenant)),
         road=str(asked["road"]),
         actor="system",
         sid=person(system, asked)[1] if asked.get("email") else None,
         on_behalf=asked.get("on_behalf"),
     )
-    return shown(step.case) | {"letter": step.lettered}
+    return shown(system, step.case) | {"letter": step.lettered}
 
 
 def request_step(system: Running, asked: Arguments) -> Answer:
@@ -106,7 +108,7 @@ def request_step(system: Running, asked: Arguments) -> Answer:
             step = own.fulfil(tenant, rid, actor="system", ground=ground, purpose=purpose)
         case _:
             raise Invalid("a request is proven, extended, refused or fulfilled")
-    return shown(step.case) | {"letter": step.lettered, "result": step.result}
+    return shown(system, step.case) | {"letter": step.lettered, "result": step.result}
 
 
 def numbered(asked: Arguments) -> bytes:
@@ -120,8 +122,8 @@ def numbered(asked: Arguments) -> bytes:
     return rid
 
 
-def shown(one: Case) -> Answer:
-    """A request as plain JSON: ids, times and words of closed lists."""
+def shown(system: Running, one: Case) -> Answer:
+    """A request as plain JSON: ids, times and words of closed lists; ``by`` is the day of ``due`` at the controller."""
     return {
         "request": one.id.hex(),
         "kind": one.kind,
@@ -129,6 +131,7 @@ def shown(one: Case) -> Answer:
         "road": one.road,
         "received": one.received_ms,
         "due": one.due_ms,
+        "by": day(one.due_ms, system.config.zone_of(one.tenant)),
         "known": one.sid is not None,
         "reason": one.reason,
     }

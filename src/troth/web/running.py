@@ -195,7 +195,7 @@ class Running:
         self.readiness, self.composer, self.campaigns = mail.readiness, mail.composer, mail.campaigns
         self.letters, self.messages, self.transport = mail.letters, mail.messages, mail.transport
         self.mail_room = mail.room
-        self.requests = Requests(store, vault, self.versions, clock, chance)
+        self.requests = Requests(store, vault, self.versions, clock, chance, self.config.zone_of)
         self.rectification = Rectification(store, vault, self.versions, self.requests)
         self.addresses = Addresses(self.rectification, chance)
         self.access = Access(store, vault, self.versions, self.consents, self.requests, self.addresses)
@@ -216,6 +216,7 @@ class Running:
             self.objections,
             chance,
             self.catalogue.words,
+            self.config.zone_of,
         )
         self.visitors = Visitors(store, vault, self.consents, self.access, self.erasures, self.visits)
         self.analytics = Analytics(store, self.visits.rules, tenant)

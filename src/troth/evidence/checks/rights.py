@@ -13,7 +13,7 @@ from troth.evidence.inspection import Cited, Inspection
 from troth.evidence.said import say
 from troth.policy.model import CompiledClause
 from troth.rights import plan as plans
-from troth.rights.register import REASONS, WITH_EXTENSION, case, deadline
+from troth.rights.register import REASONS, case
 from troth.rights.removal import remaining
 from troth.rights.requests import LINK_MS
 from troth.store.tables import (
@@ -240,17 +240,19 @@ def deadlines(inspection: Inspection, clause: CompiledClause) -> Verdict:
     rows = [case(row) for row in inspection.rows(ALL_REQUESTS)]
     if not rows and not inspection.entries(*ASKED):  # an erasure takes the requests of the person along
         return unseen(say("right.deadline.unseen"))
-    faults = []
+    faults, zone = [], inspection.config.zone_of
     late = sum(one.late(inspection.now) for one in rows)
     if late:
         faults.append(say("right.deadline.late", requests=late))
-    slow = sum(one.extended_ms is not None and one.extended_ms >= one.extensible_until_ms for one in rows)
+    slow = sum(
+        one.extended_ms is not None and one.extended_ms >= one.extensible_until(zone(one.tenant)) for one in rows
+    )
     if slow:
         faults.append(say("right.deadline.put-off", requests=slow))
     mute = sum(one.state == "refused" and one.reason not in REASONS for one in rows)
     if mute:
         faults.append(say("right.deadline.no-reason", requests=mute))
-    longest = sum(one.due_ms > deadline(WITH_EXTENSION, one.received_ms) for one in rows)
+    longest = sum(one.due_ms > one.latest(zone(one.tenant)) for one in rows)
     if longest:
         faults.append(say("right.deadline.moved", requests=longest))
     return unless(faults, say("right.deadline.good", requests=len(rows), open=sum(one.open for one in rows)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from markupsafe import Markup
@@ -17,9 +18,10 @@ from starlette.responses import Response
 
 from troth.errors import Conflict, Denied, Invalid, Unproven
 from troth.policy.model import RightKind
+from troth.rights.calendar import came_in, day
 from troth.rights.objection import stoppable
 from troth.rights.procedures import ALARMS, Step
-from troth.rights.register import BEHALF, DELAYS, REASONS, ROADS, Case, received_on
+from troth.rights.register import BEHALF, DELAYS, REASONS, ROADS, Case
 from troth.rights.restriction import GROUNDS
 from troth.use.roles import may
 from troth.web.bodies import Form, read_form
@@ -69,7 +71,8 @@ async def listing(
         kinds=[kind for kind in KINDS if kind in system.policy.rights],
         roads=[road for road in ROADS if road not in ("centre", "product")],
         behalf=BEHALF,
-        today=dt.datetime.fromtimestamp(system.clock.now() / 1000, tz=dt.UTC).date().isoformat(),
+        today=day(system.clock.now(), zone_of(request, system)),
+        day=partial(day, zone=zone_of(request, system)),
         errors=errors,
         typed={name: form.one(name) if form else "" for name in FIELDS},
     )
@@ -79,7 +82,7 @@ async def record(request: Request, system: Running) -> Response:
     """Record a request that came by another road, with the day it came in."""
     form = await read_form(request)
     try:
-        received = received_on(form.one("received"), system.clock.now())
+        received = came_in(form.one("received"), system.clock.now(), zone_of(request, system))
         sid = await run_in_threadpool(found, system, tenant_of(request), form.one("email"))
         step = await run_in_threadpool(
             lambda: system.procedures.record(
@@ -108,7 +111,8 @@ async def showing(
 ) -> Response:
     """The page of one request."""
     case = await run_in_threadpool(system.procedures.get, tenant_of(request), id_in(request))
-    now, words = system.clock.now(), words_of(request)
+    now, words, zone = system.clock.now(), words_of(request), zone_of(request, system)
+    extensible = case.extensible_until(zone)
     return page(
         request,
         "console/request.html",
@@ -116,7 +120,9 @@ async def showing(
         case=case,
         late=case.late(now),
         handle=may(caller_of(request).role, "requests.handle"),
-        may_extend=case.open and case.extended_ms is None and now < case.extensible_until_ms,
+        may_extend=case.open and case.extended_ms is None and now < extensible,
+        extensible=day(extensible, zone),
+        day=partial(day, zone=zone),
         hows=HOWS,
         delays=DELAYS,
         reasons=REASONS,
@@ -200,6 +206,11 @@ def found(system: Running, tenant: str, address: str) -> bytes | None:
     return system.vault.find(tenant, "email", address) if address.strip() else None
 
 
+def zone_of(request: Request, system: Running) -> dt.tzinfo:
+    """Where the days of this host's controller are counted."""
+    return system.config.zone_of(tenant_of(request))
+
+
 async def today(request: Request, system: ConsoleSystem) -> Markup | None:
     """What is late, what is due within ten days, what is open."""
     running = cast("Running", system)
@@ -210,7 +221,13 @@ async def today(request: Request, system: ConsoleSystem) -> Markup | None:
         "soon": sum(now <= case.due_ms < now + ALARMS[0] * DAY_MS for case in waiting),
         "late": sum(case.late(now) for case in waiting),
     }
-    return fragment(request, "requests.html", counts=counts, first=waiting[0] if waiting else None)
+    return fragment(
+        request,
+        "requests.html",
+        counts=counts,
+        first=waiting[0] if waiting else None,
+        day=partial(day, zone=zone_of(request, running)),
+    )
 
 
 CARD = HomeCard("requests.title", 5, "requests.read", today, PATH)
