@@ -55,9 +55,11 @@ class Site(Value, frozen=True):
         fitting = [each for each in modes if covers(each, path)]
         return not fitting or modes[max(fitting, key=len)] == "enforce"
 
-    def essential(self, name: str) -> bool:
-        """Whether a cookie is declared and needs no consent."""
-        return name in self.cookies and self.cookies[name].essential
+
+def named(host: str) -> str:
+    """The name in a Host header, lower-case: without its port and a last dot."""
+    found = host.lower()
+    return found.rsplit("]", 1)[0].lstrip("[") if found.startswith("[") else found.rsplit(":", 1)[0].rstrip(".")
 
 
 def covers(declared: str, path: str) -> bool:

@@ -28,7 +28,7 @@ from troth.client.website.wording import preferred
 from troth.policy.choices import NOTHING_CHOSEN, VISITOR, Choice
 from troth.policy.content import VARY, caching, hardening_policy
 from troth.policy.nginx import BANNER, PAGE_HEADER
-from troth.policy.site import REPORT, Site, from_json, nothing_known
+from troth.policy.site import REPORT, Site, from_json, named, nothing_known
 
 log = logging.getLogger("troth.website")
 
@@ -57,11 +57,8 @@ class Asking:
 
     @property
     def name(self) -> str:
-        """The host without its port, lower-case; "" where it is none."""
-        try:
-            return urlsplit(f"//{self.host}").hostname or ""
-        except ValueError:
-            return ""
+        """The host without its port, lower-case."""
+        return named(self.host)
 
 
 @dataclass(frozen=True)
