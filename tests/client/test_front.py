@@ -103,7 +103,8 @@ def set_cookies(answer: httpx.Response) -> list[str]:
 def test_who_has_not_chosen_is_asked_and_nothing_of_others_is_let_in(visitor: Visitor) -> None:
     page = visitor.get()
     assert 'class="troth-banner"' in page.text
-    assert page.text.index("troth-banner") < page.text.index("<h1>Shop") < page.text.index("troth-link")
+    assert page.text.index("<section") < page.text.index("<h1>Shop") < page.text.index("<nav")
+    assert page.text.index("<style>") < page.text.index("<form"), "it is drawn without waiting for another file"
     assert page.headers["content-security-policy"] == SITE.strictest
     assert "videos.example.net" not in SITE.strictest
     assert "frame-src 'self' blob: https://pay.example.net" in SITE.strictest

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -103,7 +104,8 @@ class Front:
         self._stamp: tuple[int, int, int] | None = None
         self._looked = -LOOK_SECONDS
         self._told = False
-        self.style = (Path(__file__).resolve().parent / "choices.css").read_bytes()
+        self.style = (Path(__file__).resolve().parent / "choices.css").read_text("utf-8")
+        self.rules = " ".join(re.sub(r"/\*.*?\*/", "", self.style, flags=re.DOTALL).split())
 
     @property
     def site(self) -> Site:
@@ -173,8 +175,8 @@ class Visit:
                 self.front.hints.take(body, self.asking.host, self.site.version, self.front.day())
             return Reply(204, [], b"")
         if path == banner.STYLE and method in ("GET", "HEAD"):
-            style = self.front.style + marks(self.site, self.asking.host).encode()
-            return self._reply(200, "text/css; charset=utf-8", style, "public, max-age=3600")
+            style = self.front.style + marks(self.site, self.asking.host)
+            return self._reply(200, "text/css; charset=utf-8", style.encode(), "public, max-age=3600")
         if path == GPC and self.site.signal and self.site.policy and method in ("GET", "HEAD"):
             told = json.dumps({"gpc": True, "lastUpdate": self.site.effective}).encode()
             return self._reply(200, "application/json", told, "public, max-age=86400")
@@ -315,9 +317,9 @@ class Visit:
         back = quote(self.asking.path, safe="/%:@!$&'()*+,;=~-._") + (
             f"?{self.asking.query}" if self.asking.query else ""
         )
-        first = banner.banner(self.site, self.words, back, self.front.policy_url) if asks else ""
-        style = "" if asks else banner.SHEET
-        last = style + banner.link(self.words, self.choice) if self.site.policy else ""
+        rules = self.front.rules
+        first = banner.banner(self.site, self.words, back, self.front.policy_url, rules=rules) if asks else ""
+        last = banner.SHEET + banner.link(self.words, self.choice) if self.site.policy else ""
         return Weaver(_characters(first), _characters(last))
 
 
