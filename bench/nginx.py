@@ -35,7 +35,7 @@ FRAME = """
 daemon off; master_process off; pid FOLDER/NAME.pid; error_log FOLDER/NAME.log warn; USER
 events { worker_connections 512; }
 http {
-    access_log off; keepalive_requests 1000000000; types { text/html html; text/javascript js; }
+    access_log off; keepalive_requests 1000000000; types { text/html html; text/css css; text/javascript js; }
     client_body_temp_path FOLDER/NAME-a; proxy_temp_path FOLDER/NAME-b; fastcgi_temp_path FOLDER/NAME-c;
     uwsgi_temp_path FOLDER/NAME-d; scgi_temp_path FOLDER/NAME-e;
     include FOLDER/NAME-sites.conf;
@@ -87,9 +87,15 @@ def program() -> str:
     return found
 
 
+def answers(at: str | tuple[str, int]) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket(socket.AF_UNIX if isinstance(at, str) else socket.AF_INET) as attempt:
+        return attempt.connect_ex(at) == 0
+
+
 @contextlib.contextmanager
-def running(folder: Path, name: str, sites: str, ready: socket.socket, at: str | tuple[str, int]) -> Iterator[int]:
-    """An nginx with these sites as long as the block lasts; its process id. It is there when ``at`` takes ``ready``."""
+def running(folder: Path, name: str, sites: str, at: str | tuple[str, int]) -> Iterator[int]:
+    """An nginx with these sites as long as the block lasts; its process id. It is there when it answers ``at``."""
     (folder / f"{name}-sites.conf").write_text(sites.replace("FOLDER", str(folder)))
     frame = FRAME.replace("FOLDER", str(folder)).replace("NAME", name)
     file = folder / f"{name}.conf"
@@ -97,10 +103,9 @@ def running(folder: Path, name: str, sites: str, ready: socket.socket, at: str |
     process = subprocess.Popen([program(), "-p", str(folder), "-c", str(file)])
     try:
         until = time.monotonic() + 20
-        while ready.connect_ex(at):
+        while not answers(at):
             if process.poll() is not None or time.monotonic() > until:
                 raise SystemExit(f"nginx does not start: {(folder / f'{name}.log').read_text()}")
-        ready.close()
         yield process.pid
     finally:
         process.terminate()
@@ -114,8 +119,7 @@ def servers(site: Site, extra: str = "") -> Iterator[Front]:
         folder = Path(name)
         (folder / "index.html").write_text(f"<!doctype html><html><body>{'<p>Shop</p>' * 400}</body></html>")
         (folder / "script.js").write_text("var x = 1;" * 400)
-        unix = socket.socket(socket.AF_UNIX)
-        stack.enter_context(running(folder, "vendor", VENDOR, unix, str(folder / "vendor.sock")))
+        stack.enter_context(running(folder, "vendor", VENDOR, str(folder / "vendor.sock")))
         ports = {"plain": free_port(), "map": free_port()}
         ours = nginx_conf(
             site,
@@ -125,7 +129,7 @@ def servers(site: Site, extra: str = "") -> Iterator[Front]:
             names=("www.example.com",),
         ).replace(f"add_after_body {BANNER};", extra)
         sites = PLAIN.replace("PORT", str(ports["plain"])) + ours
-        pid = stack.enter_context(running(folder, "front", sites, socket.socket(), ("127.0.0.1", ports["map"])))
+        pid = stack.enter_context(running(folder, "front", sites, ("127.0.0.1", ports["map"])))
         yield Front(pid, ports)
 
 

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from click.testing import CliRunner
 
-from bench.nginx import BAR, measure, program, ratios
+from bench.nginx import BAR, measure, ratios
 from troth.cli.bench import bench
 
 SHORT = (0.3, 5)  # seconds a turn, rounds
 
 
-@pytest.fixture(autouse=True)
-def _nginx() -> None:
-    try:
-        program()
-    except SystemExit as missing:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
+pytestmark = pytest.mark.usefixtures("there")
 
 
 def test_with_the_map_nginx_answers_seven_tenths_and_more_of_what_it_does_without(

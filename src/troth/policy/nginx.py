@@ -8,9 +8,10 @@ enforcing by path (``docs/how-to/put-your-site-behind-it.md``).
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-from troth.policy.site import PREFIX, Site
+from troth.policy.site import GPC, PREFIX, Site
 
 BANNER: Final = f"{PREFIX}/banner"
 PAGE_HEADER: Final = "X-Troth-Page"  # the page that the question stands on
@@ -41,6 +42,7 @@ def nginx_conf(site: Site, *, vendor: str, troth: str, listen: str, names: tuple
     kept = "\n".join(f'    "1:{value}" "no-store";' for value, bits, _ in values if "1" in bits)
     known = "|".join(value for value, _, _ in values) or "-"
     cookie = asked.cookie or "-"
+    ours = f"^({PREFIX}/|{re.escape(GPC)}$)" if site.signal else f"^{PREFIX}/"
     hidden = "\n".join(f"        proxy_hide_header {name};" for name in HIDDEN)
     served = " ".join(names or sorted(h for h, s in site.hosts.items() if s.startswith("site:") and ":" not in h))
     return f"""# Written by troth render --nginx from version {site.version} of the policy {site.policy}.
@@ -96,7 +98,7 @@ server {{
         add_header X-DNS-Prefetch-Control off always;
         add_after_body {BANNER};
     }}
-    location {PREFIX}/ {{
+    location ~ {ours} {{
         proxy_pass http://{troth};
         proxy_set_header Host $http_host;
         proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;

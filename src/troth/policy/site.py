@@ -15,6 +15,7 @@ from troth.policy.model import CompiledPolicy, CookieRule, Embed, Value
 FORM = 1  # of the JSON; a reader refuses another
 PREFIX = "/troth"
 REPORT = f"{PREFIX}/report"
+GPC = "/.well-known/gpc.json"  # where a site says that it hears the signal
 
 
 class Site(Value, frozen=True):

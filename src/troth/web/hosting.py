@@ -17,11 +17,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from troth.client.website import Front, banner
-from troth.client.website.front import GPC
 from troth.errors import StartRefused
 from troth.policy.model import CompiledPolicy
 from troth.policy.nginx import BANNER
-from troth.policy.site import REPORT, Site, named, site_of
+from troth.policy.site import GPC, REPORT, Site, named, site_of
 from troth.web import security
 from troth.web.answering import Answering
 from troth.web.collector import Counted

@@ -29,11 +29,10 @@ from troth.client.website.wording import preferred
 from troth.policy.choices import NOTHING_CHOSEN, VISITOR, Choice
 from troth.policy.content import VARY, caching, hardening_policy
 from troth.policy.nginx import BANNER, PAGE_HEADER
-from troth.policy.site import REPORT, Site, from_json, named, nothing_known
+from troth.policy.site import GPC, REPORT, Site, from_json, named, nothing_known
 
 log = logging.getLogger("troth.website")
 
-GPC: Final = "/.well-known/gpc.json"
 LOOK_SECONDS: Final = 2.0
 LARGEST_ANSWER: Final = 16 * 1024
 OVERRIDDEN: Final = frozenset({"cache-control", "expires", "pragma", "etag", "last-modified", "age", "vary"})
