@@ -316,8 +316,27 @@ def test_a_worker_or_a_picture_was_granted_nothing_and_may_be_cached(vendor: Ven
 
 
 def test_what_makes_browsers_report_to_others_is_taken_out(vendor: Vendor, visitor: Visitor) -> None:
-    vendor.headers += [("NEL", '{"report_to":"x"}'), ("Report-To", "{}")]
-    assert not {"nel", "report-to"} & set(visitor.get().headers)
+    vendor.headers += [("NEL", '{"report_to":"x"}'), ("Report-To", "{}"), ("Reporting-Endpoints", 'x="https://r/"')]
+    assert not {"nel", "report-to", "reporting-endpoints"} & set(visitor.get().headers)
+
+
+@pytest.mark.parametrize("path", ["/", "/new/"], ids=["enforced", "watched"])
+def test_only_a_page_over_tls_says_report_to_for_elsewhere_it_would_silence_the_other(
+    path: str, tmp_path: Path
+) -> None:
+    front = Front(site_file(tmp_path))
+
+    def sent(tls: bool, kind: str) -> str:
+        visit = front.visit(Asking("GET", path, "", "www.example.com", tls, lambda name: ""))
+        found, _ = visit.headers([("content-type", kind), ("reporting-endpoints", 'theirs="https://r.example.net/"')])
+        return "; ".join(f"{name}: {value}" for name, value in found if "security" in name or value.startswith("troth"))
+
+    for tls, kind in ((False, "text/html"), (False, "text/javascript"), (True, "text/javascript")):
+        assert "report-uri /troth/report" in sent(tls, kind)
+        assert "report-to" not in sent(tls, kind)
+        assert "reporting-endpoints" not in sent(tls, kind)
+    over = sent(True, "text/html; charset=utf-8")
+    assert "report-uri /troth/report; report-to troth; reporting-endpoints: troth=" in over
 
 
 def test_a_watched_path_is_told_about_and_left_alone(vendor: Vendor, visitor: Visitor) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
@@ -13,6 +15,7 @@ import pytest
 
 from bench.nginx import free_port, running
 from tests.client.shop import policy
+from tests.web.test_serve import certificate
 from troth.client.website import WSGI
 from troth.policy.nginx import nginx_conf
 from troth.policy.site import site_of
@@ -86,6 +89,32 @@ def nginx(there: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ngi
     troth.shutdown()
     troth.server_close()
     thread.join(10)
+
+
+def test_over_http_nothing_silences_the_reports(nginx: Nginx) -> None:
+    answer = nginx.get("/")
+    assert "report-uri /troth/report" in answer.headers["content-security-policy"]
+    assert "report-to" not in answer.headers["content-security-policy"]
+    assert "reporting-endpoints" not in answer.headers
+
+
+def test_over_tls_pages_say_where_to_report_and_nothing_else_does(there: None, tmp_path: Path) -> None:
+    tls, key = certificate(tmp_path)
+    outer, inner = free_port(), free_port()
+    (tmp_path / "index.html").write_text("<html><body>Shop</body></html>")
+    (tmp_path / "script.js").write_text("var x = 1;")
+    front = nginx_conf(
+        SITE, vendor=f"127.0.0.1:{inner}", troth="127.0.0.1:1", listen=f"127.0.0.1:{outer} ssl", names=()
+    )
+    sites = f"ssl_certificate {tls}; ssl_certificate_key {key};\n{front}"
+    sites += VENDOR.replace("PORT", str(inner)).replace("FOLDER", str(tmp_path))
+    with running(tmp_path, "front", sites, ("127.0.0.1", outer)):
+        trusted = ssl.create_default_context(cafile=str(tls))
+        page, script = (httpx.get(f"https://localhost:{outer}{path}", verify=trusted) for path in ("/", "/script.js"))
+    assert page.headers["content-security-policy"] == f"{SITE.strictest}; report-to troth"
+    assert page.headers["reporting-endpoints"] == 'troth="/troth/report"'
+    assert script.headers["content-security-policy"] == SITE.strictest
+    assert "reporting-endpoints" not in script.headers
 
 
 EVERY = ["/", "/none", "/return", "/own", "/broken", "/moved"]

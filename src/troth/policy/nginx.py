@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from troth.policy.site import GPC, PREFIX, Site
+from troth.policy.site import ENDPOINTS, GPC, PREFIX, REPORT_TO, Site
 
 BANNER: Final = f"{PREFIX}/banner"
 PAGE_HEADER: Final = "X-Troth-Page"  # the page that the question stands on
@@ -26,6 +26,7 @@ HIDDEN: Final = (
     "Vary",
     "NEL",
     "Report-To",
+    "Reporting-Endpoints",
     "Referrer-Policy",
 )
 
@@ -66,6 +67,8 @@ map "$troth_page:$troth_flag" $troth_cache {{
     "~^0:" $upstream_http_cache_control;
 {kept}
 }}
+map "$scheme:$troth_page" $troth_report_to {{ default ""; "https:1" "{REPORT_TO}"; }}
+map "$scheme:$troth_page" $troth_endpoints {{ default ""; "https:1" '{ENDPOINTS}'; }}
 map $troth_page $troth_etag {{ default ""; 0 $upstream_http_etag; }}
 map $troth_page $troth_modified {{ default ""; 0 $upstream_http_last_modified; }}
 map $troth_page $troth_vary {{ default "Cookie, Sec-GPC"; 0 $upstream_http_vary; }}
@@ -89,7 +92,8 @@ server {{
         proxy_set_header If-None-Match $troth_none_match;
         proxy_set_header If-Modified-Since $troth_since;
 {hidden}
-        add_header Content-Security-Policy $troth_policy always;
+        add_header Content-Security-Policy $troth_policy$troth_report_to always;
+        add_header Reporting-Endpoints $troth_endpoints always;
         add_header Cache-Control $troth_cache always;
         add_header Vary $troth_vary always;
         add_header ETag $troth_etag always;

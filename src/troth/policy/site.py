@@ -15,6 +15,8 @@ from troth.policy.model import CompiledPolicy, CookieRule, Embed, Value
 FORM = 1  # of the JSON; a reader refuses another
 PREFIX = "/troth"
 REPORT = f"{PREFIX}/report"
+REPORT_TO = "; report-to troth"  # beside report-uri, on pages over TLS only: elsewhere it would silence that one
+ENDPOINTS = f'troth="{REPORT}"'
 GPC = "/.well-known/gpc.json"  # where a site says that it hears the signal
 
 

@@ -29,7 +29,7 @@ from troth.client.website.wording import preferred
 from troth.policy.choices import NOTHING_CHOSEN, VISITOR, Choice
 from troth.policy.content import VARY, caching, hardening_policy
 from troth.policy.nginx import BANNER, PAGE_HEADER
-from troth.policy.site import GPC, REPORT, Site, from_json, named, nothing_known
+from troth.policy.site import ENDPOINTS, GPC, REPORT, REPORT_TO, Site, from_json, named, nothing_known
 
 log = logging.getLogger("troth.website")
 
@@ -37,7 +37,8 @@ LOOK_SECONDS: Final = 2.0
 LARGEST_ANSWER: Final = 16 * 1024
 OVERRIDDEN: Final = frozenset({"cache-control", "expires", "pragma", "etag", "last-modified", "age", "vary"})
 NO_REFERRER: Final = ("no-referrer", "same-origin")  # what a link may say of where it was clicked: nothing
-TELLING: Final = frozenset({"nel", "report-to"})  # they make a browser report to others, past every content policy
+#: They make a browser report to others, past every content policy.
+TELLING: Final = frozenset({"nel", "report-to", "reporting-endpoints"})
 HTML: Final = ("text/html", "application/xhtml+xml")
 
 Headers = list[tuple[str, str]]
@@ -271,7 +272,7 @@ class Visit:
         )
         page = kind in HTML
         if not self.enforcing:
-            return [*given, ("content-security-policy-report-only", self.site.strictest)], False
+            return [*given, *self._reported("-report-only", self.site.strictest, page=page)], False
         out: Headers = []
         for name, value in given:
             lower = name.lower()
@@ -290,7 +291,7 @@ class Visit:
         if not page:  # a worker, an image with scripts: whatever it is, it was granted nothing, and caches may keep it
             out.append(("content-security-policy", self.site.strictest))
             return out, False
-        out.append(("content-security-policy", self.site.header(self.choice)))
+        out += self._reported("", self.site.header(self.choice), page=page)
         if self.front.hardening:
             out.append(("content-security-policy", self.front.hardening))
         out += [("cache-control", caching(grants=bool(self.choice.granted))), ("vary", VARY)]
@@ -298,6 +299,16 @@ class Visit:
         if not plain:
             log.error("a page came compressed from the application: it was sent without the question")
         return out, plain
+
+    def _reported(self, suffix: str, policy: str, *, page: bool) -> Headers:
+        """A content policy with where browsers tell of what they stopped.
+
+        ``report-to`` works over TLS alone, and silences ``report-uri`` wherever it stands.
+        """
+        name = f"content-security-policy{suffix}"
+        if not (page and self.asking.tls and self.site.policy):
+            return [(name, policy)]
+        return [(name, policy + REPORT_TO), ("reporting-endpoints", ENDPOINTS)]
 
     def _sifted(self, header: str) -> str | None:
         """A Set-Cookie as it may leave, or None. Without a known policy it passes."""
