@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -347,6 +348,24 @@ def test_a_watched_path_is_told_about_and_left_alone(vendor: Vendor, visitor: Vi
     assert "content-security-policy" not in page.headers
     assert (set_cookies(page), page.headers["cache-control"]) == (["_tracker=1"], "public")
     assert "content-security-policy" in visitor.get("/newer").headers
+
+
+def test_all_that_a_page_had_stopped_may_be_reported_in_one_body(visitor: Visitor) -> None:
+    def report(number: int) -> dict[str, Any]:
+        said = {
+            "documentURL": "http://www.example.com/shop",
+            "effectiveDirective": "img-src",
+            "blockedURL": f"https://ads{number}.example.net/",
+            "originalPolicy": SITE.strictest,
+        }
+        return {"type": "csp-violation", "url": said["documentURL"], "user_agent": "x" * 120, "body": said}
+
+    body = json.dumps([report(number) for number in range(40)])
+    assert len(body) > 30_000
+    assert visitor.ask("POST", "/troth/report", content=body).status_code == 204
+    assert len(visitor.front.hints.counts) == 40
+    visitor.ask("POST", "/troth/report", content=body * 20)
+    assert (len(visitor.front.hints.counts), visitor.front.hints.refused) == (40, 0), "longer ones are not read"
 
 
 # --- the site file ---

@@ -35,6 +35,7 @@ log = logging.getLogger("troth.website")
 
 LOOK_SECONDS: Final = 2.0
 LARGEST_ANSWER: Final = 16 * 1024
+LARGEST_REPORTS: Final = 128 * 1024  # the Reporting API sends what a page had stopped within a minute as one body
 OVERRIDDEN: Final = frozenset({"cache-control", "expires", "pragma", "etag", "last-modified", "age", "vary"})
 NO_REFERRER: Final = ("no-referrer", "same-origin")  # what a link may say of where it was clicked: nothing
 #: They make a browser report to others, past every content policy.
@@ -171,7 +172,7 @@ class Visit:
         if path == BANNER and method in ("GET", "HEAD"):
             return self._fragment()
         if path == REPORT and method == "POST":
-            if len(body) <= LARGEST_ANSWER:
+            if len(body) <= LARGEST_REPORTS:
                 self.front.hints.take(body, self.asking.host, self.site.version, self.front.day())
             return Reply(204, [], b"")
         if path == banner.STYLE and method in ("GET", "HEAD"):
@@ -185,6 +186,11 @@ class Visit:
     def mine(self) -> bool:
         """Whether ``own`` will answer: then the body is read first."""
         return self.asking.path in (banner.CHOICES, REPORT) and self.asking.method == "POST"
+
+    @property
+    def most(self) -> int:
+        """The bytes of a body that ``own`` takes; whoever reads it stops beyond them."""
+        return LARGEST_REPORTS if self.asking.path == REPORT else LARGEST_ANSWER
 
     # --- the answers ---
 
