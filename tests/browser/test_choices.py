@@ -232,6 +232,37 @@ def test_what_was_taken_back_is_not_loaded_any_more(visitor: BrowserContext, sho
     assert open_everything(second, shop) == frozenset()
 
 
+def test_what_was_taken_back_is_not_loaded_on_a_second_visit_nor_by_a_tab_that_was_open(
+    browser: Browser, shop: Shop, tmp_path: Path
+) -> None:
+    """The same browser profile on disk, with its cache, closed and opened again."""
+    path = shutil.which("chromium")
+
+    def opened() -> BrowserContext:
+        return browser.browser_type.launch_persistent_context(str(tmp_path), executable_path=path, args=FLAGS)
+
+    visit = opened()
+    page, tab = visit.new_page(), visit.new_page()
+    page.goto(f"{shop.url}/products")
+    answer(page, "Accept all")
+    assert open_everything(tab, shop) == FRAMES_AND_IMAGES
+    page.get_by_role("link", name="Privacy choices").click()
+    answer(page, "Refuse all")
+    shop.other.forget()
+    assert tab.locator("h1").inner_text() == "Everything", "a tab that was open keeps what it loaded"
+    tab.reload()
+    assert settled(tab, shop) == frozenset(), "until it is loaded anew"
+    page.evaluate("location.href = '/everything'")
+    page.wait_for_url(f"{shop.url}/everything")
+    assert settled(page, shop) == frozenset(), "nor where a link leads"
+    visit.close()
+    visit = opened()
+    page = visit.new_page()
+    assert open_everything(page, shop) == frozenset()
+    assert page.get_by_role("button", name="Refuse all").count() == 0, "and nothing is asked again"
+    visit.close()
+
+
 def test_the_signal_asks_nothing_and_loads_nothing(browser: Browser, shop: Shop) -> None:
     context = browser.new_context(extra_http_headers={"Sec-GPC": "1"})
     page = context.new_page()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -103,7 +104,8 @@ def set_cookies(answer: httpx.Response) -> list[str]:
 def test_who_has_not_chosen_is_asked_and_nothing_of_others_is_let_in(visitor: Visitor) -> None:
     page = visitor.get()
     assert 'class="troth-banner"' in page.text
-    assert page.text.index("troth-banner") < page.text.index("<h1>Shop") < page.text.index("troth-link")
+    assert page.text.index("<section") < page.text.index("<h1>Shop") < page.text.index("<nav")
+    assert page.text.index("<style>") < page.text.index("<form"), "it is drawn without waiting for another file"
     assert page.headers["content-security-policy"] == SITE.strictest
     assert "videos.example.net" not in SITE.strictest
     assert "frame-src 'self' blob: https://pay.example.net" in SITE.strictest
@@ -315,8 +317,27 @@ def test_a_worker_or_a_picture_was_granted_nothing_and_may_be_cached(vendor: Ven
 
 
 def test_what_makes_browsers_report_to_others_is_taken_out(vendor: Vendor, visitor: Visitor) -> None:
-    vendor.headers += [("NEL", '{"report_to":"x"}'), ("Report-To", "{}")]
-    assert not {"nel", "report-to"} & set(visitor.get().headers)
+    vendor.headers += [("NEL", '{"report_to":"x"}'), ("Report-To", "{}"), ("Reporting-Endpoints", 'x="https://r/"')]
+    assert not {"nel", "report-to", "reporting-endpoints"} & set(visitor.get().headers)
+
+
+@pytest.mark.parametrize("path", ["/", "/new/"], ids=["enforced", "watched"])
+def test_only_a_page_over_tls_says_report_to_for_elsewhere_it_would_silence_the_other(
+    path: str, tmp_path: Path
+) -> None:
+    front = Front(site_file(tmp_path))
+
+    def sent(tls: bool, kind: str) -> str:
+        visit = front.visit(Asking("GET", path, "", "www.example.com", tls, lambda name: ""))
+        found, _ = visit.headers([("content-type", kind), ("reporting-endpoints", 'theirs="https://r.example.net/"')])
+        return "; ".join(f"{name}: {value}" for name, value in found if "security" in name or value.startswith("troth"))
+
+    for tls, kind in ((False, "text/html"), (False, "text/javascript"), (True, "text/javascript")):
+        assert "report-uri /troth/report" in sent(tls, kind)
+        assert "report-to" not in sent(tls, kind)
+        assert "reporting-endpoints" not in sent(tls, kind)
+    over = sent(True, "text/html; charset=utf-8")
+    assert "report-uri /troth/report; report-to troth; reporting-endpoints: troth=" in over
 
 
 def test_a_watched_path_is_told_about_and_left_alone(vendor: Vendor, visitor: Visitor) -> None:
@@ -327,6 +348,24 @@ def test_a_watched_path_is_told_about_and_left_alone(vendor: Vendor, visitor: Vi
     assert "content-security-policy" not in page.headers
     assert (set_cookies(page), page.headers["cache-control"]) == (["_tracker=1"], "public")
     assert "content-security-policy" in visitor.get("/newer").headers
+
+
+def test_all_that_a_page_had_stopped_may_be_reported_in_one_body(visitor: Visitor) -> None:
+    def report(number: int) -> dict[str, Any]:
+        said = {
+            "documentURL": "http://www.example.com/shop",
+            "effectiveDirective": "img-src",
+            "blockedURL": f"https://ads{number}.example.net/",
+            "originalPolicy": SITE.strictest,
+        }
+        return {"type": "csp-violation", "url": said["documentURL"], "user_agent": "x" * 120, "body": said}
+
+    body = json.dumps([report(number) for number in range(40)])
+    assert len(body) > 30_000
+    assert visitor.ask("POST", "/troth/report", content=body).status_code == 204
+    assert len(visitor.front.hints.counts) == 40
+    visitor.ask("POST", "/troth/report", content=body * 20)
+    assert (len(visitor.front.hints.counts), visitor.front.hints.refused) == (40, 0), "longer ones are not read"
 
 
 # --- the site file ---

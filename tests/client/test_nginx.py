@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
+import ssl
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import httpx
 import pytest
 
+from bench.nginx import free_port, running
 from tests.client.shop import policy
+from tests.web.test_serve import certificate
 from troth.client.website import WSGI
 from troth.policy.nginx import nginx_conf
 from troth.policy.site import site_of
@@ -42,23 +41,6 @@ server {
     location /moved { return 301 /; }
 }
 """
-FRAME = """
-daemon off; master_process off; pid FOLDER/nginx.pid; error_log FOLDER/error.log warn; USER
-events { worker_connections 64; }
-http {
-    access_log off; types { text/html html; text/javascript js; }
-    client_body_temp_path FOLDER/a; proxy_temp_path FOLDER/b; fastcgi_temp_path FOLDER/c;
-    uwsgi_temp_path FOLDER/d; scgi_temp_path FOLDER/e;
-    include FOLDER/troth.conf; include FOLDER/vendor.conf;
-}
-"""
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 class Quiet(WSGIRequestHandler):
@@ -81,12 +63,7 @@ class Nginx:
 
 
 @pytest.fixture(scope="module")
-def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if program is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("nginx is not installed: apt-get install nginx-light")
-        pytest.skip("nginx is not installed: apt-get install nginx-light")
+def nginx(there: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     folder = tmp_path_factory.mktemp("nginx")
     (folder / "index.html").write_text("<!doctype html><html><body><h1>Shop</h1></body></html>")
     (folder / "script.js").write_text("var x = 1;")
@@ -106,25 +83,38 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
         listen=f"127.0.0.1:{outer}",
         names=(),
     )
-    (folder / "troth.conf").write_text(text)
-    (folder / "vendor.conf").write_text(VENDOR.replace("PORT", str(inner)).replace("FOLDER", str(folder)))
-    frame = FRAME.replace("FOLDER", str(folder)).replace("USER", "user root;" if os.geteuid() == 0 else "")
-    (folder / "nginx.conf").write_text(frame)
-    running = subprocess.Popen([program, "-p", str(folder), "-c", str(folder / "nginx.conf")])
-    try:
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
-            assert running.poll() is None, (folder / "error.log").read_text()
-            with socket.socket() as attempt:
-                if attempt.connect_ex(("127.0.0.1", outer)) == 0:
-                    break
+    vendor = VENDOR.replace("PORT", str(inner)).replace("FOLDER", str(folder))
+    with running(folder, "front", text + vendor, ("127.0.0.1", outer)):
         yield Nginx(f"http://127.0.0.1:{outer}", troth)
-    finally:
-        running.terminate()
-        running.wait(20)
-        troth.shutdown()
-        troth.server_close()
-        thread.join(10)
+    troth.shutdown()
+    troth.server_close()
+    thread.join(10)
+
+
+def test_over_http_nothing_silences_the_reports(nginx: Nginx) -> None:
+    answer = nginx.get("/")
+    assert "report-uri /troth/report" in answer.headers["content-security-policy"]
+    assert "report-to" not in answer.headers["content-security-policy"]
+    assert "reporting-endpoints" not in answer.headers
+
+
+def test_over_tls_pages_say_where_to_report_and_nothing_else_does(there: None, tmp_path: Path) -> None:
+    tls, key = certificate(tmp_path)
+    outer, inner = free_port(), free_port()
+    (tmp_path / "index.html").write_text("<html><body>Shop</body></html>")
+    (tmp_path / "script.js").write_text("var x = 1;")
+    front = nginx_conf(
+        SITE, vendor=f"127.0.0.1:{inner}", troth="127.0.0.1:1", listen=f"127.0.0.1:{outer} ssl", names=()
+    )
+    sites = f"ssl_certificate {tls}; ssl_certificate_key {key};\n{front}"
+    sites += VENDOR.replace("PORT", str(inner)).replace("FOLDER", str(tmp_path))
+    with running(tmp_path, "front", sites, ("127.0.0.1", outer)):
+        trusted = ssl.create_default_context(cafile=str(tls))
+        page, script = (httpx.get(f"https://localhost:{outer}{path}", verify=trusted) for path in ("/", "/script.js"))
+    assert page.headers["content-security-policy"] == f"{SITE.strictest}; report-to troth"
+    assert page.headers["reporting-endpoints"] == 'troth="/troth/report"'
+    assert script.headers["content-security-policy"] == SITE.strictest
+    assert "reporting-endpoints" not in script.headers
 
 
 EVERY = ["/", "/none", "/return", "/own", "/broken", "/moved"]
@@ -178,6 +168,8 @@ def test_the_question_stands_after_the_page_and_its_answer_is_taken(nginx: Nginx
     assert (answer.status_code, answer.headers["location"]) == (303, "/?x=1")
     assert f"troth_choice={NO};" in answer.headers["set-cookie"]
     assert httpx.get(f"{nginx.url}/troth/choices.css").status_code == 200
+    assert nginx.get("/.well-known/gpc.json").json()["gpc"] is True, "the promise is published by who keeps it"
+    assert nginx.get("/.well-known/gpc.json.bak").status_code == 404
     assert "troth-banner" not in nginx.get("/script.js", Accept="*/*").text
 
 

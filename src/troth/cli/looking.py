@@ -19,7 +19,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 from troth.cli import enforced
 from troth.cli.markup import Markup
 from troth.client.website import banner, jar
-from troth.client.website.front import GPC
+from troth.policy.site import GPC
 
 SECONDS: Final = 15
 MOST_BYTES: Final = 5_000_000

@@ -8,9 +8,10 @@ enforcing by path (``docs/how-to/put-your-site-behind-it.md``).
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-from troth.policy.site import PREFIX, Site
+from troth.policy.site import ENDPOINTS, GPC, PREFIX, REPORT_TO, Site
 
 BANNER: Final = f"{PREFIX}/banner"
 PAGE_HEADER: Final = "X-Troth-Page"  # the page that the question stands on
@@ -25,6 +26,7 @@ HIDDEN: Final = (
     "Vary",
     "NEL",
     "Report-To",
+    "Reporting-Endpoints",
     "Referrer-Policy",
 )
 
@@ -41,6 +43,7 @@ def nginx_conf(site: Site, *, vendor: str, troth: str, listen: str, names: tuple
     kept = "\n".join(f'    "1:{value}" "no-store";' for value, bits, _ in values if "1" in bits)
     known = "|".join(value for value, _, _ in values) or "-"
     cookie = asked.cookie or "-"
+    ours = f"^({PREFIX}/|{re.escape(GPC)}$)" if site.signal else f"^{PREFIX}/"
     hidden = "\n".join(f"        proxy_hide_header {name};" for name in HIDDEN)
     served = " ".join(names or sorted(h for h, s in site.hosts.items() if s.startswith("site:") and ":" not in h))
     return f"""# Written by troth render --nginx from version {site.version} of the policy {site.policy}.
@@ -64,6 +67,8 @@ map "$troth_page:$troth_flag" $troth_cache {{
     "~^0:" $upstream_http_cache_control;
 {kept}
 }}
+map "$scheme:$troth_page" $troth_report_to {{ default ""; "https:1" "{REPORT_TO}"; }}
+map "$scheme:$troth_page" $troth_endpoints {{ default ""; "https:1" '{ENDPOINTS}'; }}
 map $troth_page $troth_etag {{ default ""; 0 $upstream_http_etag; }}
 map $troth_page $troth_modified {{ default ""; 0 $upstream_http_last_modified; }}
 map $troth_page $troth_vary {{ default "Cookie, Sec-GPC"; 0 $upstream_http_vary; }}
@@ -87,7 +92,8 @@ server {{
         proxy_set_header If-None-Match $troth_none_match;
         proxy_set_header If-Modified-Since $troth_since;
 {hidden}
-        add_header Content-Security-Policy $troth_policy always;
+        add_header Content-Security-Policy $troth_policy$troth_report_to always;
+        add_header Reporting-Endpoints $troth_endpoints always;
         add_header Cache-Control $troth_cache always;
         add_header Vary $troth_vary always;
         add_header ETag $troth_etag always;
@@ -96,7 +102,7 @@ server {{
         add_header X-DNS-Prefetch-Control off always;
         add_after_body {BANNER};
     }}
-    location {PREFIX}/ {{
+    location ~ {ours} {{
         proxy_pass http://{troth};
         proxy_set_header Host $http_host;
         proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;

@@ -15,6 +15,9 @@ from troth.policy.model import CompiledPolicy, CookieRule, Embed, Value
 FORM = 1  # of the JSON; a reader refuses another
 PREFIX = "/troth"
 REPORT = f"{PREFIX}/report"
+REPORT_TO = "; report-to troth"  # beside report-uri, on pages over TLS only: elsewhere it would silence that one
+ENDPOINTS = f'troth="{REPORT}"'
+GPC = "/.well-known/gpc.json"  # where a site says that it hears the signal
 
 
 class Site(Value, frozen=True):
@@ -55,9 +58,11 @@ class Site(Value, frozen=True):
         fitting = [each for each in modes if covers(each, path)]
         return not fitting or modes[max(fitting, key=len)] == "enforce"
 
-    def essential(self, name: str) -> bool:
-        """Whether a cookie is declared and needs no consent."""
-        return name in self.cookies and self.cookies[name].essential
+
+def named(host: str) -> str:
+    """The name in a Host header, lower-case: without its port and a last dot."""
+    found = host.lower()
+    return found.rsplit("]", 1)[0].lstrip("[") if found.startswith("[") else found.rsplit(":", 1)[0].rstrip(".")
 
 
 def covers(declared: str, path: str) -> bool:

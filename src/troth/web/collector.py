@@ -10,7 +10,6 @@ function: it becomes a country and a keyed hash and is kept by nothing. Clauses:
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections.abc import Callable
 from typing import Protocol
@@ -19,6 +18,7 @@ import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from troth.client.website import jar
 from troth.collect.country import Locations, country_of
 from troth.collect.visits.agents import device_of, is_bot
 from troth.collect.visits.counting import Visit
@@ -27,6 +27,7 @@ from troth.collect.visits.visits import Visits
 from troth.errors import BadRequest, CrossSite, Denied, Invalid, NotAllowed, TrothError, Undeclared, Unsupported
 from troth.policy import cutting
 from troth.policy.choices import VISITOR, Choice, Choices, choices
+from troth.policy.site import named
 from troth.rights.visitors import Visitors
 from troth.web import cookies, problems, security
 from troth.web.rates import Rates, network
@@ -122,10 +123,13 @@ class Collector:
         tls = scope["scheme"] == "https" or (
             peer in config.trusted_proxies and headers.get(b"x-forwarded-proto") == b"https"
         )
-        jar = cookies_of(headers.get(b"cookie", b""), tls=tls)
+        sent = headers.get(b"cookie", b"").decode("latin-1")
         signal = headers.get(b"sec-gpc", b"").decode("latin-1")
-        choice = self.choices(rules).read(jar.get(self.choices(rules).cookie), signal)
-        return await self.counted(rules, surface, net, address, agent, said, jar, choice, named(host), headers, tls=tls)
+        choice = self.choices(rules).read(jar.sent_value(sent, self.choices(rules).cookie, tls=tls), signal)
+        token = jar.sent_value(sent, VISITOR, tls=tls)
+        return await self.counted(
+            rules, surface, net, address, agent, said, token, choice, named(host), headers, tls=tls
+        )
 
     async def counted(
         self,
@@ -135,7 +139,7 @@ class Collector:
         address: str,
         agent: str,
         said: dict[str, str],
-        jar: dict[str, str],
+        token: str | None,
         choice: Choice,
         host: str,
         headers: dict[bytes, bytes],
@@ -147,20 +151,17 @@ class Collector:
         agreed = rules.ask is not None and rules.ask.purpose in choice.granted
         summed = rules.count is not None and surface in rules.count.surfaces
         if choice.decided and not agreed:  # a refusal, or the signal: neither tier
-            if choice.by_signal or VISITOR not in jar:
+            if choice.by_signal or not token:
                 return None
-            await run_in_threadpool(self.system.visitors.withdraw, jar[VISITOR])  # the yes was taken back
-            return f"{cookies.wire_name(VISITOR, tls=tls)}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax".encode() + (
-                b"; Secure" if tls else b""
-            )
+            await run_in_threadpool(self.system.visitors.withdraw, token)  # the yes was taken back
+            return jar.make(VISITOR, "", seconds=0, tls=tls).encode()
         if headers.get(b"sec-gpc") == b"1":
             summed = False  # a later yes lets itself be followed; nothing else is done on the signal's day
         fresh = sid = None
         if agreed and rules.view is not None and surface in rules.view.surfaces:
-            token = jar.get(VISITOR)
             if token:
                 sid = visits.sid_of(token)
-            elif (fresh := self.cookie(rules, token := self.mint(), tls=tls)) is not None:
+            elif (fresh := self.cookie(rules, token := cookies.token(self.system.randomness), tls=tls)) is not None:
                 self.rates.hit(f"{PATH} begin", net, BEGINNING)
                 sid = await visits.begin(surface, token, language(headers))
         if not summed and sid is None:
@@ -193,17 +194,12 @@ class Collector:
             self._choices = (rules, choices(rules.policy))
         return self._choices[1]
 
-    def mint(self) -> str:
-        """A fresh random value for a visitor's cookie: 256 bits."""
-        return base64.urlsafe_b64encode(self.system.randomness.bytes(32)).rstrip(b"=").decode()
-
     def cookie(self, rules: Rules, token: str, *, tls: bool) -> bytes | None:
         """The Set-Cookie of a visitor, if the policy declares one, as the cookie filter lets it pass."""
         rule = rules.policy.cookies.get(VISITOR)
         if rule is None or rule.lasts is None:
             return None
-        life = f"Max-Age={cookies.life_seconds(rule)}; Path=/; HttpOnly; SameSite=Lax"
-        header = f"{cookies.wire_name(VISITOR, tls=tls)}={token}; {life}" + ("; Secure" if tls else "")
+        header = jar.make(VISITOR, token, seconds=cookies.life_seconds(rule), tls=tls)
         fault = cookies.refused(header, rules.policy, {token}, tls=tls)
         if fault:
             log.error("the visitor's cookie was not set: %s", fault)
@@ -268,18 +264,6 @@ def ahead(headers: dict[bytes, bytes]) -> bool:
     """Whether nobody looks at the page yet: a browser fetches or draws it in advance."""
     purpose = headers.get(b"sec-purpose") or headers.get(b"purpose") or b""
     return any(word in purpose.lower() for word in AHEAD)
-
-
-def cookies_of(header: bytes, *, tls: bool) -> dict[str, str]:
-    """The cookies by their declared names; over TLS only those that no sibling host can have planted."""
-    prefix = cookies.wire_name("", tls=tls)
-    pairs = (pair.partition("=") for pair in header.decode("latin-1").split("; "))
-    return {name.removeprefix(prefix): value for name, _, value in pairs if name.startswith(prefix)}
-
-
-def named(host: str) -> str:
-    """A host without its port."""
-    return host.rsplit("]", 1)[0].lstrip("[") if host.startswith("[") else host.rsplit(":", 1)[0].rstrip(".")
 
 
 def language(headers: dict[bytes, bytes]) -> str:

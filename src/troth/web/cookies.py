@@ -27,10 +27,15 @@ log = logging.getLogger("troth.web")
 
 
 def mint(request: Request, randomness: Randomness, bits: int = 256) -> str:
-    """A fresh random token for a cookie of this answer: base64url of at least 128 bits, without padding."""
-    token = base64.urlsafe_b64encode(randomness.bytes((max(bits, 128) + 7) // 8)).rstrip(b"=").decode()
-    minted(request).add(token)
-    return token
+    """A fresh random value for a cookie of this answer, which the filter will let pass."""
+    fresh = token(randomness, bits)
+    minted(request).add(fresh)
+    return fresh
+
+
+def token(randomness: Randomness, bits: int = 256) -> str:
+    """A fresh random value: base64url of at least 128 bits, without padding."""
+    return base64.urlsafe_b64encode(randomness.bytes((max(bits, 128) + 7) // 8)).rstrip(b"=").decode()
 
 
 def minted(request: Request) -> set[str]:

@@ -17,11 +17,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from troth.client.website import Front, banner
-from troth.client.website.front import GPC
 from troth.errors import StartRefused
 from troth.policy.model import CompiledPolicy
 from troth.policy.nginx import BANNER
-from troth.policy.site import REPORT, Site, site_of
+from troth.policy.site import GPC, REPORT, Site, named, site_of
 from troth.web import security
 from troth.web.answering import Answering
 from troth.web.collector import Counted
@@ -86,7 +85,7 @@ class Hosting:
         if scope["type"] != "http":
             return self.shell
         request = Request(scope)
-        host = request.headers.get("host", "").rsplit(":", 1)[0].lower()
+        host = named(request.headers.get("host", ""))
         path = scope["path"]
         if host in self.folders and host in self.hosts and (path == "/" or not self.table.has(path)):
             site = self._answering(host)

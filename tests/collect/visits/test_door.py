@@ -120,6 +120,17 @@ def test_a_yes_at_the_question_is_recorded_and_a_no_ends_it_at_once_without_a_sc
     assert door.cookies["troth_visitor"] != token
 
 
+def test_of_two_cookies_of_one_name_the_door_reads_the_one_that_the_front_reads(vendor: Vendor, come: Come) -> None:
+    """The first is that of the nearer path (RFC 6265, 5.4)."""
+    door = come()
+    asked = vendor.system.hosting.site().choices
+    no, yes = (f"{asked.cookie}={asked.value(granted)}" for granted in ((), ("analytics",)))
+    for sent, begun in ((f"{no}; {yes}", 0), (f"{yes}; {no}", 1)):
+        shown = door.http.request("GET", "/troth/choices", headers={"cookie": sent}).text
+        door.say({"cookie": sent}, page="/a")
+        assert shown.count(" checked") == entries(vendor, "consent.given") == begun
+
+
 def test_an_answer_that_still_agrees_leaves_the_history_as_it_is(vendor: Vendor, come: Come) -> None:
     door = come()
     door.choose("analytics")

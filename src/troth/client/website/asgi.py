@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from troth.client.website.front import LARGEST_ANSWER, Asking, Front, Reply, Source, plain_request
+from troth.client.website.front import Asking, Front, Reply, Source, plain_request
 from troth.client.website.weaving import Weaver
 
 Message = MutableMapping[str, Any]
@@ -41,7 +41,7 @@ class ASGI:
             header=lambda name: found.get(name, ""),
         )
         visit = self.front.visit(asking)
-        reply = visit.own(await _body(receive) if visit.mine() else b"")
+        reply = visit.own(await _body(receive, visit.most) if visit.mine() else b"")
         if reply is not None:
             await _send(await self.answered(asking, reply), send)
             return
@@ -75,10 +75,10 @@ class ASGI:
         return reply
 
 
-async def _body(receive: Receive) -> bytes:
-    """The body, up to a little more than is ever taken."""
+async def _body(receive: Receive, most: int) -> bytes:
+    """The body, up to a little more than is taken."""
     body = b""
-    while len(body) <= LARGEST_ANSWER:
+    while len(body) <= most:
         message = await receive()
         body += message.get("body", b"")
         if message["type"] != "http.request" or not message.get("more_body", False):

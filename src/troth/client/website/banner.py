@@ -22,11 +22,15 @@ ANSWER, GRANTED, BACK = "answer", "granted", "back"
 ALL, NONE, THESE = "all", "none", "these"
 
 
-def banner(site: Site, words: Words, back: str, policy_url: str, *, below: bool = False) -> str:
-    """The question on the first layer; ``below`` where it can only be written after the page."""
+def banner(site: Site, words: Words, back: str, policy_url: str, *, rules: str = "", below: bool = False) -> str:
+    """The question on the first layer; ``below`` where it can only be written after the page.
+
+    Its style ``rules`` stand in it, so that it can be answered without waiting for a second file.
+    """
     return (
         f'<section class="troth-banner{" troth-below" if below else ""}" {_tongue(words)}'
-        f' aria-labelledby="troth-title">{SHEET}'
+        f' aria-labelledby="troth-title">'
+        f"{f'<style>{rules}</style>' if rules else ''}"
         f'<form method="post" action="{CHOICES}">{_hidden(back)}'
         f'<p class="troth-title" id="troth-title">{_say(words, "title")}</p>'
         f'<p>{_say(words, "text")} <a href="{escape(policy_url)}">{_say(words, "policy")}</a></p>'

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -28,16 +29,17 @@ from troth.client.website.wording import preferred
 from troth.policy.choices import NOTHING_CHOSEN, VISITOR, Choice
 from troth.policy.content import VARY, caching, hardening_policy
 from troth.policy.nginx import BANNER, PAGE_HEADER
-from troth.policy.site import REPORT, Site, from_json, nothing_known
+from troth.policy.site import ENDPOINTS, GPC, REPORT, REPORT_TO, Site, from_json, named, nothing_known
 
 log = logging.getLogger("troth.website")
 
-GPC: Final = "/.well-known/gpc.json"
 LOOK_SECONDS: Final = 2.0
 LARGEST_ANSWER: Final = 16 * 1024
+LARGEST_REPORTS: Final = 128 * 1024  # the Reporting API sends what a page had stopped within a minute as one body
 OVERRIDDEN: Final = frozenset({"cache-control", "expires", "pragma", "etag", "last-modified", "age", "vary"})
 NO_REFERRER: Final = ("no-referrer", "same-origin")  # what a link may say of where it was clicked: nothing
-TELLING: Final = frozenset({"nel", "report-to"})  # they make a browser report to others, past every content policy
+#: They make a browser report to others, past every content policy.
+TELLING: Final = frozenset({"nel", "report-to", "reporting-endpoints"})
 HTML: Final = ("text/html", "application/xhtml+xml")
 
 Headers = list[tuple[str, str]]
@@ -57,11 +59,8 @@ class Asking:
 
     @property
     def name(self) -> str:
-        """The host without its port, lower-case; "" where it is none."""
-        try:
-            return urlsplit(f"//{self.host}").hostname or ""
-        except ValueError:
-            return ""
+        """The host without its port, lower-case."""
+        return named(self.host)
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,8 @@ class Front:
         self._stamp: tuple[int, int, int] | None = None
         self._looked = -LOOK_SECONDS
         self._told = False
-        self.style = (Path(__file__).resolve().parent / "choices.css").read_bytes()
+        self.style = (Path(__file__).resolve().parent / "choices.css").read_text("utf-8")
+        self.rules = " ".join(re.sub(r"/\*.*?\*/", "", self.style, flags=re.DOTALL).split())
 
     @property
     def site(self) -> Site:
@@ -172,12 +172,12 @@ class Visit:
         if path == BANNER and method in ("GET", "HEAD"):
             return self._fragment()
         if path == REPORT and method == "POST":
-            if len(body) <= LARGEST_ANSWER:
+            if len(body) <= LARGEST_REPORTS:
                 self.front.hints.take(body, self.asking.host, self.site.version, self.front.day())
             return Reply(204, [], b"")
         if path == banner.STYLE and method in ("GET", "HEAD"):
-            style = self.front.style + marks(self.site, self.asking.host).encode()
-            return self._reply(200, "text/css; charset=utf-8", style, "public, max-age=3600")
+            style = self.front.style + marks(self.site, self.asking.host)
+            return self._reply(200, "text/css; charset=utf-8", style.encode(), "public, max-age=3600")
         if path == GPC and self.site.signal and self.site.policy and method in ("GET", "HEAD"):
             told = json.dumps({"gpc": True, "lastUpdate": self.site.effective}).encode()
             return self._reply(200, "application/json", told, "public, max-age=86400")
@@ -186,6 +186,11 @@ class Visit:
     def mine(self) -> bool:
         """Whether ``own`` will answer: then the body is read first."""
         return self.asking.path in (banner.CHOICES, REPORT) and self.asking.method == "POST"
+
+    @property
+    def most(self) -> int:
+        """The bytes of a body that ``own`` takes; whoever reads it stops beyond them."""
+        return LARGEST_REPORTS if self.asking.path == REPORT else LARGEST_ANSWER
 
     # --- the answers ---
 
@@ -273,7 +278,7 @@ class Visit:
         )
         page = kind in HTML
         if not self.enforcing:
-            return [*given, ("content-security-policy-report-only", self.site.strictest)], False
+            return [*given, *self._reported("-report-only", self.site.strictest, page=page)], False
         out: Headers = []
         for name, value in given:
             lower = name.lower()
@@ -292,7 +297,7 @@ class Visit:
         if not page:  # a worker, an image with scripts: whatever it is, it was granted nothing, and caches may keep it
             out.append(("content-security-policy", self.site.strictest))
             return out, False
-        out.append(("content-security-policy", self.site.header(self.choice)))
+        out += self._reported("", self.site.header(self.choice), page=page)
         if self.front.hardening:
             out.append(("content-security-policy", self.front.hardening))
         out += [("cache-control", caching(grants=bool(self.choice.granted))), ("vary", VARY)]
@@ -300,6 +305,16 @@ class Visit:
         if not plain:
             log.error("a page came compressed from the application: it was sent without the question")
         return out, plain
+
+    def _reported(self, suffix: str, policy: str, *, page: bool) -> Headers:
+        """A content policy with where browsers tell of what they stopped.
+
+        ``report-to`` works over TLS alone, and silences ``report-uri`` wherever it stands.
+        """
+        name = f"content-security-policy{suffix}"
+        if not (page and self.asking.tls and self.site.policy):
+            return [(name, policy)]
+        return [(name, policy + REPORT_TO), ("reporting-endpoints", ENDPOINTS)]
 
     def _sifted(self, header: str) -> str | None:
         """A Set-Cookie as it may leave, or None. Without a known policy it passes."""
@@ -318,9 +333,9 @@ class Visit:
         back = quote(self.asking.path, safe="/%:@!$&'()*+,;=~-._") + (
             f"?{self.asking.query}" if self.asking.query else ""
         )
-        first = banner.banner(self.site, self.words, back, self.front.policy_url) if asks else ""
-        style = "" if asks else banner.SHEET
-        last = style + banner.link(self.words, self.choice) if self.site.policy else ""
+        rules = self.front.rules
+        first = banner.banner(self.site, self.words, back, self.front.policy_url, rules=rules) if asks else ""
+        last = banner.SHEET + banner.link(self.words, self.choice) if self.site.policy else ""
         return Weaver(_characters(first), _characters(last))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 
-from troth.client.website.front import LARGEST_ANSWER, Asking, Front, Reply, Source, Visit, plain_request
+from troth.client.website.front import Asking, Front, Reply, Source, Visit, plain_request
 from troth.client.website.weaving import Weaver
 
 Environ = dict[str, Any]
@@ -27,7 +27,7 @@ class WSGI:
         body = b""
         if visit.mine():
             length = environ.get("CONTENT_LENGTH") or "0"
-            body = environ["wsgi.input"].read(min(int(length), LARGEST_ANSWER + 1)) if length.isdigit() else b""
+            body = environ["wsgi.input"].read(min(int(length), visit.most + 1)) if length.isdigit() else b""
         reply = visit.own(body)
         if reply is not None:
             return _answered(reply, start_response)

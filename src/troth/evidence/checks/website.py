@@ -11,10 +11,9 @@ from troth.evidence.inspection import Fetched, Inspection
 from troth.evidence.said import Said, say
 from troth.policy.content import VARY, caching
 from troth.policy.model import CompiledClause
-from troth.policy.site import PREFIX, Site, site_of
+from troth.policy.site import GPC, PREFIX, Site, site_of
 
 CHOICES = f"{PREFIX}/choices"
-GPC = "/.well-known/gpc.json"
 MOST_PAGES = 200
 POLICY_HEADER = "content-security-policy"
 HARMLESS = ("'self'", "'none'", "'nonce-", "data:", "blob:", "'unsafe-inline'", "'unsafe-eval'")
