@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from tests.residue import find
 from tests.vault.house import ANN, House
 from troth.config import Config
 from troth.errors import StartRefused, Unavailable
+from troth.vault.epochs import Epochs, Settle
 
 
 class Copied(House):
@@ -27,6 +30,10 @@ class Copied(House):
     @property
     def config(self) -> Config:
         return msgspec.structs.replace(super().config, keys_copy=str(self.copy))
+
+    def epochs(self, settle: Settle = lambda tx, epoch, how: None) -> Epochs:
+        """The roller as the composition root makes it: the copy follows before an epoch ends."""
+        return Epochs(self.store, self.vault.keyring, settle, self.vault.copy.refresh)
 
 
 @pytest.fixture
@@ -99,3 +106,45 @@ def test_an_epoch_is_destroyed_in_the_copy_too(copied: Copied) -> None:
     assert find(copied.folder.parent, [secret]) == []
     assert len(list((copied.copy / "epochs").iterdir())) == 1
     assert copied.contents(bob.sid)
+
+
+def test_who_asks_while_the_copy_is_made_shares_the_next_one(copied: Copied, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty erasures at once cost two copies, not twenty; and each has a copy that began after it asked."""
+    copy = copied.vault.copy
+    make, begun, asked, go = copy._refresh, threading.Semaphore(0), threading.Semaphore(0), threading.Event()
+    made: list[set[int]] = []
+    asking: set[int] = set()
+
+    def slowly(folder: Path) -> None:
+        made.append(set(asking))
+        begun.release()
+        assert go.wait(20)
+        make(folder)
+
+    def ask(number: int) -> set[int]:
+        asking.add(number)
+        asked.release()
+        before = len(made)
+        copy.refresh()
+        return set().union(*made[before:])
+
+    monkeypatch.setattr(copy, "_refresh", slowly)
+    with ThreadPoolExecutor(20) as pool:
+        first = pool.submit(ask, 0)
+        assert begun.acquire(timeout=20)
+        others = {number: pool.submit(ask, number) for number in range(1, 20)}
+        for _ in range(20):
+            assert asked.acquire(timeout=20)
+        go.set()
+        first.result(20)
+        for number, answer in others.items():
+            assert number in answer.result(20)
+    assert 2 <= len(made) <= 4, "whoever asked late may have had one more"
+
+
+def test_a_copy_that_cannot_be_made_is_refused_to_everybody_who_waited(copied: Copied) -> None:
+    copied.open()
+    copied.copy.rename(copied.copy.with_name("away"))
+    with ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(copied.vault.copy.refresh) for _ in range(8)]
+        assert [type(each.exception(20)) for each in waiting] == [Unavailable] * 8

@@ -10,21 +10,28 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from concurrent.futures import Future
 from contextlib import closing
+from io import FileIO
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 
 from troth.errors import StartRefused, Unavailable
 from troth.store.backup import sync_file, sync_folder
 from troth.store.engine import Database
-from troth.store.tables import epochs, heads
+from troth.store.tables import buckets, epochs, heads
 from troth.vault.keys import Keyring
 from troth.vault.provider import FileProvider
 
 NAME = "keys.db"
+NEW = f"{NAME}.new"  # what comes in its place
+LEFT = (NEW, *(f"{NEW}-{suffix}" for suffix in ("journal", "wal", "shm")))
 COUNTER = select(heads.c.counter)
-LIVE = select(epochs.c.epoch, epochs.c.wrapped).where(epochs.c.wrapped.is_not(None))
+LIVE = select(epochs.c.epoch, epochs.c.wrapped).where(  # an epoch under which nothing lies any more is being destroyed
+    epochs.c.wrapped.is_not(None),
+    (epochs.c.state != "draining") | exists().where(buckets.c.epoch == epochs.c.epoch),
+)
 PIECE = 1 << 20
 
 
@@ -35,34 +42,54 @@ class KeyCopy:
         self._ring = ring
         self._folder = folder
         self._turn = threading.Lock()
+        self._asking = threading.Lock()
+        self._next: Future[None] | None = None
 
     def refresh(self) -> None:
-        """Bring the copy up to date; durable when this returns. ``Unavailable`` if it cannot be (held: replica)."""
+        """Bring the copy up to date; durable when this returns. ``Unavailable`` if it cannot be (held: replica).
+
+        Whoever asks before one begins shares it: what they changed was committed before they asked.
+        """
         if self._folder is None:
             return
-        with self._turn:
-            try:
-                self._refresh(self._folder)
-            except (OSError, sqlite3.Error) as fault:
-                raise Unavailable(f"held: the key store's second copy cannot be written ({fault})") from None
+        with self._asking:
+            mine = self._next is None
+            due = self._next = self._next or Future()
+        if mine:
+            with self._turn:
+                with self._asking:
+                    self._next = None  # who asks from here on has the next one
+                self._carry_out(self._folder, due)
+        due.result()
+
+    def _carry_out(self, folder: Path, due: Future[None]) -> None:
+        try:
+            self._refresh(folder)
+        except (OSError, sqlite3.Error) as fault:
+            due.set_exception(Unavailable(f"held: the key store's second copy cannot be written ({fault})"))
+        except BaseException as problem:
+            due.set_exception(problem)
+        else:
+            due.set_result(None)
 
     def _refresh(self, folder: Path) -> None:
         sync_folder(folder)  # a disk that is away is not taken for an empty one
         keys = self._ring.database
+        if isinstance(self._ring.provider, FileProvider):  # first: what the copy names must lie beside it
+            with keys.connect() as connection:
+                live = [(row.epoch, bytes(row.wrapped)) for row in connection.execute(LIVE)]
+            for number, wrapped in live:
+                self._ring.provider.mirror(number, wrapped)
         if keys.dialect == "sqlite":
-            beside = folder / f"{NAME}.new"
-            beside.unlink(missing_ok=True)
+            for name in LEFT:  # of a process that died here: the keys in it may be gone meanwhile
+                _overwrite(folder / name)
+            beside = folder / NEW
             with keys.new_reader() as reader, closing(sqlite3.connect(beside)) as copy:
                 beside.chmod(0o600)
                 reader.backup(copy, pages=-1)
                 copy.execute("PRAGMA journal_mode=DELETE")
             sync_file(beside)
             _replace(beside, folder / NAME)
-        if isinstance(self._ring.provider, FileProvider):
-            with keys.connect() as connection:
-                live = [(row.epoch, bytes(row.wrapped)) for row in connection.execute(LIVE)]
-            for number, wrapped in live:
-                self._ring.provider.mirror(number, wrapped)
 
 
 def _replace(new: Path, old: Path) -> None:
@@ -72,10 +99,24 @@ def _replace(new: Path, old: Path) -> None:
     sync_folder(old.parent)
     if before is not None:
         with before:
-            left = os.fstat(before.fileno()).st_size
-            while left > 0:
-                left -= before.write(b"\0" * min(PIECE, left)) or 0
-            os.fsync(before.fileno())
+            _zeros(before)
+
+
+def _overwrite(file: Path) -> None:
+    """Make a file all zeros, and remove it, if it is there."""
+    try:
+        with open(file, "r+b", buffering=0) as content:
+            _zeros(content)
+    except FileNotFoundError:
+        return
+    file.unlink()
+
+
+def _zeros(file: FileIO) -> None:
+    left = os.fstat(file.fileno()).st_size
+    while left > 0:
+        left -= file.write(b"\0" * min(PIECE, left)) or 0
+    os.fsync(file.fileno())
 
 
 def require_newest(keys: Database, folder: Path | None) -> None:

@@ -167,21 +167,24 @@ class FileProvider:
         mark = wrapped[:MARK]
         inner = unwrap(self._wrapping, wrapped[MARK:], what, "epoch", number, mark)
         for folder in self._folders:
-            try:
-                return unwrap((folder / _file(number, mark)).read_bytes(), inner, what, "epoch", number)
-            except FileNotFoundError:
-                continue
+            secret = _read_secret(folder / _file(number, mark))
+            if secret is not None:
+                return unwrap(secret, inner, what, "epoch", number)
         raise Damaged(f"{what} does not open: its file {EPOCHS}/{_file(number, mark)} is not there (any more)")
 
     def mirror(self, number: int, wrapped: bytes) -> None:
-        """Write an epoch's file wherever it is missing: into a second copy that came later, or back out of it."""
+        """Write an epoch's file wherever it is missing: into a second copy that came later, or back out of it.
+
+        Only for an epoch under which something lies: of one that is being destroyed nothing may come back.
+        """
         if self.surety(wrapped) is None:
             return
-        name = _file(number, wrapped[:MARK])
-        there = [folder / name for folder in self._folders if (folder / name).exists()]
-        for folder in self._folders:
-            if there and not (folder / name).exists():
-                _write_secret(folder / name, there[0].read_bytes())
+        files = [folder / _file(number, wrapped[:MARK]) for folder in self._folders]
+        held = {file: _read_secret(file) for file in files}
+        secret = next((each for each in held.values() if each is not None), None)
+        for file, own in held.items():
+            if secret is not None and own is None:
+                _write_secret(file, secret)
 
     def surety(self, wrapped: bytes) -> Surety | None:
         """See ``RootProvider``: an epoch of before they had files lies under the root alone, which has to stay."""
@@ -211,16 +214,33 @@ def _sync(folder: Path) -> None:
         os.close(opened)
 
 
+def _beside(path: Path) -> Path:
+    """Where a secret is written before it has its name: whoever removes the one removes the other."""
+    return path.with_name(path.name + ".new")
+
+
+def _read_secret(path: Path) -> bytes | None:
+    """The secret in a file; None where the file is not there, or is being destroyed (cut short, or all zeros)."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return content if len(content) == KEY and any(content) else None
+
+
 def _write_secret(path: Path, secret: bytes) -> None:
-    """A new file with a secret, durable when this returns. Its parent's own parent must exist: a disk that is away
-    is not taken for an empty one.
+    """A file with a secret, whole or not there under its name, and durable when this returns. Its parent's own parent
+    must exist: a disk that is away is not taken for an empty one.
     """
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    beside = _beside(path)
+    _overwrite(beside)
+    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(file, "wb") as out:
         out.write(secret)
         out.flush()
         os.fsync(out.fileno())
+    os.replace(beside, path)
     _sync(path.parent)
     _sync(path.parent.parent)
 
@@ -228,6 +248,13 @@ def _write_secret(path: Path, secret: bytes) -> None:
 def _destroy(path: Path) -> None:
     """Overwrite and remove a file; one that is gone already is destroyed, a folder that is away is an error."""
     _sync(path.parent)
+    for each in (path, _beside(path)):
+        _overwrite(each)
+    _sync(path.parent)
+
+
+def _overwrite(path: Path) -> None:
+    """Make a file all zeros, and remove it, if it is there."""
     try:
         with open(path, "r+b", buffering=0) as file:
             file.write(b"\0" * os.fstat(file.fileno()).st_size)
@@ -235,7 +262,6 @@ def _destroy(path: Path) -> None:
     except FileNotFoundError:
         return
     path.unlink()
-    _sync(path.parent)
 
 
 def _check(root: bytes) -> bytes:
