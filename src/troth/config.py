@@ -39,6 +39,7 @@ class Mail(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inbound: str = ""  # host:port to listen on for mail to this system; empty: none is taken
     inbound_protocol: Literal["smtp", "lmtp"] = "smtp"
     bounces: str = ""  # an address here; "+" and a token are put into it, and what cannot be delivered returns to it
+    unsubscribed: str = ""  # an address here that newsletter tools which are kept report unsubscribes to
     unsubscribe: str = ""  # an address here that stops letters by mail (RFC 2369), besides the link; inbound takes it
 
 

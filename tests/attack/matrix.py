@@ -23,6 +23,8 @@ MAY: dict[str, tuple[str, ...]] = {
     "person:proven": ("link",),  # and so here; nor does a product or a provider let in: tests/clauses/test_address.py
     "product:subjects": ("product",),
     "product:decisions": ("product",),
+    "product:suppressions": ("tool",),
+    "product": ("product", "tool"),
     "operator": STAFF,
     "operator:approvals.give": ("officer", "administrator"),
     "operator:operators.read": ("officer", "administrator", "auditor"),
@@ -83,6 +85,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
     "person:proven": ("GET /account/address", "POST /account/address"),
     "product:subjects": ("PUT /api/v1/subjects/{reference}", "POST /api/v1/activity"),
     "product:decisions": ("POST /api/v1/decisions",),
+    "product:suppressions": ("POST /api/v1/suppressions/check",),
     "operator": (
         *("POST /console/sign-out", "GET /console", "GET /console/approvals"),
         *("POST /console/approvals/{id}/refuse", "GET /console/account", "POST /console/account/password"),
@@ -121,7 +124,9 @@ SHUT = {"person": (303, "/privacy"), "operator": (401, "unproven"), "product": (
 STALE = (303, "/account/sign-in?again=1")  # a person who is in, where a fresh proof is asked for
 ROLE = (403, "forbidden")
 
-WITHIN = frozenset({("operator:subjects.find", "email"), ("operator:requests.handle", "email")})
+WITHIN = frozenset(
+    {("operator:subjects.find", "email"), ("operator:requests.handle", "email"), ("product:suppressions", "email")}
+)
 """What a scope is there to find among its own tenant's people; among another tenant's it is asked for like the rest."""
 
 NAMES: dict[tuple[str, str], str] = {
@@ -251,6 +256,7 @@ FORMS: dict[str, dict[str, str]] = {
 MEMBERS: dict[str, Any] = {
     "reference": "@reference",
     "email": "@email",
+    "addresses": ["@email"],
     "active": False,
     "signed": "no.token",
     "purpose": "account",
@@ -372,7 +378,7 @@ class Matrix:
             return None
         kind = scope.partition(":")[0]
         if caller.name in MAY.get(kind, ()):
-            return ROLE if kind == "operator" else STALE
+            return STALE if kind == "person" else ROLE
         return SHUT[kind]
 
     def faults(self) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -27,6 +27,7 @@ from troth.use import totp
 from troth.use.approvals import Act, Approvals
 from troth.use.handover_keys import public_bytes
 from troth.use.person_sessions import Session
+from troth.use.products import SCOPES
 from troth.use.sessions import IDLE_MS
 from troth.web.running import Running
 
@@ -107,9 +108,9 @@ def member(vendor: Vendor, name: str, role: str, by: Any = None, tenant: str = T
     return caller, desk.operators.get(invited.id)
 
 
-def product(vendor: Vendor, name: str, tenant: str = TENANT) -> tuple[Caller, Any]:
+def product(vendor: Vendor, name: str, tenant: str = TENANT, scopes: Sequence[str] = SCOPES) -> tuple[Caller, Any]:
     """One of the vendor's own systems, with its key."""
-    made, key = vendor.system.products.create(tenant, name)
+    made, key = vendor.system.products.create(tenant, name, scopes=scopes)
     return Caller(name, "product", {"authorization": f"Bearer {key}"}), made
 
 
@@ -194,7 +195,8 @@ def build(vendor: Vendor, *, here: str = TENANT, there: str = TENANT) -> World:
     shop, _ = product(vendor, "product", here)
     closed, made = product(vendor, "product-ended", here)
     vendor.system.products.end(made.id)
-    callers += [left, shop, closed]
+    tool, _ = product(vendor, "tool", here, ["suppressions"])
+    callers += [left, shop, tool, closed]
     theirs = things(vendor, ben, bens, bens_link, there) | tokens(vendor, ben, there)
     if here == there:  # ids of another kind: an operator and an account of one's own tenant are nothing foreign
         theirs |= {"operator": bens.hex(), "approval": boss.id.hex(), "reference": ben.email}

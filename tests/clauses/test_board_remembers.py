@@ -6,8 +6,7 @@ import pytest
 from sqlalchemy import delete
 
 from tests.clauses.conftest import row
-from tests.clauses.vendor import TENANT, Person, Vendor
-from troth.cli.walk import post_issue
+from tests.clauses.vendor import Person, Vendor
 from troth.evidence import inspection
 from troth.store import Write
 from troth.store.tables import ledger, links
@@ -25,7 +24,7 @@ def test_an_intent_is_found_however_many_came_after_it(vendor: Vendor, monkeypat
     ann = Person()
     sid = vendor.join("newsletter", ann)
     assert vendor.issues(sid, ann.email) == 1
-    post_issue(vendor.system, TENANT, sid, "newsletter.issue")
+    vendor.queue_issue()
     (letter,) = vendor.system.messages.take()
     assert vendor.system.messages.record([], [letter]) == ["go"]
     monkeypatch.setattr(inspection, "OF_KIND", inspection.OF_KIND.limit(1))

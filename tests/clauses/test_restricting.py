@@ -48,6 +48,7 @@ def test_what_is_set_aside_is_kept_and_not_used(vendor: Vendor, ann: Person) -> 
     sid = sid_of(vendor, ann)
     assert may_read(vendor, sid)
     assert vendor.issues(sid, ann.email) == 1
+    vendor.queue_issue()
     vendor.system.restrictions.restrict(TENANT, sid, "accuracy")
     assert not may_read(vendor, sid)
     assert may_read(vendor, sid, "rights")
@@ -56,8 +57,8 @@ def test_what_is_set_aside_is_kept_and_not_used(vendor: Vendor, ann: Person) -> 
     values = [record.values for record in vendor.system.access.copy(TENANT, sid).records]
     assert {value for held in values for value in held.values()} >= {ann.email, ann.phone}
     assert guards(vendor) == ["restricted"]
-    refused = [json.loads(body) for body in vendor.entries("message.refused")]
-    assert refused  # the attempt is recorded, without any name
+    (refused,) = (json.loads(body) for body in vendor.entries("message.refused"))
+    assert refused["facts"]["reason"] == "denied"  # the attempt is recorded, without any name
 
 
 def test_the_person_is_written_to_and_finds_it_in_the_copy(vendor: Vendor, ann: Person) -> None:

@@ -22,14 +22,16 @@ from troth.cli.postbox import Letter, Postbox
 from troth.cli.setting import demonstration_config, postbox
 from troth.cli.visitor import Visitor
 from troth.cli.walk import ANN as ANNS_ANSWERS
-from troth.cli.walk import answers, link_in, post_issue
+from troth.cli.walk import answers, link_in, send_issue
 from troth.collect.confirm import Confirmed
 from troth.collect.intake import Accepted, Submission
 from troth.config import Tenant
 from troth.evidence.inspection import Fetched
+from troth.store import jobs
 from troth.store.ledger import opening_key, opens
 from troth.vault.provider import FileProvider
 from troth.web.running import Running, start
+from troth.web.schedule import registry_of
 from troth.world import SetClock, SystemRandomness
 
 BEGIN = 1_772_452_800_000  # 2026-03-02 12:00 UTC: the example policy is in force
@@ -170,10 +172,15 @@ class Vendor:
         return browser
 
     def issues(self, sid: bytes, email: str) -> int:
-        """Queue one issue of the newsletter for this person: how many letters of it went out."""
+        """Send an issue of the newsletter to everybody who is subscribed: how many letters of it this person gets."""
         before = len(self.letters(email))
-        post_issue(self.system, TENANT, sid, "newsletter.issue")
+        send_issue(self.system, TENANT, "newsletter.issue")
         return len(self.letters(email)) - before
+
+    def queue_issue(self) -> None:
+        """Queue an issue of the newsletter for everybody who is subscribed; nothing is sent yet."""
+        send_issue(self.system, TENANT, "newsletter.issue")
+        jobs.run_due(self.system.store, registry_of(self.system))
 
     # --- what is held ---
 

@@ -17,8 +17,8 @@ from tests.use.test_messages import Sending
 from troth.errors import Busy
 from troth.store import Write
 from troth.store.tables import messages
-from troth.use.bounces import LONGEST, Bounces, Report, ReturnPath, read_report
-from troth.use.mailroom import MailRoom
+from troth.use.bounces import Bounces, Report, ReturnPath, read_report
+from troth.use.mailroom import LONGEST, MailRoom
 from troth.web.inbound import LARGEST, Inbound
 
 PATH = ReturnPath("bounce@vendor.example.org", b"k" * 32)

@@ -188,9 +188,18 @@ def operator(data: Path, tenant: str | None, name: str) -> None:
 @DATA
 @TENANT
 @click.option("--surface", help="The surface of the policy that this product is.")
-def product(name: str, data: Path, tenant: str | None, surface: str | None) -> None:
+@click.option(
+    "--may",
+    type=click.Choice(["subjects", "decisions", "suppressions"]),
+    multiple=True,
+    help="What the key is good for; may be repeated. Without it: subjects and decisions.",
+)
+def product(name: str, data: Path, tenant: str | None, surface: str | None, may: tuple[str, ...]) -> None:
     """Give the product NAME a key to ask before it uses data. The key is shown once."""
-    click.echo(ask(data, "product.create", name=name, surface=surface, tenant=tenant)["key"])
+    done = ask(data, "product.create", name=name, surface=surface, tenant=tenant, may=list(may))
+    click.echo(done["key"])
+    if done["reports"]:
+        click.echo(f"unsubscribes are reported to {done['reports']}", err=True)
 
 
 __all__ = ["StartRefused", "doctor", "operator", "product", "serve"]

@@ -144,17 +144,8 @@ class Addresses:
             for token, kind in ((proving, PROOF), (stopping, STOP)):
                 links.make(tx, token, kind, tenant=tenant, sid=sid, ref=eid.hex(), expires_ms=until)
             for template, to, words in sealed:
-                where = (int.from_bytes(to[:4], "big"), to)
-                post(
-                    tx,
-                    template,
-                    self.chance,
-                    tenant=tenant,
-                    sid=sid,
-                    opening=secret,
-                    variables=words,
-                    address=where,
-                )
+                whose = partial(post, tx, template, self.chance, tenant=tenant, sid=sid, opening=secret)
+                whose(variables=words, address=to)
 
         self.store.write(Write(before=before, body=body, lane=Lane.RIGHTS))
 

@@ -18,8 +18,8 @@ from troth.errors import Unproven
 from troth.rights.objection import Objections
 from troth.store import links
 from troth.use.complaints import Complaints, read_complaint
+from troth.use.mailroom import LONGEST
 
-LONGEST = 64 * 1024  # bytes of a letter that are looked at
 TOKEN = re.compile(r"(?<![\w-])[A-Za-z0-9_-]{43}(?![\w-])")
 
 

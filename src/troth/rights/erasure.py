@@ -423,7 +423,7 @@ class Erasures:
                 sid=None,
                 opening=None,
                 variables=variables,
-                address=(int.from_bytes(sealed[:4], "big"), sealed),
+                address=sealed,
                 dedup=f"certificate/{order.hex()}",
             )
 

@@ -141,6 +141,13 @@ class Objections:
         self.flight.wait(tenant, sid)
         return Objected(done[0].eid.hex(), purpose, done[1], done[0].at_ms) if done is not None else None
 
+    def stop_once(self, tenant: str, sid: bytes, purpose: str, *, via: Via, actor: str = "subject") -> Objected | None:
+        """As ``object``; None, and nothing is told again, where it holds already or the person is gone."""
+        try:
+            return self._stop(tenant, sid, Stop(purpose, None), via=via, actor=actor, once=True)
+        except NotFound:  # erased in this very moment
+            return None
+
     def unsubscribe(self, token: str, via: Via, tenant: str | None = None) -> Objected | None:
         """What an unsubscribe link does; None where it was done before, or the person is gone: the answer is the same.
 
@@ -150,10 +157,7 @@ class Objections:
         link = self.store.read(lambda connection: links.find(connection, token, "unsubscribe", now, tenant))
         if link.sid is None or not self.store.read(lambda c: self.vault.exists(c, link.tenant, link.sid or b"")):
             return None
-        try:
-            return self._stop(link.tenant, link.sid, Stop(link.ref, None), via=via, once=True)
-        except NotFound:  # erased in this very moment
-            return None
+        return self.stop_once(link.tenant, link.sid, link.ref, via=via)
 
     def redo_guard(self, job: Job) -> None:
         """The job behind an objection: writes the guard and the suppression if the first attempt did not."""

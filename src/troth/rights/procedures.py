@@ -296,7 +296,7 @@ class Procedures:
                     sid=None,
                     opening=None,
                     variables=letter[1],
-                    address=(int.from_bytes(contact[:4], "big"), contact),
+                    address=contact,
                 )
             return 1
 

@@ -9,19 +9,20 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from troth.errors import Unproven
 from troth.store.once import insert_once
 from troth.store.tables import links
+from troth.store.text import Text
 from troth.world import Randomness
 
 if TYPE_CHECKING:
     from troth.store.writer import DataTx
 
-INSERT = insert(links)
+ROW = Text("INSERT INTO links (hash, kind, tenant, sid, ref, created_ms, expires_ms) VALUES (?, ?, ?, ?, ?, ?, ?)")
 SELECT = select(links).where(links.c.hash == bindparam("token_hash"))
 USE = (
     update(links)
@@ -69,22 +70,18 @@ def used_up(connection: Connection, what: str) -> bool:
     return connection.execute(SELECT, {"token_hash": token_hash(what)}).first() is not None
 
 
+def row(
+    tx: DataTx, token: str, kind: str, *, tenant: str, sid: bytes | None, ref: str = "", expires_ms: int | None = None
+) -> tuple[Any, ...]:
+    """What ``ROW`` stores of a link: the hash of its token, not the token. For many in one statement."""
+    return token_hash(token), kind, tenant, sid, ref, tx.now, expires_ms
+
+
 def make(
     tx: DataTx, token: str, kind: str, *, tenant: str, sid: bytes | None, ref: str = "", expires_ms: int | None = None
 ) -> None:
     """Store the hash of ``token`` as a link of this kind, in the caller's transaction."""
-    tx.execute(
-        INSERT,
-        {
-            "hash": token_hash(token),
-            "kind": kind,
-            "tenant": tenant,
-            "sid": sid,
-            "ref": ref,
-            "created_ms": tx.now,
-            "expires_ms": expires_ms,
-        },
-    )
+    ROW.run(tx.connection, row(tx, token, kind, tenant=tenant, sid=sid, ref=ref, expires_ms=expires_ms))
 
 
 def find(connection: Connection, token: str, kind: str, now_ms: int, tenant: str | None = None) -> Link:
@@ -93,11 +90,11 @@ def find(connection: Connection, token: str, kind: str, now_ms: int, tenant: str
     ``tenant`` is given wherever the token comes from outside: another tenant's link is as good as none. A used
     link is returned with ``used_ms`` set: whether a second use is an error is the caller's to say.
     """
-    row = connection.execute(SELECT, {"token_hash": token_hash(token)}).mappings().first()
-    here = row is not None and row["kind"] == kind and tenant in (None, row["tenant"])
-    if row is None or not here or (row["expires_ms"] is not None and row["expires_ms"] <= now_ms):
+    found = connection.execute(SELECT, {"token_hash": token_hash(token)}).mappings().first()
+    here = found is not None and found["kind"] == kind and tenant in (None, found["tenant"])
+    if found is None or not here or (found["expires_ms"] is not None and found["expires_ms"] <= now_ms):
         raise Unproven("this link is not valid, or no longer: please ask for a new one", clause="rights.proof")
-    return Link(row["hash"], row["kind"], row["tenant"], row["sid"], row["ref"], row["expires_ms"], row["used_ms"])
+    return Link(*(found[name] for name in ("hash", "kind", "tenant", "sid", "ref", "expires_ms", "used_ms")))
 
 
 def use(tx: DataTx, link: Link) -> bool:

@@ -30,7 +30,7 @@ def post(
     sid: bytes | None,
     opening: bytes | None,
     variables: bytes | None = None,
-    address: tuple[int, bytes] | None = None,
+    address: bytes | None = None,
     dedup: str | None = None,
     actor: str = "system",
     campaign: bytes | None = None,
@@ -38,8 +38,8 @@ def post(
 ) -> bytes:
     """Queue one message by a declared template; returns its id (16 bytes).
 
-    ``variables`` and ``address`` are sealed already; ``address`` is (day, ciphertext) and is given only where the
-    message must go out after the person's keys are destroyed. The same ``dedup`` raises IntegrityError: whatever may
+    ``variables`` and ``address`` are sealed already under the key of a day; ``address`` is given only where the message
+    must go out after the person's keys are destroyed. The same ``dedup`` raises IntegrityError: whatever may
     ask twice gives one, and the message is sent once at most. ``campaign`` names words that are not the catalogue's;
     ``due_ms`` is the earliest time (at once, if None). Marketing waits behind all else.
     """
@@ -55,7 +55,6 @@ def post(
         ),
         opening,
     )
-    day, sealed = address or (None, None)
     tx.execute(
         INSERT,
         {
@@ -64,8 +63,8 @@ def post(
             "sid": sid,
             "template": template.id,
             "purpose": template.purpose,
-            "sealed": sealed,
-            "day": day,
+            "sealed": address,
+            "day": None if address is None else int.from_bytes(address[:4], "big"),  # a seal begins with its day
             "variables": variables,
             "dedup": dedup,
             "state": "queued",

@@ -25,11 +25,10 @@ from troth.store import DataTx, Lane, Store, Write
 from troth.store.ledger import EntryDraft
 from troth.store.tables import messages
 from troth.use.letters import UNDECLARED
+from troth.use.mailroom import LONGEST, MOST_PARTS
 from troth.vault import Vault
 
 CHECK = 6  # bytes of the keyed check: a guess in 2^48
-LONGEST = 64 * 1024  # bytes of a report that are looked at
-MOST_PARTS = 40
 STATUS = re.compile(r"([245])\.\d{1,3}\.\d{1,3}")
 ROW = select(messages).where(messages.c.id == bindparam("of_id"))
 BOUNCED = (

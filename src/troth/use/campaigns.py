@@ -100,7 +100,7 @@ class Campaigns:
             "template": template,
             "subject": said.subject,
             "source": source,
-            "digest": issue.digest(said),
+            "digest": said.digest,
             "state": "draft",
             "made_ms": now,
         }
@@ -111,7 +111,7 @@ class Campaigns:
         """Other words for a draft. ``Conflict`` once it was sent off."""
         found = self.get(tenant, cid)
         said = self._fit(self._declared(found.template), subject, source)
-        values = {"of_id": cid, "says": said.subject, "written": source, "words": issue.digest(said)}
+        values = {"of_id": cid, "says": said.subject, "written": source, "words": said.digest}
         if not self.store.write(Write(lambda tx: tx.execute(WRITE, values).rowcount)):
             raise Conflict("what was sent off keeps its words")
         return self.get(tenant, cid)

@@ -22,11 +22,10 @@ from troth.store.ledger import EntryDraft
 from troth.store.links import Link
 from troth.store.tables import messages
 from troth.use.letters import UNDECLARED
+from troth.use.mailroom import LONGEST, MOST_PARTS
 from troth.vault import Vault
 
 COMPLAINED = "complained"
-LONGEST = 64 * 1024  # bytes of a report that are looked at
-MOST_PARTS = 40
 WAY_OUT = re.compile(r"/unsubscribe/([A-Za-z0-9_-]{43})>")
 MESSAGE_ID = re.compile(r"<([0-9a-f]{32})@")
 ROW = select(messages).where(

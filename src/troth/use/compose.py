@@ -11,7 +11,6 @@ Sources: RFC 5322, RFC 2369, RFC 2919, RFC 3834, RFC 8058, 15 USC 7704.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
@@ -256,7 +255,7 @@ class Composer:
             rest,
             self.said("mail.greeting.name", language),
             self.said("mail.greeting.nobody", language),
-            hashlib.sha256("\n".join((own.subject, own.text, own.html or "")).encode()).hexdigest(),
+            own.digest,
         )
 
     # --- what is each person's own ---

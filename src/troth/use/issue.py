@@ -7,7 +7,6 @@ tell who followed it. Clauses: ``rights.unsubscribe``, ``rights.automated`` (mec
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -34,11 +33,6 @@ def said(subject: str, source: str) -> Said:
     tokens = _parser().parse(source.replace("\r\n", "\n"))
     page = "".join(_page(tokens))
     return Said(" ".join(subject.split()), _text(tokens), page.strip() or "<p></p>")
-
-
-def digest(issue: Said) -> str:
-    """SHA-256 of the words, as the composer has it: a campaign's entries and its letters' cite the same."""
-    return hashlib.sha256("\n".join((issue.subject, issue.text, issue.html or "")).encode()).hexdigest()
 
 
 def personal_links(source: str) -> list[Fault]:

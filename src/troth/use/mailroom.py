@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+LONGEST = 64 * 1024  # bytes of a letter that a taker looks at
+MOST_PARTS = 40  # and parts of a report
+
 Taker: TypeAlias = Callable[[str, bytes], object]
 """(what stands after "+", the whole message) -> anything; it may raise ``TrothError``: the sender tries again later."""
 

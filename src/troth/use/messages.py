@@ -71,9 +71,6 @@ LATER = Text("UPDATE messages SET due_ms = ? WHERE id = ? AND state = 'queued'")
 ENDED = Text(
     "UPDATE messages SET state = ?, reason = ?, eid = ?, ended_ms = ?, variables = NULL, sealed = NULL WHERE id = ?"
 )
-LINK = Text(
-    "INSERT INTO links (hash, kind, tenant, sid, ref, created_ms, expires_ms) VALUES (?, 'unsubscribe', ?, ?, ?, ?, ?)"
-)
 
 Fate = Literal["go", "again", "over"]
 """What becomes of a letter whose intent was asked for: sent now, made anew, or refused in that very moment."""
@@ -225,8 +222,8 @@ class Messages:
         )
         steps.intend.append((letter.intent, letter.mid))
         if letter.token is not None:
-            hashed = links.token_hash(letter.token)
-            steps.links.append((hashed, row["tenant"], row["sid"], template.purpose, tx.now, tx.now + UNSUBSCRIBE_MS))
+            of = {"tenant": row["tenant"], "sid": row["sid"], "ref": template.purpose}
+            steps.links.append(links.row(tx, letter.token, "unsubscribe", **of, expires_ms=tx.now + UNSUBSCRIBE_MS))
         return "go"
 
     def _suppressed(self, letter: Letter) -> str | None:
@@ -384,7 +381,7 @@ class _Steps:
             (AGAIN, self.again),
             (LATER, self.later),
             (INTEND, self.intend),
-            (LINK, self.links),
+            (links.ROW, self.links),
         ):
             if rows:
                 statement.run_many(tx.connection, rows)

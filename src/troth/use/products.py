@@ -34,7 +34,8 @@ from troth.vault import NewRecord, Vault
 
 POINT = "account.reference"
 KIND = "reference"
-SCOPES = ("subjects", "decisions")
+SCOPES = ("subjects", "decisions")  # what a product that keeps its own table of accounts does
+ALL_SCOPES = (*SCOPES, "suppressions")  # and what a newsletter tool does that is kept
 ACTIVE, CLOSED = "product.reported", "account.closed"  # the events that keeping refers to
 PREFIX = "troth_"  # so that a key that leaks into a repository is recognised by scanners
 MOST_FIELDS = 100
@@ -49,6 +50,7 @@ TRIES = 3
 INSERT = insert(products)
 ALL = select(products).where(products.c.tenant == bindparam("of_tenant")).order_by(products.c.created_ms)
 BY_KEY = select(products).where(products.c.key_hash == bindparam("of_hash"), products.c.ended_ms.is_(None))
+BY_ID = select(products).where(products.c.id == bindparam("of_id"), products.c.ended_ms.is_(None))
 END = (
     update(products)
     .where(products.c.id == bindparam("of_id"), products.c.ended_ms.is_(None))
@@ -128,15 +130,24 @@ class Products:
     # --- keys ---
 
     def create(
-        self, tenant: str, name: str, *, surface: str | None = None, actor: str = "system"
+        self,
+        tenant: str,
+        name: str,
+        *,
+        surface: str | None = None,
+        scopes: Collection[str] = SCOPES,
+        actor: str = "system",
     ) -> tuple[Product, str]:
-        """A new product and its key. The key is told once: only its hash is kept."""
+        """A new product and its key, which covers these scopes. The key is told once: only its hash is kept."""
         name = name.strip()
         if not name or len(name) > 200 or not name.isprintable():
             raise Invalid("a product has a name of at most 200 characters", gaps=("/name: does not fit",))
-        surface = surface or next(iter(point_of(self.versions.current(), POINT).surfaces), None)
+        if not scopes or not set(scopes) <= set(ALL_SCOPES):
+            raise Invalid(f"a product may do some of: {', '.join(ALL_SCOPES)}", gaps=("/may: does not fit",))
+        if set(scopes) & set(SCOPES):
+            surface = surface or next(iter(point_of(self.versions.current(), POINT).surfaces), None)
         key = PREFIX + new_token(self.store.randomness)
-        product = Product(self.store.randomness.bytes(16), tenant, name, frozenset(SCOPES), surface)
+        product = Product(self.store.randomness.bytes(16), tenant, name, frozenset(scopes), surface)
 
         def body(tx: DataTx) -> None:
             tx.append(
@@ -145,7 +156,7 @@ class Products:
                     "purpose.provide",
                     "product.ask",
                     actor,
-                    facts={"product": product.id.hex(), "surface": surface or ""},
+                    facts={"product": product.id.hex(), "surface": surface or "", "scopes": sorted(scopes)},
                 )
             )
             tx.execute(
@@ -155,7 +166,7 @@ class Products:
                     "tenant": tenant,
                     "name": name,
                     "key_hash": key_hash(key),
-                    "scopes": msgspec.json.encode({"scopes": SCOPES, "surface": surface}).decode(),
+                    "scopes": msgspec.json.encode({"scopes": sorted(scopes), "surface": surface}).decode(),
                     "created_ms": tx.now,
                 },
             )
@@ -188,6 +199,11 @@ class Products:
         if row is None or tenant not in (None, row["tenant"]):
             raise Unproven("this product key is not known, or no longer: ask an administrator for a new one")
         return _product(row)
+
+    def active(self, id_: bytes) -> Product | None:
+        """The product of this id; None where there is none, or its key has ended."""
+        row = self.store.read(lambda connection: connection.execute(BY_ID, {"of_id": id_}).mappings().first())
+        return None if row is None else _product(row)
 
     # --- accounts ---
 

@@ -8,6 +8,7 @@ be sent does not compile: every fault is told with its line and column. Clauses:
 
 from __future__ import annotations
 
+import hashlib
 import html
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -36,6 +37,11 @@ class Said:
     subject: str
     text: str
     html: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the words: a campaign's entries and its letters' cite the same."""
+        return hashlib.sha256("\n".join((self.subject, self.text, self.html or "")).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""``/api/v1`` for the vendor's own products: say that an account exists, and ask before using its data.
+"""``/api/v1`` for the vendor's own products: say that an account exists, and ask before using data or writing.
 
 A product proves itself by its key in the Authorization header. Clause: ``purpose.provide``. Mechanism:
 ``product.ask``. The client that products embed is ``troth.client``.
@@ -16,14 +16,17 @@ from starlette.responses import Response
 from troth.errors import Forbidden, Unproven
 from troth.use.activity import MOST_TOKEN, Reported, Signed
 from troth.use.products import MOST_REFERENCE, REFERENCE_PATTERN, Asked, Decided, Product, Registered
+from troth.use.suppressions import SuppressionsAsked, SuppressionsTold
 from troth.web.bodies import json_answer, read_json
 from troth.web.person import tenant_of
-from troth.web.routes import Caller, Group, Route, Schema
+from troth.web.routes import Caller, Group, Limit, Route, Schema
 
 if TYPE_CHECKING:
     from troth.web.running import Running
 
 REFERENCE: Schema = {"type": "string", "minLength": 1, "maxLength": MOST_REFERENCE, "pattern": f"^{REFERENCE_PATTERN}$"}
+
+CHECKS = Limit(120, 60)
 
 
 class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,6 +70,13 @@ async def post_activity(request: Request, system: Running) -> Response:
     return json_answer(await run_in_threadpool(system.activities.report, asking, told.signed))
 
 
+async def post_suppressions(request: Request, system: Running) -> Response:
+    """Say of each address whether it may be written to. Nothing of the question is kept."""
+    asking: Product = request.state.product
+    asked = await read_json(request, SuppressionsAsked)
+    return json_answer(await run_in_threadpool(system.suppressions.check, asking.tenant, asked))
+
+
 GROUP: Group[Running] = Group(
     "products",
     [
@@ -107,6 +117,20 @@ GROUP: Group[Running] = Group(
             response=Reported,
             statuses={200: "Taken: how many events counted, and as what"},
             body=MOST_TOKEN + 1024,
+        ),
+        Route(
+            "POST",
+            "/api/v1/suppressions/check",
+            post_suppressions,
+            "rights.object-marketing",
+            "product:suppressions",
+            "api",
+            summary="Ask which addresses may be written to",
+            request=SuppressionsAsked,
+            response=SuppressionsTold,
+            statuses={200: "For each address, in the order asked"},
+            limit=CHECKS,
+            body=256 * 1024,
         ),
     ],
     guards={"product": product},

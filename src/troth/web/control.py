@@ -17,6 +17,7 @@ from troth.rights.access import as_json
 from troth.rights.calendar import came_in, day
 from troth.rights.register import Case
 from troth.use.handover_keys import public_bytes
+from troth.use.products import SCOPES
 
 if TYPE_CHECKING:
     from troth.web.running import Running
@@ -170,8 +171,10 @@ def product(system: Running, asked: Arguments) -> Answer:
     tenant = tenant_in(system, asked)
     of = system.config.tenants.get(tenant)
     surface = asked.get("surface") or (of.surface if of else None)
-    made, key = system.products.create(tenant, str(asked.get("name", "")), surface=surface)
-    return {"product": made.id.hex(), "key": key, "surface": made.surface}
+    scopes = tuple(map(str, asked.get("may") or SCOPES))
+    made, key = system.products.create(tenant, str(asked.get("name", "")), surface=surface, scopes=scopes)
+    reports = system.reports.address(made.id) if system.reports and "suppressions" in made.scopes else ""
+    return {"product": made.id.hex(), "key": key, "surface": made.surface, "reports": reports}
 
 
 def named(system: Running, asked: Arguments) -> bytes:

@@ -45,6 +45,8 @@ class Mailing:
     letters: Letters
     transport: SmtpTransport
     messages: Messages
+    reports: ReturnPath | None
+    """Where newsletter tools that are kept report unsubscribes to, if they may."""
 
     def listen(self) -> Inbound | None:
         """Take the mail that comes in, where the configuration says at which port."""
@@ -75,9 +77,11 @@ def mailing(
 ) -> Mailing:
     """Make it; ``urls`` are where each tenant's links begin. ``StartRefused`` for what does not fit together."""
     mail = config.mail
-    if mail.unsubscribe and (not mail.inbound or mail.unsubscribe.partition("@")[0] == mail.bounces.partition("@")[0]):
+    names = [address.partition("@")[0] for address in (mail.bounces, mail.unsubscribe, mail.unsubscribed) if address]
+    if (mail.unsubscribe or mail.unsubscribed) and (not mail.inbound or len(set(names)) < len(names)):
         raise StartRefused(
-            "mail.unsubscribe needs mail.inbound, and a name of its own beside mail.bounces: somebody must take it",
+            "mail.unsubscribe and mail.unsubscribed need mail.inbound, and names of their own beside mail.bounces:"
+            " somebody must take them",
             clause="rights.unsubscribe",
         )
     sender = mail.sender or NOBODY
@@ -114,4 +118,5 @@ def mailing(
     )
     transport = SmtpTransport(mail, folder=config.folder, demonstration=config.demonstration)
     messages = Messages(store, vault, versions, letters, flight)
-    return Mailing(config, versions, ready, composer, room, campaigns, letters, transport, messages)
+    reports = ReturnPath(mail.unsubscribed, vault.secret("reported")) if mail.unsubscribed else None
+    return Mailing(config, versions, ready, composer, room, campaigns, letters, transport, messages, reports)

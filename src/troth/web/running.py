@@ -39,6 +39,7 @@ from troth.rights.objection import Objections
 from troth.rights.openid import OpenIdSignIn
 from troth.rights.procedures import Procedures
 from troth.rights.rectification import Rectification
+from troth.rights.reported import Reported
 from troth.rights.requests import Requests
 from troth.rights.restoration import Restoration, Restored
 from troth.rights.restriction import Restrictions
@@ -73,6 +74,7 @@ from troth.use.recovery import Recovery
 from troth.use.second_factor import SecondFactor
 from troth.use.sender import Sender
 from troth.use.sign_in import SignIn
+from troth.use.suppressions import Suppressions
 from troth.vault import open_vault
 from troth.vault.backups import Backups
 from troth.vault.box import Box
@@ -228,6 +230,10 @@ class Running:
         self.receipts = Receipts(store, vault, self.versions, self.consents)
         self.disclosures = Disclosures(store, self.gate, self.versions)
         self.products = Products(store, vault, self.versions, self.gate)
+        self.suppressions = Suppressions(store, vault, self.versions)
+        self.reports = mail.reports
+        if self.reports is not None:
+            self.mail_room.on(self.reports.local, Reported(self.objections, self.products, self.reports).take)
         self.handover_keys = HandoverKeys(store)
         self.activities = Activities(store, vault, self.versions, self.products, clock, audiences=urls)
         self.handovers = Handovers(store, vault, self.products, clock, chance, audiences=urls)
