@@ -34,10 +34,12 @@ from troth.notice.controllers import controllers
 from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy
 from troth.rights.access import Access
+from troth.rights.acting import Acting
 from troth.rights.address import ADDRESS_JOB, Addresses
 from troth.rights.address import SWEEP_JOB as ADDRESS_SWEEP
 from troth.rights.address import SWEEP_MS as ADDRESS_SWEEP_MS
 from troth.rights.by_mail import ByMail
+from troth.rights.delegation import Delegations
 from troth.rights.erasure import ERASE_JOB, Erasures
 from troth.rights.handover import Handovers
 from troth.rights.objection import GUARD_JOB, Objections
@@ -102,6 +104,7 @@ from troth.web import (
     api,
     api_products,
     automated,
+    delegates,
     handover,
     openid,
     privacy,
@@ -140,6 +143,7 @@ GROUPS: tuple[Group[Running], ...] = (
     account.GROUP,
     account_data.GROUP,
     account_passkeys.GROUP,
+    delegates.GROUP,
     second_factor.GROUP,
     openid.GROUP,
     handover.GROUP,
@@ -313,6 +317,8 @@ class Running:
         peoples_box = Box(vault.secret("accounts"), chance)
         self.second_factor = SecondFactor(arrivals, peoples_box, vault.secret("recovery"))
         self.recovery = Recovery(arrivals)
+        self.delegations = Delegations(arrivals)
+        self.acting = Acting(self.delegations, self.rectification, self.gate)
         handles = vault.secret("handles")
         self.passkeys = {
             tenant: PersonPasskeys(arrivals, Passkeys(url, host_of(url), peoples_box, clock, chance), handles)
@@ -497,6 +503,7 @@ class Running:
         self.store.write(Write(person_sessions.sweep, lane=Lane.JOB))
         self.approvals.sweep()
         self.recovery.sweep()
+        self.delegations.sweep()
         self.compromise.sweep()
 
     def work(self, most: int = 1000) -> int:
