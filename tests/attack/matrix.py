@@ -74,6 +74,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
         *("POST /privacy/restrict/keep", "GET /privacy/correct", "GET /privacy/correct/{point}"),
         *("POST /privacy/correct/{point}", "GET /account/address/sent", "POST /account/return"),
         *("GET /account/second-factor", "POST /account/second-factor/code", "POST /account/second-factor/keep"),
+        *("GET /account/delegates", "POST /account/delegates/end"),
     ),
     "person:fresh": (
         *("GET /privacy/erase", "POST /privacy/erase"),
@@ -81,8 +82,11 @@ SCOPES: dict[str, tuple[str, ...]] = {
         *("POST /account/passkeys/remove", "POST /account/second-factor", "POST /account/second-factor/codes"),
         *("POST /account/second-factor/remove", "POST /account/second-factor/lost"),
     ),
-    "person:strong": ("GET /account/close", "POST /account/close"),
-    "person:proven": ("GET /account/address", "POST /account/address"),
+    "person:strong": (
+        *("GET /account/close", "POST /account/close", "POST /account/delegates/accept"),
+        *("GET /account/delegates/{delegate}/{point}", "POST /account/delegates/{delegate}/{point}"),
+    ),
+    "person:proven": ("GET /account/address", "POST /account/address", "POST /account/delegates"),
     "product:subjects": ("PUT /api/v1/subjects/{reference}", "POST /api/v1/activity"),
     "product:decisions": ("POST /api/v1/decisions",),
     "product:suppressions": ("POST /api/v1/suppressions/check",),
@@ -138,6 +142,7 @@ NAMES: dict[tuple[str, str], str] = {
     ("/privacy/copy.{ending}", "ending"): "json",
     ("/privacy/withdraw/{purpose}", "purpose"): "no-such-purpose",
     ("/privacy/correct/{point}", "point"): "registration",
+    ("/account/delegates/{delegate}/{point}", "point"): "registration",
     ("/api/v1/points/{point}", "point"): "newsletter",
 }
 """What stands in addresses and is nobody's: names that the policy or we publish."""
@@ -158,6 +163,7 @@ THINGS: dict[tuple[str, str], str] = {
     ("/console/requests/{id}/refuse", "id"): "request",
     ("/console/requests/{id}/fulfil", "id"): "request",
     ("/receipts/{entry}", "entry"): "entry",
+    ("/account/delegates/{delegate}/{point}", "delegate"): "delegate",
     ("/consent/receipts/{record}", "record"): "record",
     ("/console/approvals/{id}/give", "id"): "approval",
     ("/console/approvals/{id}/refuse", "id"): "approval",
@@ -214,6 +220,10 @@ FORMS: dict[str, dict[str, str]] = {
     "POST /account/second-factor/lost": {},
     "POST /account/second-factor/keep": {},
     "POST /account/second-factor/remove": {},
+    "POST /account/delegates": {"email": "", "name": "", "own": "", "scope": ""},
+    "POST /account/delegates/accept": {"delegate": "@delegate"},
+    "POST /account/delegates/end": {"delegate": "@delegate"},
+    "POST /account/delegates/{delegate}/{point}": {"seen": "00"},
     "POST /privacy/restrict": {"ground": ""},
     "POST /privacy/restrict/lift": {},
     "POST /privacy/restrict/keep": {},

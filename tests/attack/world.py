@@ -145,9 +145,20 @@ def changing(vendor: Vendor, tenant: str) -> dict[str, str]:
     }
 
 
-def place_of(vendor: Vendor, caller: Caller) -> str:
-    """The name of a person's session on their pages."""
-    return vendor.system.requests.session(caller.headers["cookie"].partition("=")[2]).place
+def session_of(vendor: Vendor, caller: Caller) -> Session:
+    """A person's session."""
+    return vendor.system.requests.session(caller.headers["cookie"].partition("=")[2])
+
+
+def access_of(vendor: Vendor, who: Person, caller: Caller, tenant: str) -> str:
+    """Access to another's account that this person was given and took up: the name that it has for them."""
+    dan, delegations = Person(), vendor.system.delegations
+    vendor.join("registration", dan, tenant=tenant)
+    delegations.invite(session_of(vendor, by_link(vendor, dan, "dan", tenant)), who.email, "A colleague", "Dan", "act")
+    mine = session_of(vendor, caller)
+    (place,) = delegations.held(tenant, mine.sid)
+    delegations.accept(mine, place)
+    return place
 
 
 def things(vendor: Vendor, who: Person, sid: bytes, caller: Caller, tenant: str = TENANT) -> dict[str, str]:
@@ -156,9 +167,10 @@ def things(vendor: Vendor, who: Person, sid: bytes, caller: Caller, tenant: str 
     return {
         "entry": an_entry(vendor, sid, tenant),
         "record": str(records[0][0]),
-        "session": place_of(vendor, caller),
+        "session": session_of(vendor, caller).place,
         "email": who.email,
         "passkey": secrets.token_hex(16),
+        "delegate": access_of(vendor, who, caller, tenant),
     }
 
 

@@ -119,5 +119,6 @@ ENFORCED: frozenset[str] = frozenset((
     "collect.registration", "collect.navigation", "collect.ip-location", "purpose.analytics",
     "cookies.returning-visit", "purpose.account", "purpose.provide", "scope.third-party", "collect.cookies",
     "consent.gpc", "cookies.refuse", "links.third-party", "links.leaving", "protect.password-change",
+    "protect.password-sharing",
 ))
 # fmt: on

@@ -448,6 +448,14 @@ SABOTAGE: list[tuple[str, str, Sabotage]] = [
         ),
     ),
     ("protect.password-change", "a known password goes on opening", known_and_alive),
+    (
+        "protect.password-sharing",
+        "access that nobody gave",
+        data(
+            "INSERT INTO credentials (tenant, sid, kind, since_ms, eid, ct) SELECT tenant, sid, 'delegate.0a1b2c', "
+            "since_ms, randomblob(16), ct FROM credentials WHERE kind = 'password'"
+        ),
+    ),
     ("protect.storage", "a plain copy in a log", plain_copy),
     ("protect.storage", "keys readable by others", open_keys),
     ("protect.transit", "served without TLS", public_address),

@@ -122,6 +122,7 @@ def test_the_messages_that_exist_now_are_declared_with_their_class(policy: Compi
         "account.signed-in": "service",
         "account.recovery-asked": "service",
         "account.recovery-done": "service",
+        "account.delegated": "service",
     }
 
 

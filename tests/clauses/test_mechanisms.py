@@ -40,6 +40,7 @@ SABOTAGED: dict[str, tuple[str, str]] = {
     "password.change": ("protect.password-change", "a known password goes on opening"),
     "account.passkey": ("protect.password", "a passkey that nobody added"),
     "account.second-factor": ("protect.password", "a second factor that nobody set"),
+    "access.delegation": ("protect.password-sharing", "access that nobody gave"),
     "vault.sealed": ("protect.storage", "a plain copy in a log"),
     "transit.tls": ("protect.transit", "served without TLS"),
     "message.unsubscribe": ("rights.unsubscribe", "links deleted"),

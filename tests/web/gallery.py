@@ -18,7 +18,7 @@ from troth.web.forms import field_view, form_view
 from troth.web.pages import Visit, Words, page
 from troth.web.problems import ShownGap, problem
 from troth.web.routes import Caller, Group, Route
-from troth.web.views import Choice, CorrectView, FieldError, HeldField, SecondFactorView
+from troth.web.views import Choice, CorrectView, DelegateView, FieldError, HeldField, SecondFactorView
 
 Sample = Callable[[Words], dict[str, Any]]
 
@@ -74,6 +74,20 @@ def correcting(words: Words) -> CorrectView:
 def always(**context: Any) -> Sample:
     """The same context in every language."""
     return lambda words: context
+
+
+def delegate(*, acts: bool) -> Sample:
+    """A place of another's account, to be corrected or looked at."""
+    return lambda words: {
+        "errors": correcting(words).errors if acts else (),
+        "done": "" if acts else "delegates.corrected",
+        "whose": "Cleo",
+        "acts": acts,
+        "action": "/account/delegates/0a1b2c3d/registration",
+        "correct": correcting(words),
+        "held": [("First name", "Cleo"), ("Phone number", "+353 1 555 0115")],
+        "until_ms": vendor.NOON,
+    }
 
 
 def account(fault: str = "", **otherwise: Any) -> Sample:
@@ -232,6 +246,27 @@ SAMPLES: dict[str, tuple[str, Sample]] = {
         "account/second-factor.html",
         second_factor(SecondFactorView("to-be-shown", due_ms=vendor.NOON + 86_400_000, after="7 days")),
     ),
+    "account-delegates": (
+        "account/delegates.html",
+        lambda words: {
+            "errors": [FieldError("email", words("fault.email"))],
+            "done": "",
+            "scopes": ("look", "act"),
+            "lasts": "90 days",
+            "given": [
+                DelegateView("0a1b2c", "Ben from accounting", "act", vendor.NOON, vendor.NOON + 86_400_000 * 90, True),
+                DelegateView("0a1b2d", "Our tax adviser", "look", vendor.NOON, vendor.NOON + 86_400_000 * 90, False),
+            ],
+            "held": [
+                DelegateView("0a1b2c3d", "Cleo", "look", 0, vendor.NOON, True, vendor.CARDS[:1]),
+                DelegateView("0a1b2c3e", "Dan of the mill", "act", 0, vendor.NOON, False),
+            ],
+            "longest": 60,
+            "typed": {"email": "ben", "name": "Ben", "own": "Ann", "scope": "act"},
+        },
+    ),
+    "account-delegate": ("account/delegate.html", delegate(acts=True)),
+    "account-delegate-look": ("account/delegate.html", delegate(acts=False)),
     "account-correct": ("privacy/correct.html", always(cards=vendor.CARDS, correct=None, errors=())),
     "account-correct-faulty": (
         "privacy/correct.html",

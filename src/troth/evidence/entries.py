@@ -40,7 +40,7 @@ _TEXT = re.compile(r"[^\x00-\x1f]{0,300}")
 _HEX16 = re.compile(r"[0-9a-f]{32}")
 _HEX32 = re.compile(r"[0-9a-f]{64}")
 _KIND = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)*")
-_ACTOR = re.compile(r"system|subject|visitor|(operator|product):[0-9a-f]+")
+_ACTOR = re.compile(r"system|subject|visitor|(operator|product|delegate):[0-9a-f]+")
 _PATTERNS = {
     "eid": _HEX16,
     "kind": _KIND,

@@ -46,6 +46,11 @@ KINDS = (
     "retention.warned",
     "access.prepared",
     "subject.looked",
+    "delegation.invited",
+    "delegation.accepted",
+    "delegation.looked",
+    "delegation.changed",
+    "delegation.ended",
     "erase.ordered",
     "message.sent",
 )

@@ -75,7 +75,7 @@ MUST_ANSWER = {
 HEX16 = re.compile(r"[0-9a-f]{32}")
 HEX32 = re.compile(r"[0-9a-f]{64}")
 KIND = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)*")
-ACTOR = re.compile(r"system|subject|visitor|(operator|product):[0-9a-f]+")
+ACTOR = re.compile(r"system|subject|visitor|(operator|product|delegate):[0-9a-f]+")
 NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 TILE = re.compile(r"tile/(entries|0|[1-9][0-9]?)/((?:x[0-9]{3}/)*[0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
 HEAD_LINE = re.compile(r"(?<![0-9])(0|[1-9][0-9]{0,17}) ([A-Za-z0-9+/]{43}=)")
@@ -388,7 +388,10 @@ MEMBERS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "kind": ("a dotted word", lambda v: isinstance(v, str) and KIND.fullmatch(v) is not None),
     "clause": ("text", _text),
     "mechanism": ("text", _text),
-    "actor": ("system, subject, visitor, operator:id, product:id", lambda v: _text(v) and bool(ACTOR.fullmatch(v))),
+    "actor": (
+        "system, subject, visitor, operator:id, product:id, delegate:id",
+        lambda v: _text(v) and bool(ACTOR.fullmatch(v)),
+    ),
     "policy": ("text", _text),
     "purpose": ("text", _text),
     "subject": ("64 hex digits", lambda v: isinstance(v, str) and HEX32.fullmatch(v) is not None),

@@ -11,6 +11,7 @@ import datetime as dt
 import hashlib
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -202,7 +203,12 @@ def _meaning(
         affiliates=tuple(map(str, front.affiliates)),
         personal=known.personal,
         bindings=document.bindings,
-        figures={"roles": known.roles, "historical": front.historical, "recovery_after": _recovery(clauses)},
+        figures={
+            "roles": known.roles,
+            "historical": front.historical,
+            "recovery_after": _recovery(clauses),
+            "delegation": _delegation(clauses),
+        },
     )
     lint(document, policy, clauses, known, lints)
     prose = {name: replace(c, prose=interpolate(policy, c.prose, (name,))) for name, c in compiled.items()}
@@ -244,6 +250,13 @@ def _recovery(clauses: Sequence[ReadClause]) -> str | None:
     """How long a second factor that is lost is waited for, as written; None where no clause in force declares one."""
     measures = (clause.body.protect for clause in clauses if clause.open and isinstance(clause.body, Requires))
     return next((each.second_factor.recovery_after.text for each in measures if each and each.second_factor), None)
+
+
+def _delegation(clauses: Sequence[ReadClause]) -> dict[str, Any] | None:
+    """What access to one's account people may give others, and for how long; None where no clause in force does."""
+    measures = (clause.body.protect for clause in clauses if clause.open and isinstance(clause.body, Requires))
+    found = next((each.password_sharing for each in measures if each and each.password_sharing), None)
+    return None if found is None else {"scopes": list(found.scopes), "lasts": found.lasts.text}
 
 
 def _midnight(front: FrontMatter, document: Document, report: Report) -> int:

@@ -189,6 +189,9 @@ def _requires(body: Requires) -> Iterator[str]:
         yield f"the authority knows within {body.protect.breach.authority_within.text}"
     if body.protect and body.protect.second_factor:
         yield f"a second factor that is lost goes after {body.protect.second_factor.recovery_after.text}"
+    if body.protect and body.protect.password_sharing:
+        given = body.protect.password_sharing
+        yield f"access given to others ({', '.join(given.scopes)}) lasts {given.lasts.text}"
     if body.changes and isinstance(body.changes.advance_notice, Duration):
         yield f"notice of {body.changes.advance_notice.text}"
     if body.has and isinstance(body.has.value, RandomValue):

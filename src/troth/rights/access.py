@@ -23,6 +23,7 @@ from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy, StateRule
 from troth.rights import restriction
 from troth.rights.address import Addresses
+from troth.rights.delegation import GIVEN
 from troth.rights.rectification import corrections_of
 from troth.rights.requests import REQUESTS_OF, Requests
 from troth.store import Lane, Store, Write
@@ -108,15 +109,20 @@ class Copy(msgspec.Struct, frozen=True):
             "is set (null: none); recovery_codes: how many are left; recovery_asked: since when one waits whose second "
             "factor is lost; reminder: since when one wishes it, or when one was reminded last; passkeys: name, added, "
             "used, id and public key (base64url) of each; sessions: begun, seen, method, browser, system and country "
-            "of each that is open; devices: browser, system, country and time of what was signed in from; waiting: a "
-            "new address that waits for its proof, with asked and until (null: none); activity: event, product, at and "
-            "until of what products told of its use"
+            "of each that is open; devices: browser, system, country and time of what was signed in from; delegates: "
+            "name, own (what they call one), scope, since and until of each to whom one gave access to the account; "
+            "waiting: a new address that waits for its proof, with asked and until (null: none); activity: event, "
+            "product, at and until of what products told of its use"
         ),
     ]
     corrections: Annotated[tuple[dict[str, Any], ...], said("at, point, fields: what was corrected, and when")]
     looks: Annotated[
         tuple[dict[str, Any], ...],
-        said("at, role, purpose and reason of each look of our staff at your data (reason null: not kept any more)"),
+        said(
+            "at, role, purpose and reason of each look of our staff at your data (reason null: not kept any more); "
+            "role delegate or delegate-changed where somebody looked or corrected whom you gave access: reason is what "
+            "you call them"
+        ),
     ]
     requests: Annotated[tuple[dict[str, Any], ...], said("kind, state, received, due: what you asked for")]
     recipients: Annotated[
@@ -272,6 +278,7 @@ class Access:
                 {**device._asdict(), "seen": seen_ms}
                 for device, seen_ms in known_devices.seen(self.vault, tenant, sid, held).items()
             ],
+            "delegates": self._delegates(tenant, sid, held),
             "passkeys": [
                 {
                     "name": key["name"],
@@ -284,6 +291,19 @@ class Access:
                 if key
             ],
         }
+
+    def _delegates(self, tenant: str, sid: bytes, held: credentials.Held) -> list[dict[str, Any]]:
+        """To whom they gave access to their account, by the names that they gave them."""
+        found = (
+            (stored.since_ms, credentials.unseal(self.vault, tenant, sid, kind, stored))
+            for kind, stored in held.items()
+            if kind.startswith(GIVEN)
+        )
+        return [
+            {"name": one["name"], "own": one["own"], "scope": one["scope"], "since": since_ms, "until": one["until"]}
+            for since_ms, one in found
+            if one
+        ]
 
     def _session(self, session: person_sessions.Session) -> dict[str, Any]:
         """One open session, as the copy tells it: neither token nor hash."""
@@ -367,6 +387,8 @@ def as_csv(copy: Copy) -> bytes:
         tables["account"].append(["second factor", str(copy.account["second_factor"]), *[""] * 5])
     if copy.account["recovery_asked"] is not None:
         tables["account"].append(["recovery asked", str(copy.account["recovery_asked"]), *[""] * 5])
+    for one in copy.account["delegates"]:
+        tables["account"].append(["access given", str(one["since"]), "", one["name"], one["scope"], "", ""])
     for key in copy.account["passkeys"]:
         tables["account"].append(["passkey", str(key["added"]), str(key["used"] or ""), key["name"], "", "", ""])
     for device in copy.account["devices"]:

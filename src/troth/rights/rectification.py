@@ -8,7 +8,7 @@ serves the old value; then the answer. Clause: ``rights.rectify``. Mechanism: ``
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -67,6 +67,22 @@ class Correctable(NamedTuple):
     records: int
     seen: str
 
+    def only(self, names: Collection[str]) -> Correctable:
+        """The same without any other field."""
+        fields = tuple(field for field in self.point.fields if field.name in names)
+        values = {name: value for name, value in self.values.items() if name in names}
+        return self._replace(point=msgspec.structs.replace(self.point, fields=fields), values=values)
+
+
+class By(NamedTuple):
+    """Who corrects, and what notes in the transaction that they do: the entry that the corrections refer to."""
+
+    actor: str = "subject"
+    note: Callable[[DataTx], bytes] | None = None
+
+
+THEMSELVES = By()
+
 
 class Replacement(NamedTuple):
     """A record's new content, and the declared fields that are other than before."""
@@ -110,7 +126,7 @@ class Rectification:
 
         ``proof`` is the entry of the sign-in that it rests on, where that was no link.
         """
-        told = self._told(self.opened(tenant, sid), point)
+        told = self.told(tenant, sid, point)
         secret = self.vault.opening(tenant, sid)
 
         def body(tx: DataTx) -> None:
@@ -121,6 +137,10 @@ class Rectification:
 
         self.store.write(Write(body=body, lane=Lane.RIGHTS))
         return told
+
+    def told(self, tenant: str, sid: bytes, point: str) -> Correctable:
+        """As ``shown``, for whoever notes by themselves who looked."""
+        return self._told(self.opened(tenant, sid), point)
 
     def opened(self, tenant: str, sid: bytes) -> list[Opened]:
         """The person's records, oldest first, each under the version it was collected under; ``NotFound``."""
@@ -157,6 +177,7 @@ class Rectification:
         *,
         seen: str | None = None,
         proof: bytes | None = None,
+        by: By = THEMSELVES,
     ) -> Corrected:
         """Put ``values`` in the place of what was told at ``point``; fields that are not named stay as they are.
 
@@ -171,9 +192,9 @@ class Rectification:
             raise Conflict(MOVED, clause=CLAUSE)
         changed = changes(told, values)
         found = [new for one in opened if (new := replacement(one, told, changed)) is not None]
-        return self._replace(tenant, sid, found, proof)
+        return self._replace(tenant, sid, found, proof, by)
 
-    def _replace(self, tenant: str, sid: bytes, found: list[Replacement], proof: bytes | None) -> Corrected:
+    def _replace(self, tenant: str, sid: bytes, found: list[Replacement], proof: bytes | None, by: By) -> Corrected:
         if not found:
             return Corrected(0, (), "", self.store.now())
         secret = self.vault.opening(tenant, sid)
@@ -181,7 +202,8 @@ class Rectification:
         points = tuple(dict.fromkeys(new.opened.record.terms.point for new in found))
 
         def body(tx: DataTx) -> list[bytes]:
-            eids = self.put(tx, tenant, sid, found, sealed, secret, refers=proof)
+            refers = proof if by.note is None else by.note(tx)
+            eids = self.put(tx, tenant, sid, found, sealed, secret, refers=refers, actor=by.actor)
             rid = self.requests.record(tx, "rectification", tenant=tenant, sid=sid)
             self.requests.end(tx, rid, "fulfilled", {"records": len(found)})
             tx.enqueue(RECTIFIED_JOB, reference(tenant, sid, eids, found))
@@ -209,6 +231,7 @@ class Rectification:
         secret: bytes,
         *,
         refers: bytes | None,
+        actor: str = "subject",
     ) -> list[bytes]:
         """Replace the records, each with its entry, whose ids are returned; all of them, or ``Conflict``."""
         if not self.vault.exists(tx.connection, tenant, sid):
@@ -219,7 +242,7 @@ class Rectification:
             if not self.vault.replace(tx, record, ct):
                 raise Conflict(MOVED, clause=CLAUSE)
             facts = {"point": record.terms.point, "class": record.class_, "fields": list(new.fields)}
-            draft = EntryDraft("data.rectified", CLAUSE, "right.rectify", "subject", refers=refers, facts=facts)
+            draft = EntryDraft("data.rectified", CLAUSE, "right.rectify", actor, refers=refers, facts=facts)
             entry = tx.append(draft, secret)
             row = {"tenant": tenant, "sid": sid, "eid": entry.eid, "rid": record.rid, "point": record.terms.point}
             names = msgspec.json.encode(new.fields).decode()

@@ -20,6 +20,7 @@ from troth.errors import NotFound, StartRefused
 from troth.notice.consents import CLASS as CONSENT_CLASS
 from troth.notice.versions import Versions
 from troth.policy.model import Stop
+from troth.rights import delegation
 from troth.rights.erasure import Erasures
 from troth.rights.objection import Objections
 from troth.rights.restriction import Restrictions
@@ -238,6 +239,8 @@ class Restoration:
             tx.execute(DROP_SESSIONS)
             tx.execute(DROP_LINKS)
             tx.execute(DROP_JOBS, {"kept": self._kept})
+            for ended in (told for kind, told, _ in facts if kind == "delegation.ended"):
+                delegation.take_back(tx, bytes.fromhex(ended["delegation"]))
             for kind, told, at in facts:
                 if kind == "product.ended":
                     tx.execute(END_PRODUCT, {"of_id": bytes.fromhex(told["product"]), "at": at})

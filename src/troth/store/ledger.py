@@ -32,8 +32,8 @@ _INSERT = "INSERT INTO ledger (seq, eid, at_ms, kind, clause, body) VALUES (?, ?
 class EntryDraft(msgspec.Struct, frozen=True):
     """What a caller says about an effect; id, time and policy version are the ledger's to add.
 
-    ``actor`` is ``system``, ``subject``, ``visitor``, ``operator:<hex>`` or ``product:<hex>``. ``refers`` is the
-    id of an earlier entry. ``facts`` are numbers, hashes and ids of policy things: never personal.
+    ``actor`` is ``system``, ``subject``, ``visitor``, ``operator:<hex>``, ``product:<hex>`` or ``delegate:<hex>``.
+    ``refers`` is the id of an earlier entry. ``facts`` are numbers, hashes and ids of policy things: never personal.
     """
 
     kind: str

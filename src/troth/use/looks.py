@@ -26,7 +26,7 @@ from troth.use.devices import Device
 from troth.use.gate import Gate
 from troth.use.operators import SIGN_IN, STORAGE, Operator
 from troth.use.person_sessions import Session
-from troth.use.roles import may, purposes_of
+from troth.use.roles import ROLES, may, purposes_of
 from troth.vault import Vault
 from troth.world import DAY_MS
 
@@ -41,7 +41,7 @@ ALL = select(looks).where(*OF_PERSON).order_by(looks.c.at_ms, looks.c.lid)
 SINCE = (
     select(func.count())
     .select_from(looks)
-    .where(looks.c.tenant == bindparam("of_tenant"), looks.c.at_ms > bindparam("at"))
+    .where(looks.c.tenant == bindparam("of_tenant"), looks.c.at_ms > bindparam("at"), looks.c.role.in_(ROLES))
 )
 STATES = (
     select(subject_states)
@@ -61,7 +61,11 @@ REQUESTS = (
 
 @dataclass(frozen=True)
 class Look:
-    """One look, as its person sees it. ``reason`` is None once the key that sealed it has ended."""
+    """One look, as its person sees it. ``reason`` is None once the key that sealed it has ended.
+
+    Where ``role`` is none of staff's, somebody looked or corrected whom the person gave access; ``reason`` is the name
+    that they gave them.
+    """
 
     at_ms: int
     role: str
@@ -207,7 +211,7 @@ class Looks:
         return opened(self.vault, rows)
 
     def last_day(self, tenant: str) -> int:
-        """How many looks there were in the last 24 hours."""
+        """How many looks of staff there were in the last 24 hours."""
         of = {"of_tenant": tenant, "at": self.store.now() - DAY_MS}
         return int(self.store.read(lambda connection: connection.execute(SINCE, of).scalar_one()))
 

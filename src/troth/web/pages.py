@@ -27,6 +27,9 @@ The templates and what they are given (types in ``troth.web.views``):
 - ``privacy/correct.html``: ``cards`` or ``correct: CorrectView``, ``errors``. ``account/address.html``: ``action``,
   ``address``, ``waits: (asked, until) | None``, ``errors``. ``account/close.html``: ``action``, ``outlook: Outlook``,
   ``follows: Sequence[FollowsView]``, ``letter: bool``, ``errors``.
+- ``account/delegates.html``: ``given`` and ``held: Sequence[DelegateView]``, ``scopes``, ``lasts``, ``typed``,
+  ``errors``, ``done``. ``account/delegate.html``: ``correct: CorrectView``, ``held`` (label, value), ``whose``,
+  ``acts: bool``, ``action``, ``until_ms``, ``errors``, ``done``.
 - ``evidence/board.html``: ``board: BoardView``. ``evidence/verify.html``: ``log`` with ``origin``, ``key``,
   ``fingerprint``, ``size``.
 - ``error.html``: ``problem: Problem``, ``text_key``, ``gaps: Sequence[ShownGap]``.

@@ -31,8 +31,10 @@ from troth.notice.controllers import controllers
 from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy
 from troth.rights.access import Access
+from troth.rights.acting import Acting
 from troth.rights.address import Addresses
 from troth.rights.by_mail import ByMail
+from troth.rights.delegation import Delegations
 from troth.rights.erasure import Erasures
 from troth.rights.handover import Handovers
 from troth.rights.objection import Objections
@@ -261,6 +263,8 @@ class Running:
         peoples_box = Box(vault.secret("accounts"), chance)
         self.second_factor = SecondFactor(arrivals, peoples_box, vault.secret("recovery"))
         self.recovery = Recovery(arrivals)
+        self.delegations = Delegations(arrivals)
+        self.acting = Acting(self.delegations, self.rectification, self.gate)
         handles = vault.secret("handles")
         self.passkeys = {
             tenant: PersonPasskeys(arrivals, Passkeys(url, host_of(url), peoples_box, clock, chance), handles)

@@ -77,4 +77,5 @@ def sweep(system: Running, job: Job) -> None:
     system.store.write(Write(person_sessions.sweep, lane=Lane.JOB))
     system.approvals.sweep()
     system.recovery.sweep()
+    system.delegations.sweep()
     system.compromise.sweep()

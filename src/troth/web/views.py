@@ -270,6 +270,19 @@ class SessionView:
 
 
 @dataclass(frozen=True)
+class DelegateView:
+    """Access to an account, given or held. ``ways`` are the places that it opens, where it was taken up."""
+
+    place: str
+    name: str
+    scope: str
+    since_ms: int
+    until_ms: int
+    accepted: bool
+    ways: Sequence[Card] = ()
+
+
+@dataclass(frozen=True)
 class ReceiptView:
     """A receipt that the person can keep and check by themselves."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 from sqlalchemy import func, select
 
@@ -10,6 +10,7 @@ from troth.evidence.checks import Check, Verdict, unless, unseen
 from troth.evidence.inspection import Inspection
 from troth.evidence.said import Said, say
 from troth.policy.model import CompiledClause, Duration
+from troth.rights.delegation import GIVEN
 from troth.store.tables import credentials, ledger, operators, sessions
 from troth.use.arrivals import TOTP
 from troth.use.compromise import Evidence
@@ -45,6 +46,8 @@ UNOWNED_FACTORS = (
     .where(credentials.c.kind.in_((TOTP, RECOVERY)))
     .where(ledger.c.kind.is_(None) | ledger.c.kind.not_in(("account.second-factor-set", "account.recovery-codes")))
 )
+ACTS = ("delegation.looked", "delegation.changed")
+GIVEN_ACCESS = select(credentials.c.eid).where(credentials.c.kind.startswith(GIVEN, autoescape=True))
 SAME_PERSON = (sessions.c.tenant == credentials.c.tenant) & (sessions.c.sid == credentials.c.sid)
 ROUND_FACTORS = (
     select(func.count())
@@ -109,6 +112,34 @@ def second_factors(inspection: Inspection, clause: CompiledClause) -> Verdict:
     return unless(faults, say("account.second-factor.good", factors=len(inspection.rows(FACTORS)), lost=len(done)))
 
 
+def delegations(inspection: Inspection, clause: CompiledClause) -> Verdict:
+    """Each access was given by the account's holder; who has it acts while it lasts, within its scope, and is named."""
+    given = {entry.eid.hex(): entry for entry in inspection.entries("delegation.invited")}
+    faults: list[Said] = []
+    unowned = sum(bytes(row.eid).hex() not in given for row in inspection.rows(GIVEN_ACCESS))
+    if unowned:
+        faults.append(say("access.delegation.unowned", given=unowned))
+    if not given:
+        return unless(faults, say("access.delegation.unseen")) if faults else unseen(say("access.delegation.unseen"))
+    taken = {entry.body["facts"]["delegation"]: entry.at_ms for entry in inspection.entries("delegation.accepted")}
+    ended = {entry.body["facts"]["delegation"]: entry.at_ms for entry in inspection.entries("delegation.ended")}
+    acts = inspection.entries(*ACTS)
+    beyond = 0
+    for act in acts:
+        id_ = str(act.body["actor"]).removeprefix("delegate:")
+        terms: dict[str, Any] = given[id_].body["facts"] if id_ in given else {"until": 0, "scope": ""}
+        begins, ends = taken.get(id_, float("inf")), min(terms["until"], ended.get(id_, float("inf")))
+        beyond += not begins <= act.at_ms <= ends or (act.kind == ACTS[1] and terms["scope"] != "act")
+    if beyond:
+        faults.append(say("access.delegation.beyond", acts=beyond))
+    said = {(act.eid.hex(), act.body["actor"]) for act in acts}
+    theirs = [e.body for e in inspection.entries("data.rectified") if str(e.body["actor"]).startswith("delegate:")]
+    unsaid = sum((body.get("refers"), body["actor"]) not in said for body in theirs)
+    if unsaid:
+        faults.append(say("access.delegation.unsaid", acts=unsaid))
+    return unless(faults, say("access.delegation.good", given=len(given), acts=len(acts)))
+
+
 def changes(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """Passwords end on evidence only, and one that ended opens nothing any more."""
     ended = inspection.entries("account.password-known")
@@ -148,4 +179,5 @@ CHECKS: dict[str, Check] = {
     "password.change": changes,
     "account.passkey": passkeys,
     "account.second-factor": second_factors,
+    "access.delegation": delegations,
 }

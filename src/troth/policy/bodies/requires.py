@@ -64,6 +64,15 @@ class SecondFactorBody(Body, frozen=True, kw_only=True):
     recovery_after: Annotated[Duration, "how long a person waits who has lost it, told of it and able to stop it"]
 
 
+class DelegationBody(Body, frozen=True, kw_only=True):
+    """Access to an account for somebody else, who signs in as themselves."""
+
+    scopes: Annotated[
+        tuple[Literal["look", "act"], ...], "what may be given: to look at what the account holds, or to correct it too"
+    ]
+    lasts: Annotated[Duration, "how long it lasts, if its giver does not end it before"]
+
+
 class ProtectBody(Body, frozen=True, kw_only=True):
     """Measures that protect data (GDPR Art. 32)."""
 
@@ -75,7 +84,7 @@ class ProtectBody(Body, frozen=True, kw_only=True):
     password_change: Annotated[
         Literal["on_compromise", "on_request", "periodic"] | None, "when a password must be changed"
     ] = None
-    password_sharing: Annotated[Literal["delegation"] | None, "access for others without giving it away"] = None
+    password_sharing: Annotated[DelegationBody | None, "access for others without giving a password away"] = None
     breach: Annotated[BreachBody | None, "what happens when protection failed"] = None
     embeds: Annotated[Literal["registered"] | None, "what pages load from others stands in a register"] = None
     links: Annotated[

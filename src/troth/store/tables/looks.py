@@ -13,7 +13,7 @@ looks = composite(
     Column("sid", Id, primary_key=True),
     Column("lid", Id, primary_key=True),
     Column("at_ms", Ms, nullable=False),
-    Column("role", Text, nullable=False),  # of the operator who looked; who it was stands in the entry alone
+    Column("role", Text, nullable=False),  # of the operator, or "delegate"; who it was stands in the entry
     Column("purpose", Text, nullable=False),
     Column("class", Text, nullable=False, key="class_"),  # the retention class whose key seals the reason
     Column("ct", LargeBinary, nullable=False),  # the reason as it was typed
