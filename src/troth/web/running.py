@@ -116,6 +116,7 @@ from troth.web.app import build
 from troth.web.catalogue import read_catalogue
 from troth.web.collector import Collector
 from troth.web.console import campaigns as console_campaigns
+from troth.web.console import erasures as console_erasures
 from troth.web.console import imports, people, points
 from troth.web.console import requests as console_requests
 from troth.web.console import rooms as console
@@ -146,6 +147,7 @@ GROUPS: tuple[Group[Running], ...] = (
     api.GROUP,
     api_products.GROUP,
     console_requests.GROUP,
+    console_erasures.GROUP,
     people.GROUP,
     points.GROUP,
     imports.GROUP,
