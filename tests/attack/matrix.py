@@ -98,7 +98,10 @@ SCOPES: dict[str, tuple[str, ...]] = {
     ),
     "operator:approvals.give": ("POST /console/approvals/{id}/give",),
     "operator:operators.read": ("GET /console/operators",),
-    "operator:requests.read": ("GET /console/requests", "GET /console/requests/{id}"),
+    "operator:requests.read": (
+        *("GET /console/requests", "GET /console/requests/{id}"),
+        *("GET /console/erasures", "GET /console/erasures/{id}"),
+    ),
     "operator:requests.handle": (
         *("POST /console/requests", "POST /console/requests/{id}/prove", "POST /console/requests/{id}/extend"),
         *("POST /console/requests/{id}/refuse", "POST /console/requests/{id}/fulfil"),
@@ -157,6 +160,7 @@ THINGS: dict[tuple[str, str], str] = {
     ("/account/address/confirm/{token}", "token"): "token:address",
     ("/account/address/stop/{token}", "token"): "token:address-stop",
     ("/privacy/certificate/{order}", "order"): "order",
+    ("/console/erasures/{id}", "id"): "order",
     ("/console/requests/{id}", "id"): "request",
     ("/console/requests/{id}/prove", "id"): "request",
     ("/console/requests/{id}/extend", "id"): "request",

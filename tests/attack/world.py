@@ -218,6 +218,7 @@ def build(vendor: Vendor, *, here: str = TENANT, there: str = TENANT) -> World:
         callers.append(bens_link)
         theirs |= strangers(vendor, there, callers)
     mine = things(vendor, ann, anns, link, here) | {"request": asked(vendor, here), "campaign": drafted(vendor, here)}
+    mine |= {"order": erased(vendor, here)}
     known = {caller.name: caller for caller in callers}
     return World(vendor, host_of(vendor, here), known, mine, theirs, frozenset(ben.markers), here != there)
 

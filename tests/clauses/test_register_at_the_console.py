@@ -60,8 +60,18 @@ def test_from_the_letter_to_the_certificate(vendor: Vendor, ann: Person) -> None
     desk.open(place)
     desk.send(place + "/prove", email=ann.email, how="document")
     assert desk.address == place
+    assert "What was given: Register" in desk.page.text  # the plan, before anything happens
+    assert "personal_records" in desk.page.text
     desk.send(place + "/fulfil")
-    assert desk.address == DESK
+    assert desk.address.startswith("/console/erasures/")
+    assert "gone, looked for again" in desk.page.text
+    assert "troth-plan-1" in desk.page.text
+    assert not any(marker in desk.page.text for marker in ann.markers)
+    number = desk.address.rpartition("/")[2]
+    assert number in desk.open("/console/erasures").body.decode()
+    assert desk.open("/console/erasures/" + "0" * 32).status == 404
+    desk.cookies.clear()
+    assert "Sign in" in desk.open(f"/console/erasures/{number}").body.decode()
     assert vendor.system.vault.find(TENANT, "email", ann.email) is None
     assert vendor.letters(ann.email)[-1].subject.startswith("Your data is erased")
 

@@ -179,3 +179,25 @@ def test_an_order_of_before_there_were_plans_has_none_and_is_no_fault(vendor: Ve
     found = vendor.system.erasures.certificate(bytes.fromhex(certificate.ordered))
     assert (found.plan, found.outcomes, found.state) == (None, (), "gone")
     assert status(vendor) == "PASS"
+
+
+def test_the_person_sees_the_plan_before_they_press_the_button_and_what_became_of_it_after(
+    vendor: Vendor, ann: Person
+) -> None:
+    """Without a script: the pages as any browser gets them."""
+    browser = vendor.centre(ann)
+    shown = browser.open("/privacy/erase").page.text
+    assert "What will happen" in shown
+    for words in ("What was given: Newsletter", "Letters, sent and waiting", "Open sessions", "The keys that make it"):
+        assert words in shown
+    assert "A keyed fingerprint of the address" in shown
+    browser.send("/privacy/erase")  # not sure: told, with the plan still there
+    assert (browser.answer.status, "What will happen" in browser.page.text) == (422, True)
+    browser.send("/privacy/erase", sure="yes")
+    (entry,) = vendor.entries("erase.ordered")
+    order, facts = json.loads(entry)["eid"], json.loads(entry)["facts"]
+    after = vendor.browser().open(f"/privacy/certificate/{order}").page.text
+    assert "What became of it" in after
+    assert "gone, looked for again" in after
+    assert facts["plan"] in after
+    assert not any(marker in after for marker in ann.markers)

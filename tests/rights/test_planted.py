@@ -54,7 +54,7 @@ def postgres_vendor(folder: Path, request: pytest.FixtureRequest) -> Iterator[tu
 
 
 PLACES: dict[str, Callable[..., Any]] = {"sqlite": sqlite_vendor, "postgresql": postgres_vendor}
-SIZES = [60, pytest.param(10_000, marks=pytest.mark.full)]
+SIZES = [60, pytest.param(10_000, marks=[pytest.mark.full, pytest.mark.timeout(3_600)])]
 
 
 @pytest.mark.parametrize("people", SIZES)

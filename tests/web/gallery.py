@@ -10,12 +10,14 @@ from starlette.responses import Response
 
 from tests.web import vendor
 from troth.errors import Undeclared
-from troth.rights.certificate import not_covered
+from troth.rights.certificate import Certificate, not_covered
+from troth.rights.plan import Line, Plan, compare
 from troth.rights.restriction import GROUNDS, Restriction
 from troth.use.passkeys import Question
 from troth.use.person_passkeys import LONGEST_NAME
 from troth.web.forms import field_view, form_view
 from troth.web.pages import Visit, Words, page
+from troth.web.planned import became, planned
 from troth.web.problems import ShownGap, problem
 from troth.web.routes import Caller, Group, Route
 from troth.web.views import Choice, CorrectView, DelegateView, FieldError, HeldField, SecondFactorView
@@ -69,6 +71,40 @@ def correcting(words: Words) -> CorrectView:
         hidden={"seen-as": "0" * 32},
         errors=errors,
     )
+
+
+LINES = (
+    Line("keys", "data_keys", "destroyed", "rights.erase"),
+    Line("records", "personal_records", "destroyed", "rights.erase", 1, point="registration", copy="records"),
+    Line("letters", "messages", "destroyed", "rights.erase", 100, more=True, copy="messages"),
+    Line("unsubscribing", "links", "changed", "rights.unsubscribe", 2),
+    Line("objections", "tags", "kept", "rights.object-marketing", 1, copy="objections"),
+    Line("reads", "read_blocks", "kept", "rights.erase", until_ms=vendor.NOON),
+)
+
+
+def erasing(words: Words) -> dict[str, Any]:
+    """What an erasure would do."""
+    names = ("account", "certificate", "suppression", "final")
+    plan = Plan("troth-plan-1", "", vendor.NOON, "right", LINES)
+    told = {"action": "/privacy/erase", "consequences": tuple(f"privacy.erase-{name}" for name in names)}
+    return told | {"plan": planned(plan, words)}
+
+
+def erased(words: Words) -> dict[str, Any]:
+    """What became of it: most is done, something is not yet."""
+    plan = Plan("troth-plan-1", "0" * 32, vendor.NOON, "right", LINES)
+    covered = not_covered("file_best_effort")
+    certificate = Certificate(
+        ordered="0" * 32,
+        cause="right",
+        ordered_ms=vendor.NOON,
+        state="unreadable",
+        outcomes=compare(plan, {"messages": 120}, unreadable=True, gone=False, failed=True),
+        not_covered=covered,
+    )
+    told = {"times": vendor.TIMES, "rows": 12, "destruction": "file_best_effort", "not_covered": covered}
+    return told | {"became": became(certificate, words), "plan": "0a" * 32}
 
 
 def always(**context: Any) -> Sample:
@@ -155,13 +191,7 @@ SAMPLES: dict[str, tuple[str, Sample]] = {
     "privacy-home": ("privacy/home.html", always(person=vendor.PERSON)),
     "privacy-copy": ("privacy/copy.html", always(person=vendor.PERSON)),
     "privacy-object": ("privacy/object.html", always(action="/privacy/object", purposes=vendor.CHOICES)),
-    "privacy-erase": (
-        "privacy/erase.html",
-        always(
-            action="/privacy/erase",
-            consequences=tuple(f"privacy.erase-{name}" for name in ("account", "certificate", "suppression", "final")),
-        ),
-    ),
+    "privacy-erase": ("privacy/erase.html", erasing),
     "privacy-restrict": ("privacy/restrict.html", grounds),
     "privacy-restricted": (
         "privacy/restrict.html",
@@ -172,12 +202,7 @@ SAMPLES: dict[str, tuple[str, Sample]] = {
         ),
     ),
     "privacy-receipts": ("privacy/receipts.html", always(receipts=vendor.RECEIPTS)),
-    "privacy-certificate": (
-        "privacy/certificate.html",
-        always(
-            times=vendor.TIMES, rows=12, destruction="file_best_effort", not_covered=not_covered("file_best_effort")
-        ),
-    ),
+    "privacy-certificate": ("privacy/certificate.html", erased),
     "privacy-automated": ("privacy/automated.html", always(automations=vendor.LETTERS, decisions=())),
     "privacy-visits": (
         "privacy/visits.html",

@@ -20,7 +20,8 @@ The templates and what they are given (types in ``troth.web.views``):
 - ``privacy/home.html``: ``person: PersonView`` (everything held, purposes, keeping, recipients, consents, requests).
 - ``privacy/copy.html``: ``person`` (the copy to keep: no link, no form).
 - ``privacy/object.html``: ``action``, ``purposes: Sequence[Choice]``. ``privacy/erase.html``: ``action``,
-  ``consequences: Sequence[str]`` (catalogue keys). ``privacy/receipts.html``: ``receipts: Sequence[ReceiptView]``.
+  ``plan: Sequence[PlannedLine]``, ``consequences: Sequence[str]`` (catalogue keys). ``privacy/receipts.html``:
+  ``receipts: Sequence[ReceiptView]``.
 - ``account/sign-in.html``: ``errors``, ``address``, ``again``. ``account/home.html``: ``since_ms``, ``can_set``,
   ``has_account``, ``ask_old``, ``sessions: Sequence[SessionView]``, ``looks: Sequence[LookView]``,
   ``done`` (a catalogue key or ""), ``errors``, ``outlook: Outlook``, ``closable``.

@@ -7,6 +7,7 @@ Every step works without JavaScript. Clauses: ``rights.proof``, ``rights.access`
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
@@ -26,6 +27,7 @@ from troth.web.account import device_in, has_accounts
 from troth.web.bodies import read_form
 from troth.web.pages import page, see_other, text
 from troth.web.person import COOKIE, LONG_COOKIE, end_of, person, proof_of, session_of, tenant_of
+from troth.web.planned import became, planned
 from troth.web.public import words_of
 from troth.web.routes import Caller, Group, Limit, Route
 from troth.web.views import (
@@ -273,22 +275,31 @@ async def withdraw(request: Request, system: Running) -> Response:
 
 
 async def erase_page(request: Request, system: Running) -> Response:
-    """What erasing means, and the button."""
-    return page(request, "privacy/erase.html", action="/privacy/erase", consequences=CONSEQUENCES)
+    """What erasing means, what it will do in this very case, and the button."""
+    return await before_erasing(request, system)
+
+
+async def before_erasing(
+    request: Request, system: Running, errors: Sequence[FieldError] = (), status: int = 200
+) -> Response:
+    """The page with the plan as it would be drawn now."""
+    session = session_of(request)
+    plan = await run_in_threadpool(system.erasures.draw, session.tenant, session.sid)
+    return page(
+        request,
+        "privacy/erase.html",
+        status=status,
+        action="/privacy/erase",
+        consequences=CONSEQUENCES,
+        plan=planned(plan, words_of(request)),
+        errors=errors,
+    )
 
 
 async def erase(request: Request, system: Running) -> Response:
     """Erase everything; the answer comes when keys and rows are gone and looked for."""
     if not (await read_form(request)).ticked("sure"):
-        fault = FieldError("sure", text(request, "fault.sure"))
-        return page(
-            request,
-            "privacy/erase.html",
-            status=422,
-            action="/privacy/erase",
-            consequences=CONSEQUENCES,
-            errors=[fault],
-        )
+        return await before_erasing(request, system, [FieldError("sure", text(request, "fault.sure"))], 422)
     session, language = session_of(request), request.state.visit.language
     certificate = await run_in_threadpool(
         lambda: system.erasures.erase(session.tenant, session.sid, language=language, proof=proof_of(session))
@@ -322,6 +333,8 @@ async def certificate(request: Request, system: Running) -> Response:
         "privacy/certificate.html",
         times=times,
         rows=sum(found.rows.values()),
+        became=became(found, words_of(request)),
+        plan=found.plan,
         destruction=found.destruction,
         not_covered=found.not_covered,
     )

@@ -26,6 +26,7 @@ from troth.web import (
     websites,
 )
 from troth.web.console import campaigns as console_campaigns
+from troth.web.console import erasures as console_erasures
 from troth.web.console import imports, people, points
 from troth.web.console import requests as console_requests
 from troth.web.console import rooms as console
@@ -51,6 +52,7 @@ GROUPS: tuple[Group[Running], ...] = (
     api.GROUP,
     api_products.GROUP,
     console_requests.GROUP,
+    console_erasures.GROUP,
     people.GROUP,
     points.GROUP,
     imports.GROUP,

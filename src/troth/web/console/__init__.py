@@ -10,5 +10,7 @@ Templates (``templates/console/``) and what they are given:
   ``sessions``, ``question``, ``errors``. ``sessions.html``: ``sessions: Sequence[OpenSession]``, ``own``, ``done``.
 - ``people.html``: ``kinds``, ``purposes``, ``typed`` (what was sent), ``seen: Seen | None``, ``sessions``, ``denied``,
   ``gaps``, ``done``, ``errors``. ``imports.html``: ``runs: Sequence[Listed]``, ``why``, ``undo``, ``errors``.
+- ``erasures.html``: ``erasures: Sequence[Certificate]``. ``erasure.html``: ``certificate``, ``became``:
+  ``Sequence[PlannedLine]``, ``signed`` (the plan as stored), ``rows``.
 - ``points.html``: ``points`` (traffic, title, bars), ``begins``, ``since_ms``, ``width``, ``bar_width``, ``height``.
 """

@@ -16,21 +16,24 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from troth.errors import Conflict, Denied, Invalid, Unproven
+from troth.errors import Conflict, Denied, Invalid, NotFound, Unproven
 from troth.policy.model import RightKind
 from troth.rights.calendar import came_in, day
 from troth.rights.objection import stoppable
+from troth.rights.plan import Plan
 from troth.rights.procedures import ALARMS, Step
 from troth.rights.register import BEHALF, DELAYS, REASONS, ROADS, Case
 from troth.rights.restriction import GROUNDS
 from troth.use.roles import may
 from troth.web.bodies import Form, read_form
+from troth.web.console.erasures import PATH as ERASURES
 from troth.web.console.guard import ConsoleSystem, caller_of
 from troth.web.console.rooms import fragment, id_in
 from troth.web.console.views import HomeCard
 from troth.web.forms import field_errors
 from troth.web.pages import page, see_other, text
 from troth.web.person import tenant_of
+from troth.web.planned import planned
 from troth.web.public import words_of
 from troth.web.routes import Group, Route
 from troth.web.views import Choice, FieldError
@@ -113,6 +116,7 @@ async def showing(
     case = await run_in_threadpool(system.procedures.get, tenant_of(request), id_in(request))
     now, words, zone = system.clock.now(), words_of(request), zone_of(request, system)
     extensible = case.extensible_until(zone)
+    plan = await run_in_threadpool(to_come, system, case)
     return page(
         request,
         "console/request.html",
@@ -127,10 +131,21 @@ async def showing(
         delays=DELAYS,
         reasons=REASONS,
         grounds=GROUNDS,
+        plan=[] if plan is None else planned(plan, words),
         purposes=[Choice(p, words.named("purpose", p)) for p in stoppable(system.policy)],
         errors=errors,
         done=done,
     )
+
+
+def to_come(system: Running, case: Case) -> Plan | None:
+    """What doing an erasure that waits would do; None where none waits, or it is not shown yet who asks."""
+    if case.kind != "erasure" or not case.open or case.sid is None or case.proven_ms is None:
+        return None
+    try:
+        return system.erasures.draw(case.tenant, case.sid)
+    except NotFound:
+        return None  # erased meanwhile by another road
 
 
 async def prove(request: Request, system: Running) -> Response:
@@ -182,7 +197,7 @@ async def fulfil(request: Request, system: Running) -> Response:
 
 
 async def step(request: Request, system: Running, act: Callable[[], Step]) -> Response:
-    """Take a step; back to the request, or to the register where an erasure took it along."""
+    """Take a step; back to the request, or to the erasure that took it along."""
     try:
         done = await run_in_threadpool(act)
     except Invalid as fault:
@@ -190,7 +205,7 @@ async def step(request: Request, system: Running, act: Callable[[], Step]) -> Re
     except (Conflict, Denied, Unproven) as refusal:
         return await showing(request, system, [FieldError("", text(request, refused(refusal)))], 409)
     if done.case.kind == "erasure" and done.case.state == "fulfilled":
-        return see_other(request, PATH)
+        return see_other(request, f"{ERASURES}/{done.result}")
     return see_other(request, f"{PATH}/{done.case.id.hex()}")
 
 
