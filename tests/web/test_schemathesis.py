@@ -101,6 +101,8 @@ def test_nothing_in_the_interface_is_left_out(served: Serving) -> None:
         "/api/v1/points/{point}",
         "/api/v1/submissions",
         "/api/v1/rights/links",
+        "/api/v1/rights/requests",
+        "/api/v1/rights/requests/{request}",
         "/api/v1/board",
         "/api/v1/subjects/{reference}",
         "/api/v1/decisions",

@@ -31,6 +31,8 @@ REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 DELAYS: Final[tuple[Delay, ...]] = get_args(Delay)
 """Why it may take two months more (Art. 12(3)): how complex, and how many the requests are."""
 
+NO_REQUEST: Final = "there is no such request"
+PRODUCTS: Final = "products"
 MONTH = Duration("1 month", months=1)
 WITH_EXTENSION = Duration("3 months", months=3)
 
@@ -85,6 +87,12 @@ class Case:
     facts: dict[str, Any]
 
     @property
+    def products(self) -> list[str]:
+        """The products (hex) that filed it for their user, and so may ask how it stands."""
+        found: list[str] = self.facts.get(PRODUCTS, [])
+        return found
+
+    @property
     def open(self) -> bool:
         """Whether it still waits for its answer."""
         return self.ended_ms is None
@@ -128,7 +136,7 @@ def by_id(connection: Connection, tenant: str, rid: bytes) -> Case:
     """One request of this tenant; ``NotFound``."""
     row = connection.execute(BY_ID, {"of_tenant": tenant, "of_id": rid}).one_or_none()
     if row is None:
-        raise NotFound("there is no such request", clause="rights.proof")
+        raise NotFound(NO_REQUEST, clause="rights.proof")
     return case(row)
 
 
