@@ -107,5 +107,6 @@ def test_nothing_in_the_interface_is_left_out(served: Serving) -> None:
         "/api/v1/subjects/{reference}",
         "/api/v1/decisions",
         "/api/v1/activity",
+        "/api/v1/suppressions/check",
         "/api/v1/visits",
     }
