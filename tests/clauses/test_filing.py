@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.clauses.test_register_at_the_console import signed_in
 from tests.clauses.vendor import TENANT, Person, Vendor
 from troth.errors import Denied
 from troth.rights.register import MONTH
@@ -174,6 +175,17 @@ def test_a_key_of_before_does_not_cover_it(vendor: Vendor, shop: Shop) -> None:
     vendor.system.products.prove = lambda key, tenant=None: narrow  # type: ignore[method-assign]  # a key made before
     assert shop.ask("POST", PATH, {"reference": ANN, "kind": "access"})[0] == 403
     assert shop.follow("00" * 16)[0] == 403
+
+
+def test_the_people_at_the_register_see_which_product_to_ask(vendor: Vendor, shop: Shop) -> None:
+    desk = signed_in(vendor, "officer")
+    for request in (shop.file()["request"], shop.file("customer-0815")["request"]):
+        shown = desk.open(f"/console/requests/{request}").body.decode()
+        assert "Filed by the product" in shown
+        assert "the shop" in shown
+    vendor.system.procedures.record(TENANT, "access", vendor.clock.now(), road="letter", actor="system")
+    (letter,) = [one for one in vendor.system.procedures.waiting(TENANT) if one.road == "letter"]
+    assert "Filed by the product" not in desk.open(f"/console/requests/{letter.id.hex()}").body.decode()
 
 
 def test_a_parent_asks_and_shows_that_they_may(vendor: Vendor, shop: Shop) -> None:

@@ -150,7 +150,7 @@ class Procedures:
 
         def body(tx: DataTx) -> Step:
             known = sid if sid is not None and self.vault.exists(tx.connection, tenant, sid) else None
-            before = register.same(tx.connection, tenant, known, kind) if known is not None else None
+            before = register.same(tx.connection, tenant, known, kind, on_behalf) if known is not None else None
             if before is not None:
                 self._append(tx, "rights.repeated", before, actor, opening, {"road": road})
                 if product is not None and product.hex() not in before.products:
@@ -193,7 +193,7 @@ class Procedures:
                 raise Conflict("this request is another person's", clause="rights.proof")
             if case.on_behalf is not None and how != "proof of authority":
                 raise Unproven("whoever asks for somebody else shows that they may", clause="rights.proof")
-            other = register.same(tx.connection, tenant, sid, case.kind)
+            other = register.same(tx.connection, tenant, sid, case.kind, case.on_behalf)
             if other is not None and other.id != rid:
                 raise Conflict("this person's request for the same right waits already", clause="rights.proof")
             tx.execute(register.change(rid, sid=sid, state="proven", proven_ms=tx.now))

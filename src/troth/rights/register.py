@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 import msgspec
-from sqlalchemy import Connection, Row, Update, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, Update, bindparam, func, insert, select, update
 
 from troth.errors import NotFound
 from troth.policy.model import Duration, RightKind
@@ -58,6 +58,7 @@ SAME = (
         rights_requests.c.tenant == bindparam("of_tenant"),
         rights_requests.c.sid == bindparam("of_sid"),
         rights_requests.c.kind == bindparam("of_kind"),
+        func.coalesce(rights_requests.c.on_behalf, "") == bindparam("of_behalf"),
         rights_requests.c.ended_ms.is_(None),
     )
     .order_by(rights_requests.c.received_ms)
@@ -140,9 +141,13 @@ def by_id(connection: Connection, tenant: str, rid: bytes) -> Case:
     return case(row)
 
 
-def same(connection: Connection, tenant: str, sid: bytes, kind: str) -> Case | None:
-    """An open request for the same right of the same person."""
-    row = connection.execute(SAME, {"of_tenant": tenant, "of_sid": sid, "of_kind": kind}).one_or_none()
+def same(connection: Connection, tenant: str, sid: bytes, kind: str, on_behalf: str | None) -> Case | None:
+    """An open request for the same right of the same person, by whoever asks now: themselves, or somebody for them.
+
+    Whoever says that they ask for somebody, and has not shown that they may, must not stand in that person's own way.
+    """
+    of = {"of_tenant": tenant, "of_sid": sid, "of_kind": kind, "of_behalf": on_behalf or ""}
+    row = connection.execute(SAME, of).one_or_none()
     return None if row is None else case(row)
 
 

@@ -128,9 +128,17 @@ async def showing(
         reasons=REASONS,
         grounds=GROUNDS,
         purposes=[Choice(p, words.named("purpose", p)) for p in stoppable(system.policy)],
+        filed_by=await run_in_threadpool(filed_by, system, case),
         errors=errors,
         done=done,
     )
+
+
+def filed_by(system: Running, case: Case) -> list[str]:
+    """The names of the products that filed it: of a user whom we do not know, they know who it is."""
+    if not case.products:
+        return []
+    return [product.name for product, _ in system.products.all(case.tenant) if product.id.hex() in case.products]
 
 
 async def prove(request: Request, system: Running) -> Response:
