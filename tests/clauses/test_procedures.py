@@ -66,9 +66,13 @@ def sid_of(vendor: Vendor, person: Person) -> bytes:
     return sid
 
 
-def record(vendor: Vendor, kind: RightKind = "access", *, ago: int = 5, sid: bytes | None = None, **more: str) -> Step:
+def record(
+    vendor: Vendor, kind: RightKind = "access", *, ago: int = 5, sid: bytes | None = None, on_behalf: str | None = None
+) -> Step:
     received = vendor.clock.now() - ago * DAY_MS
-    return vendor.system.procedures.record(TENANT, kind, received, road="letter", actor="system", sid=sid, **more)
+    return vendor.system.procedures.record(
+        TENANT, kind, received, road="letter", actor="system", sid=sid, on_behalf=on_behalf
+    )
 
 
 def proven(vendor: Vendor, person: Person, kind: RightKind = "access") -> bytes:
@@ -127,6 +131,25 @@ def test_who_asks_for_another_shows_that_they_may(vendor: Vendor, ann: Person) -
     with pytest.raises(Unproven):
         own.prove(TENANT, rid, sid, "document", actor="system")
     assert own.prove(TENANT, rid, sid, "proof of authority", actor="system").case.proven_ms
+
+
+@pytest.mark.parametrize("first", ["a stranger", "the person"])
+def test_who_says_that_they_ask_for_another_does_not_stand_in_their_way(
+    vendor: Vendor, ann: Person, first: str
+) -> None:
+    own, sid = vendor.system.procedures, sid_of(vendor, ann)
+    asked = ["representative", None] if first == "a stranger" else [None, "representative"]
+    cases = [record(vendor, sid=sid, on_behalf=who).case for who in asked]
+    assert cases[0].id != cases[1].id
+    for who, case in zip(asked, cases, strict=True):
+        again = record(vendor, ago=1, sid=sid, on_behalf=who).case
+        assert again.id == case.id  # by whoever it was, asked twice is one request
+    anns, strangers = cases if first == "the person" else reversed(cases)
+    own.prove(TENANT, anns.id, sid, "document", actor="system")
+    with pytest.raises(Unproven):
+        own.prove(TENANT, strangers.id, sid, "document", actor="system")
+    assert own.fulfil(TENANT, anns.id, actor="system").case.state == "fulfilled"
+    assert [case.id for case in own.waiting(TENANT)] == [strangers.id]
 
 
 def test_a_request_stays_with_its_person(vendor: Vendor, ann: Person) -> None:

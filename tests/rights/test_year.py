@@ -1,6 +1,6 @@
-"""A year of requests and of keeping, with a clock that jumps: nothing is missed, miscounted, early or late.
+"""A year of requests in five places, with a clock that jumps: no deadline is missed or miscounted.
 
-The tables beside this file were worked out by hand. Time passes here as it does for a machine: it sleeps for days, its
+The table beside this file was worked out by hand. Time passes here as it does for a machine: it sleeps for days, its
 clock is set back and forward, and it wakes to what has become due.
 """
 
@@ -22,22 +22,18 @@ import msgspec
 import pytest
 
 from tests.clauses.vendor import TENANT, Person, Vendor, example
-from tests.vault.house import admission
 from troth.cli.setting import demonstration_config, postbox
 from troth.config import Party, Tenant, read_config
 from troth.errors import Conflict, StartRefused
 from troth.evidence.checks.rights import deadlines
-from troth.policy.model import Duration, RightKind, Terms
+from troth.policy.model import Duration, RightKind
 from troth.rights.calendar import came_in
 from troth.rights.register import Case
-from troth.store import Write
-from troth.vault import NewRecord
 from troth.web.running import Running, start
 from troth.world import DAY_MS
 
 HERE = Path(__file__).parent
 TABLE = tomllib.loads((HERE / "deadlines.toml").read_text("utf-8"))
-KEPT = tomllib.loads((HERE / "keeping.toml").read_text("utf-8"))["kept"]
 ZONES: dict[str, str] = TABLE["controllers"]
 MINUTE_MS = 60_000
 BEGIN = dt.datetime(2027, 8, 30, 12, tzinfo=dt.UTC)
@@ -296,119 +292,6 @@ def test_a_year_passes_and_no_deadline_is_missed(vendor: Vendor, rows: list[Aske
     runs = [row[0] for row in vendor.rows("SELECT at_ms FROM runs WHERE kind = 'retention' ORDER BY at_ms")]
     gaps = [b - a for a, b in pairwise(runs) if isinstance(a, int) and isinstance(b, int)]
     assert max(gaps) <= 3 * DAY_MS + DAY_MS  # no day without a run but those that the machine slept
-
-
-# --- what is kept ---
-
-
-def test_each_class_of_the_policy_stands_in_the_table(vendor: Vendor) -> None:
-    assert {row["class"] for row in KEPT} == set(vendor.system.policy.keeps)
-
-
-class Kept:
-    """Something of a class, of somebody who has nothing else."""
-
-    def __init__(self, vendor: Vendor, row: dict[str, Any]) -> None:
-        self.vendor = vendor
-        self.row = row
-        self.person = Person()
-        self.sid = b""
-
-    def come_in(self) -> None:
-        """As it came in: a consent with the form it stands on, anything else as a record by itself."""
-        system, policy = self.vendor.system, self.vendor.system.policy
-        if self.row["class"] == "consent":
-            before = self.vendor.rows("SELECT sid FROM consent_records")
-            self.vendor.submit("newsletter", self.person)
-            if self.row.get("then"):
-                self.vendor.confirm(self.person.email)
-            ((sid,),) = set(self.vendor.rows("SELECT sid FROM consent_records")) - set(before)
-            assert isinstance(sid, bytes)
-            self.sid = sid
-            return
-        of = Terms(policy.controller.name, "site:www", "registration", policy.version)
-        record = NewRecord(self.row["class"], of, {"email": self.person.email})
-        staged = system.vault.stage(
-            tenant=TENANT, identifiers={"email": self.person.email}, records=[record], pending=False
-        )
-        system.store.write(admission(staged))
-        self.sid = staged.sid
-
-    def happen(self, event: str) -> None:
-        """What happens to the person."""
-        system = self.vendor.system
-        if self.row["class"] == "consent":
-            system.objections.object(TENANT, self.sid, event.removesuffix(".withdrawn"))
-            return
-        system.store.write(Write(lambda tx: system.vault.happen(tx, TENANT, self.sid, event, system.policy)))
-
-    @property
-    def there(self) -> bool:
-        """Whether it is anywhere still: its row, or a key that opens it."""
-        table = "consent_records" if self.row["class"] == "consent" else "personal_records"
-        rows = self.vendor.rows(f"SELECT count(*) FROM {table} WHERE sid = :sid", sid=self.sid)
-        keys = self.vendor.key_rows(
-            "SELECT count(*) FROM data_keys WHERE sid = :sid AND class = :of", sid=self.sid, of=self.row["class"]
-        )
-        assert (rows[0][0] == 0) == (keys[0][0] == 0)
-        return rows[0][0] != 0
-
-    @property
-    def told(self) -> int:
-        """How many letters say that the account ends by disuse."""
-        return len(self.vendor.letters(self.person.email, "we take it on"))
-
-
-def keeping(vendor: Vendor) -> list[Kept]:
-    """The table's rows come in, each in its time, and everything happens that it says; returns them as they stand."""
-    things = [Kept(vendor, row) for row in KEPT]
-    moments: list[tuple[int, int, Any]] = []
-    for at, thing in enumerate(things):
-        moments.append((ms(thing.row["made"]), at, thing.come_in))
-        moments += [(ms(when), at, partial(thing.happen, event)) for event, when in thing.row.get("then", ())]
-    looks = {ms(thing.row[name]) for thing in things for name in ("told", "gone") if name in thing.row}
-    acts = sorted(moments, key=lambda each: each[:2])
-    for now in sorted({at for at, _, _ in acts} | looks | {at - 1 for at in looks}):
-        vendor.clock.now_ms = now
-        for _, _, act in (each for each in acts if each[0] == now):
-            act()
-        vendor.system.retention.run()
-        vendor.system.work()
-        for thing in (each for each in things if each.sid):
-            gone, told = ms(thing.row["gone"]), thing.row.get("told")
-            assert thing.there is (now < gone), (thing.row, now)
-            assert thing.told == (told is not None and now >= ms(told)), (thing.row, now)
-    return things
-
-
-def test_nothing_goes_early_and_nothing_late(vendor: Vendor) -> None:
-    assert not any(thing.there for thing in keeping(vendor))
-
-
-def test_a_run_that_leaves_something_or_takes_it_before_its_time_is_seen(vendor: Vendor) -> None:
-    late: Any = lambda period, start_ms: start_ms + period.months * 30 * DAY_MS + period.ms + 1  # noqa: E731  # one line
-    with patch.object(Duration, "after", late), pytest.raises(AssertionError):
-        keeping(vendor)
-
-
-def test_a_machine_that_slept_and_a_clock_set_back_take_nothing_early(vendor: Vendor) -> None:
-    """Due on 1 February: the machine sleeps over it, or its clock is two days behind on that day."""
-    slept, behind = (Kept(vendor, {"class": "visits"}) for _ in range(2))
-    due = ms(dt.datetime(2028, 2, 1, tzinfo=dt.UTC))
-    run = vendor.system.retention.run
-    vendor.clock.now_ms = due - 90 * DAY_MS
-    slept.come_in()
-    vendor.clock.now_ms += 2 * DAY_MS
-    behind.come_in()
-    vendor.clock.now_ms = due - 1
-    run()
-    assert slept.there
-    vendor.clock.now_ms = due + 3 * DAY_MS - 2 * DAY_MS - 1  # three days later, by a clock that is two days behind
-    run()
-    assert (slept.there, behind.there) == (False, True)
-    vendor.clock.now_ms = due + 3 * DAY_MS
-    run()
-    assert not behind.there
 
 
 def test_a_year_that_was_not_does_not_stop_the_runs(vendor: Vendor) -> None:

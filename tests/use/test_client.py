@@ -92,6 +92,20 @@ def test_any_reference_of_the_vendors_own_finds_its_way(troth: Troth, reference:
     assert troth.allowed(reference, "account", ["email"])
 
 
+def test_a_request_of_a_user_is_filed_once_and_followed(troth: Troth) -> None:
+    troth.register("a-5")
+    filed = troth.file("a-5", "access", once="our-ticket-1")
+    assert filed.state == "requested"
+    assert len(filed.by) == len("2026-03-31")
+    assert troth.file("a-5", "access", once="our-ticket-1") == filed == troth.follow(filed.request)
+    with pytest.raises(Unreachable, match="409"):
+        troth.file("a-5", "erasure", once="our-ticket-1")
+    with pytest.raises(Unreachable, match="404"):
+        troth.follow("0" * 32)
+    with pytest.raises(Unreachable, match="422"):
+        troth.file("a-5", "no right", once="our-ticket-2")
+
+
 def test_one_question_without_a_connection_of_its_own(served: Served) -> None:
     with Troth(served.url, served.key) as troth:
         troth.register("a-3")

@@ -101,9 +101,12 @@ def test_nothing_in_the_interface_is_left_out(served: Serving) -> None:
         "/api/v1/points/{point}",
         "/api/v1/submissions",
         "/api/v1/rights/links",
+        "/api/v1/rights/requests",
+        "/api/v1/rights/requests/{request}",
         "/api/v1/board",
         "/api/v1/subjects/{reference}",
         "/api/v1/decisions",
         "/api/v1/activity",
+        "/api/v1/suppressions/check",
         "/api/v1/visits",
     }

@@ -190,9 +190,9 @@ def operator(data: Path, tenant: str | None, name: str) -> None:
 @click.option("--surface", help="The surface of the policy that this product is.")
 @click.option(
     "--may",
-    type=click.Choice(["subjects", "decisions", "suppressions"]),
+    type=click.Choice(["subjects", "decisions", "rights", "suppressions"]),
     multiple=True,
-    help="What the key is good for; may be repeated. Without it: subjects and decisions.",
+    help="What the key is good for; may be repeated. Without it: subjects, decisions and rights.",
 )
 def product(name: str, data: Path, tenant: str | None, surface: str | None, may: tuple[str, ...]) -> None:
     """Give the product NAME a key to ask before it uses data. The key is shown once."""

@@ -13,7 +13,7 @@ there is no switch to turn that off; plain HTTP goes to loopback only.
 from __future__ import annotations
 
 from troth.client.activity import Use, activity_token
-from troth.client.asking import Answer, Troth, Unreachable, allowed
+from troth.client.asking import Answer, Troth, Unreachable, Waiting, allowed
 from troth.client.handover import handover_token
 
-__all__ = ["Answer", "Troth", "Unreachable", "Use", "activity_token", "allowed", "handover_token"]
+__all__ = ["Answer", "Troth", "Unreachable", "Use", "Waiting", "activity_token", "allowed", "handover_token"]

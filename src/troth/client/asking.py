@@ -35,6 +35,15 @@ class Answer:
         return self.allowed
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """A request that was filed for a user: its number, how it stands, and the day it is answered by (2026-03-31)."""
+
+    request: str
+    state: str
+    by: str
+
+
 class Troth:
     """A connection to one installation. Safe to share between threads: each keeps a connection of its own.
 
@@ -97,10 +106,24 @@ class Troth:
             raise Unreachable("what came back is no answer to a report")
         return recorded
 
-    def _send(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def file(self, reference: str, kind: str, *, once: str, language: str = "en") -> Waiting:
+        """File a request for the user of this account (``access``, ``erasure``, …). ``once``: your own number of it.
+
+        It may be told again under the same number. Raises ``Unreachable`` where it was not taken down.
+        """
+        asked = {"reference": reference, "kind": kind, "language": language}
+        return _waiting(self._send("POST", "/api/v1/rights/requests", asked, {"Idempotency-Key": once}))
+
+    def follow(self, request: str) -> Waiting:
+        """How a request stands that you filed. Raises ``Unreachable``, also once its person is erased (status 404)."""
+        return _waiting(self._send("GET", f"/api/v1/rights/requests/{quote(request, safe='')}", None))
+
+    def _send(
+        self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
         try:
-            content = json.dumps(body).encode()
-            status, answer = self._exchange(method, self._path + path, content)
+            content = b"" if body is None else json.dumps(body).encode()
+            status, answer = self._exchange(method, self._path + path, content, self._headers | (headers or {}))
             told = json.loads(answer) if 200 <= status < 300 else None
         except (OSError, http.client.HTTPException, ValueError, TypeError) as fault:
             raise Unreachable(f"no answer ({type(fault).__name__})") from fault
@@ -110,18 +133,18 @@ class Troth:
             raise Unreachable("what came back is no answer")
         return told
 
-    def _exchange(self, method: str, path: str, content: bytes) -> tuple[int, bytes]:
+    def _exchange(self, method: str, path: str, content: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         """One request over this thread's connection; a kept one that has gone stale is opened anew, once."""
         kept: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if kept is not None:
             try:
-                return self._once(kept, method, path, content)
+                return self._once(kept, method, path, content, headers)
             except (OSError, http.client.HTTPException):
                 kept.close()
                 self._local.connection = None
         fresh = self._connect()
         try:
-            answer = self._once(fresh, method, path, content)
+            answer = self._once(fresh, method, path, content, headers)
         except BaseException:
             fresh.close()
             raise
@@ -134,9 +157,9 @@ class Troth:
         return http.client.HTTPConnection(self._host, self._port, timeout=self._seconds)
 
     def _once(
-        self, connection: http.client.HTTPConnection, method: str, path: str, content: bytes
+        self, connection: http.client.HTTPConnection, method: str, path: str, content: bytes, headers: dict[str, str]
     ) -> tuple[int, bytes]:
-        connection.request(method, path, content, self._headers)
+        connection.request(method, path, content or None, headers)
         response = connection.getresponse()
         answer = response.read(LARGEST + 1)
         if len(answer) > LARGEST:
@@ -164,6 +187,13 @@ def allowed(
     """One question without keeping a connection; see ``Troth.allowed``. Whatever goes wrong on the way is a no."""
     with Troth(url, key) as troth:
         return troth.allowed(reference, purpose, fields, channel=channel)
+
+
+def _waiting(told: dict[str, Any]) -> Waiting:
+    found = (told.get("request"), told.get("state"), told.get("by"))
+    if not all(isinstance(each, str) and each for each in found):
+        raise Unreachable("what came back is no request")
+    return Waiting(*map(str, found))
 
 
 def _is_loopback(host: str) -> bool:

@@ -20,7 +20,7 @@ from troth.rights import register
 from troth.rights.calendar import Zones, after, day
 from troth.rights.erasure import Erasures
 from troth.rights.objection import Objections
-from troth.rights.register import BEHALF, DELAYS, REASONS, ROADS, Case
+from troth.rights.register import BEHALF, DELAYS, PRODUCTS, REASONS, ROADS, Case
 from troth.rights.restriction import GROUNDS, Restrictions
 from troth.store import Lane, Store, Write
 from troth.store.jobs import Job
@@ -116,6 +116,25 @@ class Procedures:
 
         ``Invalid`` names what does not fit: a right that the policy does not grant, a day that lies ahead.
         """
+        body = self.recording(
+            tenant, kind, received_ms, road=road, actor=actor, sid=sid, on_behalf=on_behalf, language=language
+        )
+        return self.store.write(Write(body=body, lane=Lane.RIGHTS))
+
+    def recording(
+        self,
+        tenant: str,
+        kind: RightKind,
+        received_ms: int,
+        *,
+        road: str,
+        actor: str,
+        sid: bytes | None = None,
+        on_behalf: str | None = None,
+        language: str = "en",
+        product: bytes | None = None,
+    ) -> Callable[[DataTx], Step]:
+        """As ``record``, for a transaction of the caller's; ``product`` filed it, and may ask how it stands."""
         policy, now = self.versions.current(), self.store.now()
         right = policy.rights.get(kind)
         gaps = [] if right else ["/kind: choose"]
@@ -126,26 +145,30 @@ class Procedures:
             raise Invalid("this request cannot be recorded so", clause="rights.proof", gaps=tuple(gaps))
         opening, zone = self._opening(tenant, sid), self.zones(tenant)
         due = after(right.within, received_ms, zone)
-        letter = self._letter(policy, TAKEN, language, kind=kind, due=day(due, zone))
+        letter = self._letter_to((tenant, sid), policy, TAKEN, language, kind=kind, due=day(due, zone))
         rid = self.randomness.bytes(16)
 
         def body(tx: DataTx) -> Step:
-            before = register.same(tx.connection, tenant, sid, kind) if sid is not None else None
+            known = sid if sid is not None and self.vault.exists(tx.connection, tenant, sid) else None
+            before = register.same(tx.connection, tenant, known, kind, on_behalf) if known is not None else None
             if before is not None:
                 self._append(tx, "rights.repeated", before, actor, opening, {"road": road})
+                if product is not None and product.hex() not in before.products:
+                    facts = before.facts | {PRODUCTS: [*before.products, product.hex()]}
+                    tx.execute(register.change(before.id, facts=in_json(facts)))
                 return Step(before)
             row = {
                 "id": rid,
                 "tenant": tenant,
-                "sid": sid,
+                "sid": known,
                 "kind": kind,
                 "state": "requested",
                 "road": road,
                 "on_behalf": on_behalf,
                 "received_ms": received_ms,
                 "due_ms": due,
-                "acknowledged_ms": tx.now if letter and sid is not None else None,
-                "facts": "{}",
+                "acknowledged_ms": tx.now if letter and known is not None else None,
+                "facts": in_json({PRODUCTS: [product.hex()]} if product is not None else {}),
             }
             tx.execute(register.INSERT, row)
             made = register.by_id(tx.connection, tenant, rid)
@@ -153,7 +176,7 @@ class Procedures:
             self._append(tx, "rights.received", made, actor, opening, facts)
             return Step(made, self._post(tx, letter, made, opening, actor))
 
-        return self.store.write(Write(body=body, lane=Lane.RIGHTS))
+        return body
 
     def prove(self, tenant: str, rid: bytes, sid: bytes, how: str, *, actor: str) -> Step:
         """Note that it was shown who asks: by a document looked at and not kept, by a call back, by their own link.
@@ -170,7 +193,7 @@ class Procedures:
                 raise Conflict("this request is another person's", clause="rights.proof")
             if case.on_behalf is not None and how != "proof of authority":
                 raise Unproven("whoever asks for somebody else shows that they may", clause="rights.proof")
-            other = register.same(tx.connection, tenant, sid, case.kind)
+            other = register.same(tx.connection, tenant, sid, case.kind, case.on_behalf)
             if other is not None and other.id != rid:
                 raise Conflict("this person's request for the same right waits already", clause="rights.proof")
             tx.execute(register.change(rid, sid=sid, state="proven", proven_ms=tx.now))
@@ -194,7 +217,7 @@ class Procedures:
         opening, zone = self._opening(tenant, now_case.sid), self.zones(tenant)
         due, until = now_case.latest(zone), now_case.extensible_until(zone)
         told = {"due": day(due, zone), "reason": f"delay.{reason}"}
-        letter = self._letter(policy, EXTENDED, language, kind=now_case.kind, **told)
+        letter = self._letter_to((tenant, now_case.sid), policy, EXTENDED, language, kind=now_case.kind, **told)
         self._tellable(now_case, letter, printed)
 
         def body(tx: DataTx) -> Step:
@@ -216,9 +239,8 @@ class Procedures:
         if reason not in REASONS:
             raise Invalid("a refusal has one of six reasons", clause="rights.complain", gaps=("/reason: choose",))
         now_case = self.get(tenant, rid)
-        letter = self._letter(
-            self.versions.current(), REFUSED, language, kind=now_case.kind, reason=f"refusal.{reason}"
-        )
+        told = {"kind": now_case.kind, "reason": f"refusal.{reason}"}
+        letter = self._letter_to((tenant, now_case.sid), self.versions.current(), REFUSED, language, **told)
         self._tellable(now_case, letter, printed)
         facts = {"reason": reason, "told": "printed" if printed else "mail"}
         return self._end(now_case, "refused", actor, facts, None if printed else letter, reason=reason)
@@ -243,7 +265,7 @@ class Procedures:
             raise Conflict("this request has been answered", clause="rights.proof")
         if case.sid is None or case.proven_ms is None:
             raise Unproven("it has not been shown yet who asks", clause="rights.proof")
-        letter = self._letter(self.versions.current(), DONE, language, kind=case.kind)
+        letter = self._letter_to((tenant, case.sid), self.versions.current(), DONE, language, kind=case.kind)
         match case.kind:
             case "erasure":
                 certificate = self.erasures.erase(tenant, case.sid, actor=actor, language=language)
@@ -317,11 +339,11 @@ class Procedures:
 
         def body(tx: DataTx) -> Step:
             case = self._open(tx, seen.tenant, seen.id)
-            text = msgspec.json.encode(facts, order="sorted").decode()
-            tx.execute(register.change(case.id, state=state, ended_ms=tx.now, facts=text, reason=reason or case.reason))
+            found, why = case.facts | facts, reason or case.reason
+            tx.execute(register.change(case.id, state=state, ended_ms=tx.now, facts=in_json(found), reason=why))
             self._append(tx, f"rights.{state}", case, actor, opening, facts)
             sent = self._post(tx, letter, case, opening, actor)
-            return Step(replace(case, state=state, ended_ms=tx.now, facts=facts, reason=reason or case.reason), sent)
+            return Step(replace(case, state=state, ended_ms=tx.now, facts=found, reason=why), sent)
 
         return self.store.write(Write(body=body, lane=Lane.RIGHTS))
 
@@ -355,6 +377,15 @@ class Procedures:
                 gaps=("told",),
             )
 
+    def _letter_to(
+        self, to: tuple[str, bytes | None], policy: CompiledPolicy, name: str, language: str, **words: str
+    ) -> tuple[Template, bytes] | None:
+        """A letter to the person; None where none is declared, or we know of no address to send it to."""
+        tenant, sid = to
+        if sid is None or "email" not in self.vault.found_by(tenant, sid):
+            return None
+        return self._letter(policy, name, language, **words)
+
     def _letter(
         self, policy: CompiledPolicy, name: str, language: str, *, kind: str, reason: str = "", **values: str
     ) -> tuple[Template, bytes] | None:
@@ -383,6 +414,11 @@ class Procedures:
             actor=actor,
         )
         return True
+
+
+def in_json(facts: dict[str, Any]) -> str:
+    """Facts as they stand in the register."""
+    return msgspec.json.encode(facts, order="sorted").decode()
 
 
 def alarm(due_ms: int, now_ms: int) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 import msgspec
-from sqlalchemy import Connection, Row, Update, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, Update, bindparam, func, insert, select, update
 
 from troth.errors import NotFound
 from troth.policy.model import Duration, RightKind
@@ -31,6 +31,8 @@ REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 DELAYS: Final[tuple[Delay, ...]] = get_args(Delay)
 """Why it may take two months more (Art. 12(3)): how complex, and how many the requests are."""
 
+NO_REQUEST: Final = "there is no such request"
+PRODUCTS: Final = "products"
 MONTH = Duration("1 month", months=1)
 WITH_EXTENSION = Duration("3 months", months=3)
 
@@ -56,6 +58,7 @@ SAME = (
         rights_requests.c.tenant == bindparam("of_tenant"),
         rights_requests.c.sid == bindparam("of_sid"),
         rights_requests.c.kind == bindparam("of_kind"),
+        func.coalesce(rights_requests.c.on_behalf, "") == bindparam("of_behalf"),
         rights_requests.c.ended_ms.is_(None),
     )
     .order_by(rights_requests.c.received_ms)
@@ -83,6 +86,12 @@ class Case:
     reason: str | None
     ended_ms: int | None
     facts: dict[str, Any]
+
+    @property
+    def products(self) -> list[str]:
+        """The products (hex) that filed it for their user, and so may ask how it stands."""
+        found: list[str] = self.facts.get(PRODUCTS, [])
+        return found
 
     @property
     def open(self) -> bool:
@@ -128,13 +137,17 @@ def by_id(connection: Connection, tenant: str, rid: bytes) -> Case:
     """One request of this tenant; ``NotFound``."""
     row = connection.execute(BY_ID, {"of_tenant": tenant, "of_id": rid}).one_or_none()
     if row is None:
-        raise NotFound("there is no such request", clause="rights.proof")
+        raise NotFound(NO_REQUEST, clause="rights.proof")
     return case(row)
 
 
-def same(connection: Connection, tenant: str, sid: bytes, kind: str) -> Case | None:
-    """An open request for the same right of the same person."""
-    row = connection.execute(SAME, {"of_tenant": tenant, "of_sid": sid, "of_kind": kind}).one_or_none()
+def same(connection: Connection, tenant: str, sid: bytes, kind: str, on_behalf: str | None) -> Case | None:
+    """An open request for the same right of the same person, by whoever asks now: themselves, or somebody for them.
+
+    Whoever says that they ask for somebody, and has not shown that they may, must not stand in that person's own way.
+    """
+    of = {"of_tenant": tenant, "of_sid": sid, "of_kind": kind, "of_behalf": on_behalf or ""}
+    row = connection.execute(SAME, of).one_or_none()
     return None if row is None else case(row)
 
 

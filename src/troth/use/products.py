@@ -34,7 +34,7 @@ from troth.vault import NewRecord, Vault
 
 POINT = "account.reference"
 KIND = "reference"
-SCOPES = ("subjects", "decisions")  # what a product that keeps its own table of accounts does
+SCOPES = ("subjects", "decisions", "rights")  # what a product that keeps its own table of accounts does
 ALL_SCOPES = (*SCOPES, "suppressions")  # and what a newsletter tool does that is kept
 ACTIVE, CLOSED = "product.reported", "account.closed"  # the events that keeping refers to
 PREFIX = "troth_"  # so that a key that leaks into a repository is recognised by scanners

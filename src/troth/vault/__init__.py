@@ -106,6 +106,10 @@ class Vault:
         """Whose identifier this is, or None. Confirm a hit by opening the record and comparing."""
         return self.tags.find(tenant, kind, value)
 
+    def found_by(self, tenant: str, sid: bytes) -> frozenset[str]:
+        """The kinds of identifiers that a person is found by: ``email``, ``reference``."""
+        return self.tags.kinds(tenant, sid)
+
     def hashed(self, tenant: str, kind: str, value: str) -> tuple[bytes, bytes]:
         """The keyed hashes by which a value is found and spared: for telling rows apart without keeping values."""
         found = self.tags.identifier(tenant, kind, value)

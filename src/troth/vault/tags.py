@@ -36,6 +36,7 @@ MINE = Text("SELECT 1 FROM tags WHERE tenant = ? AND kind = ? AND tag = ? AND si
 OF_PERSON = select(tags.c.kind, tags.c.bucket, tags.c.generation, tags.c.suppression).where(
     *OF_SID, tags.c.suppression.is_not(None)
 )
+LIVE_KINDS = select(tags.c.kind).where(*OF_SID, tags.c.state == "live")
 PROMOTE = update(tags).where(*OF_SID, tags.c.state == "pending").values(state="live", expires_ms=None)
 OF_KIND = select(tags.c.id, tags.c.tag, tags.c.state).where(*OF_SID, tags.c.kind == bindparam("of_kind"))
 SET_STATE = (
@@ -123,6 +124,11 @@ class Tags:
             if rows and rows[0][0] == bucket.generation:
                 return frozenset(scope for _, scope in rows if scope is not None)
         raise Busy("the index is being re-keyed: try again")
+
+    def kinds(self, tenant: str, sid: bytes) -> frozenset[str]:
+        """The kinds of identifiers that this subject is found by; not the values, which nobody can tell from here."""
+        with self._ring.database.connect() as connection:
+            return frozenset(connection.execute(LIVE_KINDS, {"of_tenant": tenant, "of_sid": sid}).scalars())
 
     def owner(self, tenant: str, sid: bytes) -> bytes | None:
         """The other subject who holds a live tag equal to one that this subject has pending."""

@@ -168,7 +168,7 @@ async def submit(request: Request, system: Running) -> Response:
         notice=body.get("notice"),
         consents=frozenset(body.get("consents", ())),
     )
-    accepted = await system.intake.accept(submission, idempotency(request, body))
+    accepted = await system.intake.accept(submission, idempotency(request, body, f"submissions/{tenant_of(request)}"))
     return json_answer(accepted, 201)
 
 
@@ -183,8 +183,8 @@ def check_place(request: Request, surface: str) -> None:
         )
 
 
-def idempotency(request: Request, body: Any) -> Idempotency | None:
-    """The caller's key and the request's hash, or None where no key was sent."""
+def idempotency(request: Request, body: Any, scope: str) -> Idempotency | None:
+    """The caller's key and the request's hash, or None where no key was sent. In another ``scope`` it is another."""
     given = request.headers.getlist("idempotency-key")
     if not given:
         return None
@@ -195,7 +195,7 @@ def idempotency(request: Request, body: Any) -> Idempotency | None:
         )
     content = msgspec.json.encode(body, order="sorted")
     return Idempotency(
-        f"submissions/{tenant_of(request)}",
+        scope,
         hashlib.sha256(given[0].encode()).digest(),
         hashlib.sha256(content).digest(),
     )

@@ -36,6 +36,7 @@ from troth.rights.address import Addresses
 from troth.rights.by_mail import ByMail
 from troth.rights.delegation import Delegations
 from troth.rights.erasure import Erasures
+from troth.rights.filing import Filings
 from troth.rights.handover import Handovers
 from troth.rights.objection import Objections
 from troth.rights.openid import OpenIdSignIn
@@ -236,6 +237,7 @@ class Running:
         self.reports = mail.reports
         if self.reports is not None:
             self.mail_room.on(self.reports.local, Reported(self.objections, self.products, self.reports).take)
+        self.filings = Filings(self.procedures, self.products, clock)
         self.handover_keys = HandoverKeys(store)
         self.activities = Activities(store, vault, self.versions, self.products, clock, audiences=urls)
         self.handovers = Handovers(store, vault, self.products, clock, chance, audiences=urls)

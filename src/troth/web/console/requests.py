@@ -133,6 +133,7 @@ async def showing(
         grounds=GROUNDS,
         plan=[] if plan is None else planned(plan, words),
         purposes=[Choice(p, words.named("purpose", p)) for p in stoppable(system.policy)],
+        filed_by=await run_in_threadpool(filed_by, system, case),
         errors=errors,
         done=done,
     )
@@ -146,6 +147,13 @@ def to_come(system: Running, case: Case) -> Plan | None:
         return system.erasures.draw(case.tenant, case.sid)
     except NotFound:
         return None  # erased meanwhile by another road
+
+
+def filed_by(system: Running, case: Case) -> list[str]:
+    """The names of the products that filed it: of a user whom we do not know, they know who it is."""
+    if not case.products:
+        return []
+    return [product.name for product, _ in system.products.all(case.tenant) if product.id.hex() in case.products]
 
 
 async def prove(request: Request, system: Running) -> Response:
