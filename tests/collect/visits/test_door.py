@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from tests.clauses.vendor import Vendor
 from tests.collect.visits.door import Door
 from troth.collect.visits import visits
+from troth.collect.visits.closing import Closed, Closing
+from troth.collect.visits.rules import Rules
 from troth.errors import NotFound
 from troth.store.tables import ledger, visit_cells, visit_counts
 from troth.web import collector
@@ -287,6 +290,34 @@ def test_a_day_ends_with_its_key_its_hashes_and_its_small_figures(vendor: Vendor
     assert vendor.system.store.read(lambda c: c.exec_driver_sql(left).scalar()) == 0
     vendor.clock.advance(91 * DAY_MS)
     assert vendor.system.day_closing.run().old == 1
+    assert counts(vendor) == {}
+
+
+def test_a_later_version_that_wants_more_persons_or_counts_nothing_holds_for_the_days_before_it(
+    vendor: Vendor, come: Come
+) -> None:
+    for number in range(25):
+        door = come(f"203.0.113.{number}")
+        door.say(page="/")
+        if number < 22:
+            door.say(page="/products")
+    vendor.clock.advance(DAY_MS)
+    own = vendor.system.day_closing
+    own.run()
+    rules = own.rules()
+    assert rules is not None
+    assert counts(vendor)["page", "/products"] == (22, 22)
+
+    def under(changed: Rules) -> Closed:
+        return Closing(own.store, own.vault, lambda: changed, own.cells, own.tenant).run()
+
+    assert under(rules) == Closed(), "the same version changes nothing"
+    stricter = under(replace(rules, at_least=24))
+    assert stricter.withheld == 2, "and the page that would give the small one away"
+    assert ("page", "/products") not in counts(vendor)
+    assert counts(vendor)["all", ""] == (47, 25)
+    assert under(replace(rules, at_least=24)) == Closed()
+    assert under(replace(rules, count=None, view=None)).old == 1
     assert counts(vendor) == {}
 
 

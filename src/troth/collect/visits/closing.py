@@ -1,8 +1,9 @@
 """The end of a day: its key is destroyed, its hashes go, and so does every figure that too few persons stand behind.
 
 Run every hour and before the port opens. A day is closed some minutes after its end, when nothing of it waits any
-more; what then stays of it is what may be shown. Figures are kept as long as the class of visits says. Clause:
-``collect.ip-location``; mechanism: ``count.address``.
+more; what then stays of it is what may be shown. A later version that wants more persons behind a figure holds for the
+days that were closed before it; under one that counts nothing no figure stays. Figures are kept as long as the class of
+visits says. Clause: ``collect.ip-location``; mechanism: ``count.address``.
 """
 
 from __future__ import annotations
@@ -31,6 +32,16 @@ PERIOD_MS = 60 * 60_000
 GRACE_MS = 10 * 60_000  # after the end of a day: what arrived before it is committed by then
 
 ENDED = select(visit_seen.c.day).where(visit_seen.c.day < bindparam("before_day")).distinct()
+TOO_SMALL = (
+    select(visit_counts.c.day)
+    .join(visit_cells, visit_cells.c.id == visit_counts.c.cell)
+    .where(
+        visit_cells.c.tenant == bindparam("of_tenant"),
+        visit_counts.c.day < bindparam("before_day"),
+        visit_counts.c.visitors < bindparam("least"),
+    )
+    .distinct()
+)
 CELLS_OF = (
     select(visit_cells.c.surface, visit_cells.c.dimension, visit_cells.c.value, visit_counts)
     .join(visit_cells, visit_cells.c.id == visit_counts.c.cell)
@@ -79,7 +90,12 @@ class Closing:
             return Closed()
         now = self.store.now()
         today = (now - GRACE_MS) // DAY_MS
-        days = self.store.read(lambda c: [row.day for row in c.execute(ENDED, {"before_day": today})])
+        small = {"of_tenant": self.tenant, "before_day": today, "least": rules.at_least}
+        days = self.store.read(
+            lambda c: sorted(
+                {*c.execute(ENDED, {"before_day": today}).scalars(), *c.execute(TOO_SMALL, small).scalars()}
+            )
+        )
         old = self.store.read(lambda c: [day for day in c.execute(DAYS).scalars() if self._past(rules, day, now)])
         keys: list[int] = []
 
@@ -126,9 +142,11 @@ class Closing:
         return kept, withheld
 
     def _past(self, rules: Rules, day: int, now: int) -> bool:
-        """Whether the figures of a day are older than the class of visits allows."""
+        """Whether the figures of a day are older than the class of visits allows; without one none may stay."""
         point = rules.count or rules.view
-        keep = rules.policy.keeps.get(point.uses[0].keep) if point else None
+        if point is None:
+            return True
+        keep = rules.policy.keeps.get(point.uses[0].keep)
         end = due(keep, {}, day * DAY_MS, {}, 0) if keep else None
         return end is not None and end <= now
 
