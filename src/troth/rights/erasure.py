@@ -69,7 +69,7 @@ ENDED_EPOCH = select(epochs.c.destroyed_ms, epochs.c.destruction).where(
     epochs.c.epoch == bindparam("of_epoch"), epochs.c.state == "destroyed"
 )
 DROP_JOB = delete(jobs).where(jobs.c.dedup == bindparam("of_dedup"))
-TRIED = select(jobs.c.attempt).where(jobs.c.dedup == bindparam("of_dedup"), jobs.c.state.in_(("ready", "failed")))
+TRIED = select(jobs.c.fault).where(jobs.c.dedup == bindparam("of_dedup"), jobs.c.state.in_(("ready", "failed")))
 LATEST = (
     select(erasures)
     .where(erasures.c.tenant == bindparam("of_tenant"))

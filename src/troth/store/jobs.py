@@ -177,8 +177,8 @@ def _run(store: Store, registry: Registry, job: Job) -> None:
         handler(job)
     except Later as later:
         _again(store, job, "ready", later.after_ms, None, tries=0)
-    except (Busy, Unavailable):  # the house's fault, not the job's: nothing was tried
-        _again(store, job, "ready", FIRST_PAUSE_MS, None, tries=job.attempt - 1)
+    except (Busy, Unavailable) as refusal:  # the house's fault, not the job's: it keeps its attempts
+        _again(store, job, "ready", FIRST_PAUSE_MS, refusal.code, tries=job.attempt - 1)
     except Exception as problem:
         why = problem.code if isinstance(problem, TrothError) else type(problem).__name__
         log.warning("a job of kind %s failed at attempt %d: %s", job.kind, job.attempt, why)

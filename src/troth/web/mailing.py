@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -74,8 +74,12 @@ def mailing(
     randomness: Randomness,
     *,
     urls: Mapping[str, str],
+    lacks: Callable[[str], tuple[str, ...]],
 ) -> Mailing:
-    """Make it; ``urls`` are where each tenant's links begin. ``StartRefused`` for what does not fit together."""
+    """Make it; ``StartRefused`` for what does not fit together.
+
+    ``urls`` are where each tenant's links begin; ``lacks`` says what keeps marketing from going out in a tenant's name.
+    """
     mail = config.mail
     names = [address.partition("@")[0] for address in (mail.bounces, mail.unsubscribe, mail.unsubscribed) if address]
     if (mail.unsubscribe or mail.unsubscribed) and (not mail.inbound or len(set(names)) < len(names)):
@@ -86,7 +90,6 @@ def mailing(
         )
     sender = mail.sender or NOBODY
     signer = Dkim(sender.rpartition("@")[2], read_keys(config.path(mail.dkim)))
-    ready = readiness(config, signer.keys)
     path = ReturnPath(mail.bounces, vault.secret("bounces")) if mail.bounces else None
     composer = Composer(
         catalogue.words,
@@ -100,10 +103,6 @@ def mailing(
     room = MailRoom()
     if path is not None:
         room.on(path.local, Bounces(store, vault, versions, path).take)
-
-    def lacks(tenant: str) -> tuple[str, ...]:
-        """What keeps marketing from being sent in this tenant's name."""
-        return ready.missing(versions.current(tenant).controller, config.url_of(tenant))
 
     campaigns = Campaigns(store, vault, versions, gate, composer, randomness, lacks)
     letters = Letters(
@@ -119,4 +118,15 @@ def mailing(
     transport = SmtpTransport(mail, folder=config.folder, demonstration=config.demonstration)
     messages = Messages(store, vault, versions, letters, flight)
     reports = ReturnPath(mail.unsubscribed, vault.secret("reported")) if mail.unsubscribed else None
-    return Mailing(config, versions, ready, composer, room, campaigns, letters, transport, messages, reports)
+    return Mailing(
+        config,
+        versions,
+        readiness(config, signer.keys),
+        composer,
+        room,
+        campaigns,
+        letters,
+        transport,
+        messages,
+        reports,
+    )

@@ -196,6 +196,7 @@ class Running:
             self.flight,
             chance,
             urls={**urls, "": self.config.url},  # a certificate of an earlier version says no tenant
+            lacks=self._lacks,
         )
         self.readiness, self.composer, self.campaigns = mail.readiness, mail.composer, mail.campaigns
         self.letters, self.messages, self.transport = mail.letters, mail.messages, mail.transport
@@ -300,6 +301,11 @@ class Running:
             raise StartRefused(f"openid.secret_file cannot be read: {fault.strerror}") from fault
         provider = Provider(settings, secret, f"{self.config.url}{openid.RETURN}", self.clock)
         return OpenIdSignIn(self.store, self.vault, self.products, provider, box, self.config.tenant)
+
+    def _lacks(self, tenant: str) -> tuple[str, ...]:
+        """What keeps marketing from being sent in this tenant's name."""
+        controller = self.versions.current(tenant).controller
+        return self.readiness.missing(controller, self.config.url_of(tenant))
 
     def _make_ready(self, gap: Gap | None) -> None:
         """What must be done before the port opens: restore, repair, resolve, publish."""
