@@ -46,6 +46,7 @@ from troth.store.tables import (
     tags,
 )
 from troth.store.writer import DataTx, KeyTx
+from troth.use import credentials
 from troth.use import operators as staff
 from troth.use.handover_keys import HandoverKeys
 from troth.use.letters import UNDECLARED
@@ -232,7 +233,7 @@ class Restoration:
         return eids
 
     def _close_doors(self, found: list[dict[str, Any]]) -> None:
-        """Sessions and single-use links go; products and staff whose access ended since stay out; no mail waits."""
+        """Sessions and single-use links go; what people, products and staff lost since stays lost; no mail waits."""
         facts = [(entry["kind"], entry["facts"], entry["at"]) for entry in found]
 
         def body(tx: DataTx) -> None:
@@ -241,6 +242,9 @@ class Restoration:
             tx.execute(DROP_JOBS, {"kept": self._kept})
             for ended in (told for kind, told, _ in facts if kind == "delegation.ended"):
                 delegation.take_back(tx, bytes.fromhex(ended["delegation"]))
+            for entry in found:
+                if "refers" in entry:
+                    credentials.take_again(tx, entry["kind"], bytes.fromhex(entry["refers"]))
             for kind, told, at in facts:
                 if kind == "product.ended":
                     tx.execute(END_PRODUCT, {"of_id": bytes.fromhex(told["product"]), "at": at})

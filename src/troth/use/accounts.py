@@ -92,7 +92,9 @@ class Accounts:
             ended = person_sessions.end_others(tx, tenant, sid, session.hash)
             kind = "account.password-set" if before is None else "account.password-changed"
             facts = {"sessions_ended": ended}
-            entry = tx.append(EntryDraft(kind, CLAUSE, PASSWORD_HASHED, "subject", facts=facts), opening)
+            ends = None if before is None else before.eid
+            draft = EntryDraft(kind, CLAUSE, PASSWORD_HASHED, "subject", refers=ends, facts=facts)
+            entry = tx.append(draft, opening)
             credentials.put(tx, tenant, sid, PASSWORD, eid=entry.eid, ct=ct)
             if before is not None:
                 tell(tx)
@@ -113,7 +115,9 @@ class Accounts:
             credentials.drop(tx, tenant, sid, PASSWORD)
             ended = person_sessions.end_others(tx, tenant, sid, session.hash)
             facts = {"sessions_ended": ended}
-            draft = EntryDraft("account.password-removed", CLAUSE, PASSWORD_HASHED, "subject", facts=facts)
+            draft = EntryDraft(
+                "account.password-removed", CLAUSE, PASSWORD_HASHED, "subject", refers=before.eid, facts=facts
+            )
             tx.append(draft, opening)
             return ended
 

@@ -7,6 +7,7 @@ Mechanisms: ``password.hashed``, ``account.passkey``, ``account.second-factor``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, select, update
@@ -37,6 +38,23 @@ DROP = delete(credentials).where(*OF)
 DROP_ALL = delete(credentials).where(*OF_PERSON)
 REPLACE = update(credentials).where(*OF, credentials.c.ct == bindparam("old_ct")).values(ct=bindparam("new_ct"))
 ADD = insert_once(credentials)
+
+
+TAKES: Mapping[str, str] = {
+    "account.password-changed": PASSWORD,
+    "account.password-removed": PASSWORD,
+    "account.password-known": PASSWORD,
+    "account.second-factor-set": PASSWORD,  # which opened the account alone until then
+    "account.second-factor-removed": "totp",
+    "account.recovery-codes": "recovery",
+    "account.recovery-code": "recovery",  # one was used; the others cannot be told from it
+    "account.recovery-cancelled": "lost",
+    "account.passkey-removed": "passkey.",
+}
+"""Entries that end a means of signing in, or what it alone could do: each refers to the entry that had set it."""
+TAKEN = delete(credentials).where(
+    credentials.c.eid == bindparam("of_eid"), credentials.c.kind.startswith(bindparam("of_kind"))
+)
 
 
 class Stored(NamedTuple):
@@ -96,6 +114,11 @@ def replace(tx: DataTx, tenant: str, sid: bytes, kind: str, old: bytes, new: byt
 def drop(tx: DataTx, tenant: str, sid: bytes, kind: str) -> int:
     """Delete what a person has of one kind; 1, or 0 where there is none."""
     return tx.execute(DROP, {"of_tenant": tenant, "of_sid": sid, "of_kind": kind}).rowcount
+
+
+def take_again(tx: DataTx, entry: str, eid: bytes) -> int:
+    """What an entry of this kind took away, taken away again where a backup brought it back; how much there was."""
+    return tx.execute(TAKEN, {"of_eid": eid, "of_kind": TAKES[entry]}).rowcount if entry in TAKES else 0
 
 
 def drop_all(tx: DataTx, tenant: str, sid: bytes) -> int:

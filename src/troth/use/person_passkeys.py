@@ -133,7 +133,8 @@ class PersonPasskeys:
                 return False
             ended = person_sessions.end_others(tx, tenant, sid, session.hash)
             facts = {"sessions_ended": ended}
-            tx.append(EntryDraft("account.passkey-removed", CLAUSE, MECHANISM, "subject", facts=facts), opening)
+            ends, said = held[kind].eid, "account.passkey-removed"
+            tx.append(EntryDraft(said, CLAUSE, MECHANISM, "subject", refers=ends, facts=facts), opening)
             tell(tx)
             return True
 

@@ -86,9 +86,11 @@ class Recovery:
 
         def body(tx: DataTx) -> bool:
             self.arrivals.require_there(tx, session)
-            if not credentials.drop(tx, tenant, sid, LOST):
+            waiting = credentials.find(tx.connection, tenant, sid, LOST)
+            if waiting is None or not credentials.drop(tx, tenant, sid, LOST):
                 return False
-            tx.append(EntryDraft("account.recovery-cancelled", CLAUSE, MECHANISM, "subject"), opening)
+            draft = EntryDraft("account.recovery-cancelled", CLAUSE, MECHANISM, "subject", refers=waiting.eid)
+            tx.append(draft, opening)
             return True
 
         return self.store.write(Write(body, lane=Lane.RIGHTS))

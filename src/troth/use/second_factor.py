@@ -115,13 +115,13 @@ class SecondFactor:
 
         def body(tx: DataTx) -> None:
             self.arrivals.require_there(tx, session)
-            self._require(session, held=credentials.of_person(tx.connection, tenant, sid), there=False)
+            held = credentials.of_person(tx.connection, tenant, sid)
+            self._require(session, held=held, there=False)
             use_step(tx, tenant, sid, step)
-            ended = person_sessions.end_others(tx, tenant, sid, session.hash)
-            facts = {"sessions_ended": ended}
-            entry = tx.append(
-                EntryDraft("account.second-factor-set", CLAUSE, MECHANISM, "subject", facts=facts), opening
-            )
+            facts = {"sessions_ended": person_sessions.end_others(tx, tenant, sid, session.hash)}
+            alone = held[PASSWORD].eid if PASSWORD in held else None  # what opens nothing by itself any more
+            draft = EntryDraft("account.second-factor-set", CLAUSE, MECHANISM, "subject", refers=alone, facts=facts)
+            entry = tx.append(draft, opening)
             credentials.put(tx, tenant, sid, TOTP, eid=entry.eid, ct=sealed_secret)
             credentials.put(tx, tenant, sid, RECOVERY, eid=entry.eid, ct=sealed_codes)
             if session.method in STRONGER:
@@ -141,8 +141,10 @@ class SecondFactor:
 
         def body(tx: DataTx) -> None:
             self.arrivals.require_there(tx, session)
-            self._require(session, held=credentials.of_person(tx.connection, tenant, sid), there=True)
-            entry = tx.append(EntryDraft("account.recovery-codes", CLAUSE, MECHANISM, "subject"), opening)
+            held = credentials.of_person(tx.connection, tenant, sid)
+            self._require(session, held=held, there=True)
+            ends = held[RECOVERY].eid if RECOVERY in held else None
+            entry = tx.append(EntryDraft("account.recovery-codes", CLAUSE, MECHANISM, "subject", refers=ends), opening)
             credentials.put(tx, tenant, sid, RECOVERY, eid=entry.eid, ct=sealed)
             tell(tx)
 
@@ -158,10 +160,12 @@ class SecondFactor:
 
         def body(tx: DataTx) -> None:
             self.arrivals.require_there(tx, session)
-            self._require(session, held=credentials.of_person(tx.connection, tenant, sid), there=True)
+            held = credentials.of_person(tx.connection, tenant, sid)
+            self._require(session, held=held, there=True)
             drop_factor(tx, tenant, sid)
             facts = {"sessions_ended": person_sessions.end_others(tx, tenant, sid, session.hash)}
-            tx.append(EntryDraft("account.second-factor-removed", CLAUSE, MECHANISM, "subject", facts=facts), opening)
+            ends, kind = held[TOTP].eid, "account.second-factor-removed"
+            tx.append(EntryDraft(kind, CLAUSE, MECHANISM, "subject", refers=ends, facts=facts), opening)
             tell(tx)
 
         self.store.write(Write(body, lane=Lane.RIGHTS))
@@ -284,10 +288,12 @@ class SecondFactor:
         def note(tx: DataTx) -> None:
             if shown.by == "recovery":
                 facts = {"left": shown.left}
-                tx.append(EntryDraft("account.recovery-code", CLAUSE, MECHANISM, "subject", facts=facts), opening)
+                ends, kind = held[RECOVERY].eid, "account.recovery-code"
+                tx.append(EntryDraft(kind, CLAUSE, MECHANISM, "subject", refers=ends, facts=facts), opening)
                 tell(tx)
             if LOST in held and credentials.drop(tx, tenant, sid, LOST):
-                tx.append(EntryDraft("account.recovery-cancelled", CLAUSE, MECHANISM, "subject"), opening)
+                draft = EntryDraft("account.recovery-cancelled", CLAUSE, MECHANISM, "subject", refers=held[LOST].eid)
+                tx.append(draft, opening)
 
         return note
 
