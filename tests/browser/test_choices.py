@@ -334,6 +334,15 @@ def test_both_answers_have_the_same_weight_and_a_keyboard_reaches_them_first(
     assert page.get_by_role("button", name="Refuse all").count() == 0
 
 
+def test_a_theme_in_the_sites_own_style_sheet_is_obeyed(visitor: BrowserContext, shop: Shop) -> None:
+    page = visitor.new_page()
+    colour = "e => getComputedStyle(e).backgroundColor"
+    for path in ("/products", "/troth/choices"):
+        page.goto(shop.url + path)
+        page.add_style_tag(content=":root { --troth-button: rgb(1, 2, 3) }")  # in the head: before the question
+        assert page.get_by_role("button", name="Refuse all").evaluate(colour) == "rgb(1, 2, 3)"
+
+
 def test_with_cookies_blocked_the_question_covers_nothing_and_every_page_reads_the_same(
     browser: Browser, shop: Shop, tmp_path: Path
 ) -> None:
