@@ -88,6 +88,18 @@ class OpenId(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reference: str = ""
 
 
+Event = Literal["consent.changed", "objection.made", "erasure.ordered", "restriction.changed"]
+
+
+class Hook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A tool that is told what happened to people it has data of. ``product`` is one that has a key here."""
+
+    url: str
+    product: str
+    tenant: str = ""  # empty: our own people
+    events: tuple[Event, ...] = ("consent.changed", "objection.made", "erasure.ordered", "restriction.changed")
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings. Paths that are not absolute are taken from the data folder."""
 
@@ -114,6 +126,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mail: Mail = Mail()
     tenants: dict[str, Tenant] = {}
     openid: OpenId = OpenId()
+    hooks: dict[str, Hook] = {}
+
+    @property
+    def tools(self) -> dict[str, Hook]:
+        """The hooks by their tools' names, each with the tenant whose people it is about."""
+        return {n: msgspec.structs.replace(hook, tenant=hook.tenant or self.tenant) for n, hook in self.hooks.items()}
 
     @property
     def folder(self) -> Path:
@@ -194,6 +212,7 @@ def read_config(folder: Path, environment: Mapping[str, str] | None = None) -> C
     check_tenants(config)
     for name, setting in [("zone", config.zone), *((f"tenants.{n}.zone", t.zone) for n, t in config.tenants.items())]:
         check_zone(setting, name)
+    check_hooks(config)
     return config
 
 
@@ -231,6 +250,15 @@ def check_tenants(config: Config) -> None:
             if host in taken:
                 raise StartRefused(f"tenants.{name} and tenants.{taken[host]} have one host: each needs its own")
             taken[host] = name
+
+
+def check_hooks(config: Config) -> None:
+    """``StartRefused`` where a hook has no name, or belongs to a tenant that is not here."""
+    for name, hook in config.hooks.items():
+        if not TENANT.fullmatch(name):
+            raise StartRefused(f"hooks: {name[:40]!r} is no name for a tool: a-z, 0-9 and -")
+        if hook.tenant not in ("", config.tenant, *config.tenants):
+            raise StartRefused(f"hooks.{name}.tenant: no such tenant is configured")
 
 
 def check_url(url: str, setting: str = "base_url") -> None:

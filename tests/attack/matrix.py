@@ -108,7 +108,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
         *("POST /console/requests", "POST /console/requests/{id}/prove", "POST /console/requests/{id}/extend"),
         *("POST /console/requests/{id}/refuse", "POST /console/requests/{id}/fulfil"),
     ),
-    "operator:points.read": ("GET /console/points",),
+    "operator:points.read": ("GET /console/points", "GET /console/tools"),
     "operator:visits.read": ("GET /console/visits", "GET /console/visits.csv", "GET /api/v1/visits"),
     "operator:imports.read": ("GET /console/imports",),
     "operator:imports.undo": ("POST /console/imports/{id}/undo",),

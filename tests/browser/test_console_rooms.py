@@ -17,7 +17,10 @@ from tests.clauses.moving import as_csv, bring, rows_of
 from tests.clauses.vendor import TENANT, Person, Vendor, vendor_at
 from troth.cli.setting import TENANTS
 from troth.collect.intake import Submission
+from troth.config import Hook
 from troth.errors import TrothError
+from troth.store import DataTx, Write
+from troth.use.hooks import DEADLINE_MS, HOOK_JOB, Waiting
 
 pytestmark = pytest.mark.browser
 REASON = "She rang about her invoice on Monday"
@@ -56,6 +59,14 @@ def trouble(vendor: Vendor) -> None:
         with contextlib.suppress(TrothError):
             vendor.system.intake.take(Submission(TENANT, "site:www", "newsletter", {"name": "A", "shoe_size": "44"}))
         vendor.clock.advance(5 * 60_000)
+    vendor.system.hooks.tools = {"newsletter-tool": Hook("https://tool.example.com/", "Newsletter tool", TENANT)}
+
+    def unheard(tx: DataTx) -> None:
+        for event, age_ms in (("erasure.ordered", DEADLINE_MS + 1), ("objection.made", 60_000)):
+            due = Waiting(TENANT, "newsletter-tool", event, bytes(16), tx.now - age_ms)
+            tx.enqueue(HOOK_JOB, due.ref, run_ms=tx.now + DEADLINE_MS)
+
+    vendor.system.store.write(Write(unheard))
 
 
 @pytest.fixture(params=LOOKS, ids=str)
@@ -122,7 +133,7 @@ def test_looking_at_somebody_and_being_told_of_it(look: tuple[Page, str, str], p
 
 
 ROOMS = {
-    "officer": ("/console", "/console/points", "/console/imports"),
+    "officer": ("/console", "/console/points", "/console/tools", "/console/imports"),
     "administrator": ("/console", "/console/sessions", "/console/operators"),
 }
 
@@ -141,6 +152,8 @@ def test_figures_files_and_sessions(look: tuple[Page, str, str], premises: Premi
     enter(page, premises, premises.staff["officer"])
     page.goto(f"{premises.url}/console/points?lang={language}")
     assert page.locator("svg.bars rect").count() >= 1
+    page.goto(f"{premises.url}/console/tools?lang={language}")
+    assert (page.locator("tbody tr").count(), page.locator(".status.red").count()) == (2, 1)
     assert page.locator("details[open]").count() == 0
     assert wrong == []
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "dkim": ("mail", "The DNS records for the keys that mail is signed with."),
     "passwords": ("passwords", "Bring a list of passwords that became known: nobody may use one."),
     "handover": ("handover", "Let a product open the privacy centre for people signed in there."),
+    "hook": ("serve", "The secret by which a tool knows that it is we who tell it."),
     "clause": ("evidence", "One clause: sentence, declaration, mechanisms, code, tests, entries."),
     "prove": ("evidence", "Compute the clause board and write the evidence down."),
     "verify": ("evidence", "Check the evidence without trusting the database."),

@@ -1,4 +1,4 @@
-"""``troth serve``, ``doctor``, ``operator``, ``product``: running a system and letting others in."""
+"""``troth serve``, ``doctor``, ``operator``, ``product``, ``hook``: running a system and letting others in."""
 
 from __future__ import annotations
 
@@ -202,4 +202,12 @@ def product(name: str, data: Path, tenant: str | None, surface: str | None, may:
         click.echo(f"unsubscribes are reported to {done['reports']}", err=True)
 
 
-__all__ = ["StartRefused", "doctor", "operator", "product", "serve"]
+@click.command()
+@click.argument("name")
+@DATA
+def hook(name: str, data: Path) -> None:
+    """The secret (whsec_…) that signs what the tool NAME is told; the configuration names it under [hooks.NAME]."""
+    click.echo(ask(data, "hook.secret", name=name)["secret"])
+
+
+__all__ = ["StartRefused", "doctor", "hook", "operator", "product", "serve"]

@@ -22,6 +22,7 @@ from troth.notice.consents import CLASS, SCHEMA, TABLE, Consent, Consents, as_of
 from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy, Grant, State, Stop
 from troth.store import Store, Write, links
+from troth.store.announce import Announce, Told, unheard
 from troth.store.ledger import EntryDraft
 from troth.store.links import Link
 from troth.store.tables import consent_records, ledger
@@ -71,8 +72,17 @@ class Confirmed:
 class Confirmation:
     """Turns pending submissions into live ones."""
 
-    def __init__(self, store: Store, vault: Vault, versions: Versions, consents: Consents, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        vault: Vault,
+        versions: Versions,
+        consents: Consents,
+        clock: Clock,
+        announce: Announce = unheard,
+    ) -> None:
         self.store = store
+        self._announce = announce
         self.vault = vault
         self.versions = versions
         self.consents = consents
@@ -111,6 +121,7 @@ class Confirmation:
         opened = [(consent, self.consents.open(link.tenant, sid, consent)) for consent in pending]
         scopes = [policy.consents[c.consent].purpose for c in pending if c.consent in policy.consents]
         stops = self._suppressed(link.tenant, sid, policy)
+        tell = self._announce(link.tenant, sid, "consent.changed")
 
         def before(ktx: KeyTx) -> None:
             self.vault.promote(ktx, link.tenant, sid)
@@ -124,7 +135,7 @@ class Confirmation:
             self.vault.go_live(tx, link.tenant, sid)
             if stops:
                 self.vault.change_state(tx, link.tenant, sid, with_stops(stops))
-            return self._record(tx, link, sid, opening, policy, opened)
+            return self._record(tx, link, sid, opening, policy, opened, tell)
 
         return self.store.write(Write(before=before, body=body))
 
@@ -140,6 +151,7 @@ class Confirmation:
         opened = [(consent, as_of(self.consents.open(tenant, sid, consent), owner)) for consent in pending]
         scopes = [policy.consents[c.consent].purpose for c in pending if c.consent in policy.consents]
         bound = self._bound(rows)
+        tell = self._announce(tenant, owner, "consent.changed")
         staged = self.vault.stage(tenant, sid=owner, identifiers={}, records=records, pending=False, classes=(CLASS,))
 
         def before(ktx: KeyTx) -> None:
@@ -169,7 +181,7 @@ class Confirmation:
             tx.execute(FOLLOW, {"of_tenant": tenant, "of_sid": sid, "to": owner})  # the used link says so next time
             self.vault.void(tx, tenant, sid)
             moved = [(replace(consent, eid=entry.eid), value) for consent, value in opened]
-            return self._record(tx, link, owner, staged.opening, policy, moved)
+            return self._record(tx, link, owner, staged.opening, policy, moved, tell)
 
         def after(ktx: KeyTx, _: Confirmed) -> None:
             self.vault.destroy(ktx, tenant, sid)
@@ -230,6 +242,7 @@ class Confirmation:
         opening: bytes,
         policy: CompiledPolicy,
         opened: list[tuple[Consent, dict[str, Any]]],
+        tell: Told,
     ) -> Confirmed:
         """The entries, the consents given and the states that begin, for a person who is live."""
         tenant, point = link.tenant, policy.points.get(link.ref)
@@ -264,6 +277,8 @@ class Confirmation:
             given.append(ask.id)
             grant = Grant(ask.purpose, ask.channel, ask.meaning)
             self.vault.change_state(tx, tenant, sid, with_grant(policy, grant))
+        if given:
+            tell(tx, entry.eid)
         if not opened:
             self.vault.change_state(tx, tenant, sid, lambda state: replace_bound(state, policy.version))
         self.vault.happen(tx, tenant, sid, f"{link.ref}.confirmed", policy)

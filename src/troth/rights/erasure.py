@@ -24,6 +24,7 @@ from troth.rights.certificate import NONE, Certificate, certificate_of
 from troth.rights.plan import Plan
 from troth.rights.removal import remaining, remove_chunk, remove_last
 from troth.store import Lane, Store, Write
+from troth.store.announce import Announce, unheard
 from troth.store.jobs import Job
 from troth.store.ledger import EntryDraft
 from troth.store.outbox import post
@@ -86,8 +87,17 @@ GONE = (
 class Erasures:
     """Orders erasures and carries them out."""
 
-    def __init__(self, store: Store, vault: Vault, versions: Versions, clock: Clock, chance: Randomness) -> None:
+    def __init__(
+        self,
+        store: Store,
+        vault: Vault,
+        versions: Versions,
+        clock: Clock,
+        chance: Randomness,
+        announce: Announce = unheard,
+    ) -> None:
         self.store = store
+        self._announce = announce
         self.vault = vault
         self.versions = versions
         self.clock = clock
@@ -143,6 +153,7 @@ class Erasures:
         address = self._last_address(tenant, sid) if cause == "right" or closed else None  # both asked for it
         letter = self.vault.transit_seal(msgspec.json.encode({"address": address, "language": language}))
         eid = self.chance.bytes(16)
+        tell = self._announce(tenant, sid, "erasure.ordered")
 
         def body(tx: DataTx) -> bytes:
             other = tx.execute(OPEN_ORDER, {"of_tenant": tenant, "of_sid": sid}).mappings().first()
@@ -180,6 +191,7 @@ class Erasures:
                     "plan": plan,
                 },
             )
+            tell(tx, entry.eid)
             tx.enqueue(ERASE_JOB, entry.eid.hex(), payload=letter, dedup=f"erase/{entry.eid.hex()}")
             return entry.eid
 

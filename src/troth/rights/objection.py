@@ -18,6 +18,7 @@ from troth.notice.consents import Consents
 from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy, ConsentAsk, Grant, State, Stop
 from troth.store import Lane, Store, Write, links
+from troth.store.announce import Announce, unheard
 from troth.store.jobs import Job
 from troth.store.ledger import Entry, EntryDraft
 from troth.store.outbox import post
@@ -54,6 +55,7 @@ class Objections:
         clock: Clock,
         chance: Randomness,
         flight: Flight,
+        announce: Announce = unheard,
     ) -> None:
         self.store = store
         self.vault = vault
@@ -62,6 +64,7 @@ class Objections:
         self.clock = clock
         self.chance = chance
         self.flight = flight
+        self._announce = announce
 
     def object(
         self,
@@ -108,6 +111,8 @@ class Objections:
         template = policy.templates.get("rights.objection-done") if via == "centre" else None
         letter = self.vault.transit_seal(msgspec.json.encode({"language": language, "purpose": purpose}))
 
+        made, changed = (self._announce(tenant, sid, event) for event in ("objection.made", "consent.changed"))
+
         def body(tx: DataTx) -> tuple[Entry, int] | None:
             if not self.vault.exists(tx.connection, tenant, sid):
                 raise NotFound("there is no such person here", clause=clause)  # being erased: nothing is used any more
@@ -128,6 +133,9 @@ class Objections:
             ended = self._end_consents(tx, policy, tenant, sid, stop, entry, opening, actor)
             if template is not None:
                 post(tx, template, self.chance, tenant=tenant, sid=sid, opening=opening, variables=letter, actor=actor)
+            made(tx, entry.eid)
+            if ended:
+                changed(tx, entry.eid)
             # no dedup: a job that is done leaves no row, which would join this entry to the person for a month
             tx.enqueue(GUARD_JOB, f"{tenant}/{sid.hex()}/{entry.eid.hex()}/{purpose}/{channel or '*'}")
             self.vault.happen(tx, tenant, sid, f"{purpose}.stopped", policy)

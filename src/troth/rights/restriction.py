@@ -19,6 +19,7 @@ from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy, Template
 from troth.rights.requests import Requests
 from troth.store import Lane, Store, Write
+from troth.store.announce import Announce, unheard
 from troth.store.jobs import Job
 from troth.store.ledger import Entry, EntryDraft
 from troth.store.outbox import post
@@ -85,9 +86,16 @@ class Restrictions:
     """Sets people's data aside, and takes it up again."""
 
     def __init__(
-        self, store: Store, vault: Vault, versions: Versions, requests: Requests, randomness: Randomness
+        self,
+        store: Store,
+        vault: Vault,
+        versions: Versions,
+        requests: Requests,
+        randomness: Randomness,
+        announce: Announce = unheard,
     ) -> None:
         self.store = store
+        self._announce = announce
         self.vault = vault
         self.versions = versions
         self.requests = requests
@@ -120,6 +128,7 @@ class Restrictions:
             raise Conflict("this policy does not say how data is set aside", clause=CLAUSE)
         opening = self.vault.opening(tenant, sid)
         letter = None if registered else self._letter(policy, DONE, language)
+        tell = self._announce(tenant, sid, "restriction.changed")
 
         def body(tx: DataTx) -> Restriction:
             self._require(tx.connection, tenant, sid)
@@ -132,6 +141,7 @@ class Restrictions:
             tx.execute(INSERT, row)
             self.vault.set_mode(tx, tenant, sid, "restricted")
             self._post(tx, letter, tenant, sid, opening, actor)
+            tell(tx, entry.eid)
             tx.enqueue(GUARD_JOB, guard_ref(tenant, sid, entry.eid, "restricted"))
             if rid is not None:
                 self.requests.end(tx, rid, "fulfilled", {"ground": ground})
@@ -230,6 +240,7 @@ class Restrictions:
             opening = self.vault.opening(tenant, sid)
         except NotFound:
             return False  # erased meanwhile
+        tell = self._announce(tenant, sid, "restriction.changed")
 
         def body(tx: DataTx) -> Entry | None:
             before = standing(tx.connection, tenant, sid)
@@ -240,6 +251,7 @@ class Restrictions:
             entry = self._append(tx, "restriction.ended", actor, opening, {"by": who}, refers=before.entry)
             tx.execute(END, {"of_eid": before.entry, "at": tx.now, "who": who})
             self.vault.set_mode(tx, tenant, sid, "live")
+            tell(tx, entry.eid)
             tx.enqueue(GUARD_JOB, guard_ref(tenant, sid, entry.eid, "unrestricted"))
             return entry
 

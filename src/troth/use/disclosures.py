@@ -9,7 +9,7 @@ in the transaction of the intent and cannot be asserted by a caller. Clauses: ``
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -25,6 +25,7 @@ from troth.store.engine import driver
 from troth.store.ledger import EntryDraft
 from troth.store.tables import ledger, recipients
 from troth.use.gate import Gate
+from troth.use.products import Product
 from troth.use.transport import Outcome
 from troth.use.verdicts import Refused
 from troth.world import DAY_MS
@@ -116,6 +117,33 @@ class Disclosures:
         kind = {"sent": "made", "unknown": "unknown"}.get(outcome.kind, "failed")
         ended = self._end(intent, kind, answer.clauses[0], recipient, outcome.reason, secret)
         return Disclosed(kind, intent, ended)
+
+    def tell(
+        self,
+        product: Product | None,
+        clause: str,
+        deliver: Callable[[], Outcome],
+        *,
+        refers: bytes,
+        facts: Mapping[str, str],
+        gaps: Collection[str] = (),
+    ) -> Disclosed:
+        """Tell a product of ours what happened to somebody whom it made known; no field of theirs leaves.
+
+        ``Denied``, with an entry, where there is no such product (any more), or for ``gaps`` that the caller found.
+        ``refers`` is the entry of what happened. ``deliver`` is called once, after the intent is durable.
+        """
+        if product is None or gaps:
+            found = tuple(gaps) or (f"recipient:{UNDECLARED}",)
+            told = Refused((NOTHING_ELSE if product is None else clause,), found)
+            self._refuse(self.versions.current(), UNDECLARED, "rights", "system", told)
+        draft = EntryDraft(
+            INTENDED, clause, "share.deny", refers=refers, facts={"recipient": product.actor, "fields": [], **facts}
+        )
+        intent = self.store.write(Write(body=lambda tx: tx.append(draft).eid, lane=Lane.JOB))
+        outcome = deliver()
+        kind = {"sent": "made", "unknown": "unknown"}.get(outcome.kind, "failed")
+        return Disclosed(kind, intent, self._end(intent, kind, clause, product.actor, outcome.reason, None))
 
     def resolve(self) -> int:
         """Before the port opens: intents that a crash left without outcome are said to be unknown; how many."""

@@ -205,6 +205,11 @@ class Products:
         row = self.store.read(lambda connection: connection.execute(BY_ID, {"of_id": id_}).mappings().first())
         return None if row is None else _product(row)
 
+    def named(self, tenant: str, name: str) -> Product | None:
+        """The product of this name or id (hex) whose key has not ended, if there is exactly one."""
+        found = [one for one, ended in self.all(tenant) if ended is None and name in (one.name, one.id.hex())]
+        return found[0] if len(found) == 1 else None
+
     # --- accounts ---
 
     def register(self, product: Product, reference: str, *, active: bool = True) -> Registered:
@@ -276,6 +281,17 @@ class Products:
             try:
                 if self.gate.open_row(tenant, row).get(KIND) == reference:
                     return sid
+            except NotFound:  # erased just now
+                return None
+        return None
+
+    def reference_of(self, tenant: str, sid: bytes) -> str | None:
+        """By which reference products know this person; None where none has made them known."""
+        for row in self.gate.fetch(tenant, sid):
+            if row[6] is None or self.gate.terms[row[7]].point != POINT:
+                continue
+            try:
+                return str(self.gate.open_row(tenant, row).get(KIND) or "") or None
             except NotFound:  # erased just now
                 return None
         return None

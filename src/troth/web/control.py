@@ -17,6 +17,7 @@ from troth.rights.access import as_json
 from troth.rights.calendar import came_in, day
 from troth.rights.register import Case
 from troth.use.handover_keys import public_bytes
+from troth.use.hooks import shown as shown_secret
 from troth.use.products import SCOPES
 
 if TYPE_CHECKING:
@@ -203,6 +204,14 @@ def stop_handover(system: Running, asked: Arguments) -> Answer:
     return {"product": product.hex(), "stopped": system.handover_keys.stop(product)}
 
 
+def hook_secret(system: Running, asked: Arguments) -> Answer:
+    """What signs the hooks of one of the configured tools."""
+    name = str(asked.get("name", ""))
+    if name not in system.hooks.tools:
+        raise NotFound("no such tool is configured: name it under [hooks.NAME]")
+    return {"secret": shown_secret(system.hooks.secret(name))}
+
+
 def retention(system: Running, asked: Arguments) -> Answer:
     """Run retention now."""
     found: Answer = msgspec.to_builtins(system.retention.run())
@@ -280,6 +289,7 @@ ACTS: dict[str, Act] = {
     "operator.invite": invite,
     "product.create": product,
     "product.handover": handover,
+    "hook.secret": hook_secret,
     "product.handover.stop": stop_handover,
     "messages": messages,
     "retention.run": retention,

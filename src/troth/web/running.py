@@ -65,6 +65,7 @@ from troth.use.disclosures import Disclosures
 from troth.use.flight import Flight
 from troth.use.gate import Gate
 from troth.use.handover_keys import HandoverKeys
+from troth.use.hooks import Hooks
 from troth.use.letters import UNDECLARED
 from troth.use.looks import Looks
 from troth.use.openid_provider import Provider
@@ -182,8 +183,12 @@ class Running:
         tenant = self.config.tenant
         self.visits = Visits(store, vault, self.versions, self.consents, clock, chance, tenant=tenant)
         self.day_closing = DayClosing(store, vault, self.visits.rules, self.visits.counting.cells, tenant)
-        self.confirmation = Confirmation(store, vault, self.versions, self.consents, clock)
         self.gate = Gate(store, vault, self.versions)
+        self.disclosures = Disclosures(store, self.gate, self.versions)
+        self.products = Products(store, vault, self.versions, self.gate)
+        self.hooks = Hooks(store, vault, self.products, self.disclosures, self.config.tools)
+        tell = self.hooks.announce
+        self.confirmation = Confirmation(store, vault, self.versions, self.consents, clock, tell)
         urls = {name: self.config.url_of(name) for name in (self.config.tenant, *self.config.tenants)}
         self.flight = Flight(store)
         self.mailing = mail = mailing(
@@ -205,14 +210,14 @@ class Running:
         self.rectification = Rectification(store, vault, self.versions, self.requests)
         self.addresses = Addresses(self.rectification, chance)
         self.access = Access(store, vault, self.versions, self.consents, self.requests, self.addresses)
-        self.objections = Objections(store, vault, self.versions, self.consents, clock, chance, self.flight)
+        self.objections = Objections(store, vault, self.versions, self.consents, clock, chance, self.flight, tell)
         if self.composer.unsubscribe_address:
             complaints = Complaints(store, vault, self.versions)
             self.mail_room.on(
                 self.composer.unsubscribe_address.partition("@")[0], ByMail(self.objections, complaints).take
             )
-        self.restrictions = Restrictions(store, vault, self.versions, self.requests, chance)
-        self.erasures = Erasures(store, vault, self.versions, clock, chance)
+        self.restrictions = Restrictions(store, vault, self.versions, self.requests, chance, tell)
+        self.erasures = Erasures(store, vault, self.versions, clock, chance, tell)
         self.procedures = Procedures(
             store,
             vault,
@@ -232,8 +237,6 @@ class Running:
         self.closing = Closing(store, vault, self.versions)
         self.backups = Backups(store, vault)
         self.receipts = Receipts(store, vault, self.versions, self.consents)
-        self.disclosures = Disclosures(store, self.gate, self.versions)
-        self.products = Products(store, vault, self.versions, self.gate)
         self.suppressions = Suppressions(store, vault, self.versions)
         self.reports = mail.reports
         if self.reports is not None:

@@ -23,6 +23,7 @@ from troth.store import Lane, Write
 from troth.store.jobs import Job, Registry
 from troth.use import person_sessions, sessions
 from troth.use.campaigns import CAMPAIGN_JOB
+from troth.use.hooks import HOOK_JOB
 
 if TYPE_CHECKING:
     from troth.web.running import Running
@@ -49,6 +50,7 @@ def registry_of(system: Running) -> Registry:
     registry.on(RECTIFIED_JOB, system.rectification.redo)
     registry.on(ADDRESS_JOB, system.addresses.redo)
     registry.on(CAMPAIGN_JOB, system.campaigns.job)
+    registry.on(HOOK_JOB, system.hooks.job)
     registry.every(ADDRESS_SWEEP, ADDRESS_SWEEP_MS, system.addresses.sweep)
     registry.every(RETAIN_JOB, PERIOD_MS, system.retention.job)
     registry.every(REMIND_JOB, REMIND_EVERY_MS, system.procedures.job)

@@ -31,6 +31,7 @@ from troth.web.console import erasures as console_erasures
 from troth.web.console import imports, people, points
 from troth.web.console import requests as console_requests
 from troth.web.console import rooms as console
+from troth.web.console import tools as console_tools
 from troth.web.console import visits as console_visits
 from troth.web.routes import Group
 
@@ -62,12 +63,14 @@ GROUPS: tuple[Group[Running], ...] = (
     console_visits.GROUP,
     websites.GROUP,
     console_campaigns.GROUP,
+    console_tools.GROUP,
 )
 CARDS = (
     *console.OWN_CARDS,
     console_requests.CARD,
     console_campaigns.CARD,
     console_visits.CARD,
+    console_tools.CARD,
     *people.CARDS,
     *points.CARDS,
     *imports.CARDS,

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from troth.evidence.checks import Check, Verdict, unless, unseen
+from troth.evidence.checks.hooks import telling
 from troth.evidence.inspection import Inspection
 from troth.evidence.said import Said, say
 from troth.policy.model import CompiledClause
@@ -78,4 +79,4 @@ def untold(inspection: Inspection, rows: list[Row[Any]]) -> list[Said]:
     return [say("right.restrict.untold", restrictions=early)] if early else []
 
 
-CHECKS: dict[str, Check] = {"right.restrict": restricting}
+CHECKS: dict[str, Check] = {"right.restrict": telling("restriction.changed", restricting)}

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import select
 
 from troth.evidence.checks import Check, Verdict, failed, passed, unless, unseen
+from troth.evidence.checks.hooks import telling
 from troth.evidence.inspection import Cited, Inspection
 from troth.evidence.said import say
 from troth.policy.model import CompiledClause
@@ -261,10 +262,10 @@ def deadlines(inspection: Inspection, clause: CompiledClause) -> Verdict:
 CHECKS: dict[str, Check] = {
     "right.access": access,
     "right.portability": access,
-    "right.erase": erasing,
-    "right.object": objecting,
+    "right.erase": telling("erasure.ordered", erasing),
+    "right.object": telling("objection.made", objecting),
     "suppress.keyed": suppressing,
-    "consent.withdraw": withdrawing,
+    "consent.withdraw": telling("consent.changed", withdrawing),
     "right.proof": proof,
     "right.deadline": deadlines,
 }

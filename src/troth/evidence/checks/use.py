@@ -60,6 +60,7 @@ def sharing(inspection: Inspection, clause: CompiledClause) -> Verdict:
     known = set(inspection.policy.recipients)
     for version in inspection.versions.history.versions:
         known |= set(version.recipients)
+    known |= {f"product:{entry.facts['product']}" for entry in inspection.entries("product.created")}
     for entry in inspection.entries(*DISCLOSED):
         if entry.facts.get("recipient") not in known:
             faults.append(say("share.deny.recipient"))

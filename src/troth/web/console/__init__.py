@@ -13,4 +13,5 @@ Templates (``templates/console/``) and what they are given:
 - ``erasures.html``: ``erasures: Sequence[Certificate]``. ``erasure.html``: ``certificate``, ``became``:
   ``Sequence[PlannedLine]``, ``signed`` (the plan as stored), ``rows``.
 - ``points.html``: ``points`` (traffic, title, bars), ``begins``, ``since_ms``, ``width``, ``bar_width``, ``height``.
+- ``tools.html``: ``kept`` (names), ``waiting`` (hook, event, whether overdue), ``count``.
 """
