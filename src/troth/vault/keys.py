@@ -311,14 +311,6 @@ class Keyring:
             )
         return keys, found
 
-    def forget(self, tenant: str, sid: bytes) -> None:
-        """Drop the subject's keys from memory."""
-        self._cache.forget(tenant, sid)
-
-    def forget_all(self) -> None:
-        """Drop every person's key from memory."""
-        self._cache.clear()
-
     # --- inside ---
 
     def _open_key(self, tenant: str, sid: bytes, class_: str, row: Any, connection: Connection | None = None) -> bytes:
