@@ -18,7 +18,8 @@ from typing import Any
 from sqlalchemy import select
 
 from tests.clauses.test_accounts import act
-from tests.clauses.vendor import BEGIN, TENANT, Person, Vendor, example
+from tests.clauses.test_restoring_on_postgresql import OnPostgresql
+from tests.clauses.vendor import BEGIN, TENANT, Person, example
 from tests.crash.rights_worker import LABELS, PHRASE
 from troth.cli.postbox import Letter, Postbox
 from troth.cli.setting import demonstration_config, postbox
@@ -61,6 +62,7 @@ class Town:
 
     folder: Path
     home: Path
+    urls: tuple[str, str]
     box: Postbox
     process: subprocess.Popen[str]
     people: dict[bytes, Person]
@@ -81,7 +83,7 @@ class Town:
         job = {"folder": str(self.home), "port": self.box.port, "begin": self.begin, "told": str(told)}
         job |= {"letters": str(self.folder / "letters"), "first": self.lives * 100, "seed": self.lives, "most": 12}
         job |= {"people": [one for one in there if bytes.fromhex(one["sid"]) not in erased]}
-        job |= {"label": "", "at": 0, "delay": 0} | wishes
+        job |= {"urls": self.urls, "label": "", "at": 0, "delay": 0} | wishes
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(job) + "\n")
@@ -121,14 +123,14 @@ class Town:
 
     def opened(self) -> Running:
         """The system, to be looked at."""
-        return start(demonstration_config(self.home, 0, self.box.port), clock=SetClock(self.begin))
+        return start(demonstration_config(self.home, 0, self.box.port, *self.urls), clock=SetClock(self.begin))
 
 
 @contextlib.contextmanager
-def town(folder: Path, count: int, disk: Path | None = None) -> Iterator[Town]:
+def town(folder: Path, count: int, disk: Path | None = None, urls: tuple[str, str] = ("", "")) -> Iterator[Town]:
     """So many registered people who agreed to the newsletter; every other one has a password.
 
-    The system's own folder lies on another ``disk`` where one is given.
+    The system's own folder lies on another ``disk`` where one is given, its databases at these ``urls``.
     """
     home = (disk or folder) / "system"
     arrived: Counter[str] = Counter()
@@ -144,7 +146,7 @@ def town(folder: Path, count: int, disk: Path | None = None) -> Iterator[Town]:
             super().take(letter)
 
     with postbox(Noted()) as box:
-        people, roads = settled(home, box, count)
+        people, roads = settled(home, box, count, urls)
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.crash.rights_worker"],
             stdin=subprocess.PIPE,
@@ -154,17 +156,19 @@ def town(folder: Path, count: int, disk: Path | None = None) -> Iterator[Town]:
         )
         try:
             seen = [Asked(0, sid, "access", "-", "done") for sid, road in roads.items() if road == "password"]
-            yield Town(folder, home, box, process, people, roads, arrived, seen)  # these looked when they set it
+            yield Town(folder, home, urls, box, process, people, roads, arrived, seen)  # these looked when they set it
         finally:
             process.communicate(timeout=120)
             shutil.rmtree(home)
 
 
-def settled(folder: Path, box: Postbox, count: int) -> tuple[dict[bytes, Person], dict[bytes, str]]:
+def settled(
+    folder: Path, box: Postbox, count: int, urls: tuple[str, str]
+) -> tuple[dict[bytes, Person], dict[bytes, str]]:
     """So many people, registered; and by which road each comes in."""
     people: dict[bytes, Person] = {}
     roads: dict[bytes, str] = {}
-    vendor = Vendor(folder, box, example())
+    vendor = OnPostgresql(folder, box, example(), urls)
     try:
         for number in range(count):
             person = Person()

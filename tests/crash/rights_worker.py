@@ -116,6 +116,8 @@ def die() -> None:
 def store_of(connection: Any) -> str:
     """Which of the two stores a driver's connection belongs to."""
     raw = getattr(connection, "dbapi_connection", connection)
+    if not hasattr(raw, "backup"):
+        return "data"  # PostgreSQL's are counted together
     return "keys" if raw.execute("PRAGMA database_list").fetchone()[2].endswith("keys.db") else "data"
 
 
@@ -265,7 +267,7 @@ def run(job: dict[str, Any]) -> None:
         timer = threading.Timer(job["delay"] / 1000, die)
         timer.daemon = True
         timer.start()
-    people.system = system = start(demonstration_config(Path(job["folder"]), 0, job["port"]), clock=clock)
+    people.system = system = start(demonstration_config(Path(job["folder"]), 0, job["port"], *job["urls"]), clock=clock)
     if job["at"] and not job.get("early"):
         death.watch()
     workers = system.start_worker()

@@ -9,10 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from tests.crash.rights_town import Town, faults, town
+from tests.postgres import Server
 
 NOWHERE = 9  # the port of a mail server that is not there
 HOUR_MS = 3_600_000
@@ -42,6 +45,17 @@ def test_while_the_mail_is_down_rights_go_on_and_every_letter_goes_out_later(vil
     assert faults(village) == []
 
 
+def other(place: Town) -> Any:
+    """A connection of somebody else, who holds the key store."""
+    if place.urls[1]:
+        keys = psycopg.connect(place.urls[1])
+        keys.execute("LOCK TABLE guards, data_keys, tags, heads IN ACCESS EXCLUSIVE MODE")
+        return keys
+    lite = sqlite3.connect(place.home / "keys" / "keys.db", isolation_level=None)
+    lite.execute("BEGIN IMMEDIATE")
+    return lite
+
+
 @contextmanager
 def locked(place: Town) -> Iterator[None]:
     """The key store is held by another process from the first request on, until somebody was answered."""
@@ -52,13 +66,12 @@ def locked(place: Town) -> Iterator[None]:
         while not (told.exists() and "B " in told.read_text()):
             if over.wait(0.005):
                 return
-        with closing(sqlite3.connect(place.home / "keys" / "keys.db", isolation_level=None)) as keys:
-            keys.execute("BEGIN IMMEDIATE")
+        with closing(other(place)) as keys:
             heard = len(told.read_text().splitlines())
             until = time.monotonic() + 12  # longer than a statement waits for the lock
             while time.monotonic() < until and not over.is_set() and len(told.read_text().splitlines()) < heard + 6:
                 over.wait(0.01)
-            keys.execute("ROLLBACK")
+            keys.rollback()
 
     holder = threading.Thread(target=hold)
     holder.start()
@@ -75,6 +88,16 @@ def test_while_the_key_store_is_locked_nothing_is_called_done_that_is_not(villag
             village.life(at=at, most=10)
     village.rest()
     assert faults(village) == []
+
+
+@pytest.mark.postgres
+def test_the_same_on_postgresql(tmp_path: Path, postgres_data: Server, postgres_keys: Server) -> None:
+    with town(tmp_path, 4, urls=(postgres_data.new_database(), postgres_keys.new_database())) as place:
+        for at in (0, 20):
+            with locked(place):
+                place.life(at=at, most=8)
+        place.rest()
+        assert faults(place) == []
 
 
 @pytest.mark.parametrize("by", [HOUR_MS, -HOUR_MS, 2 * DAY_MS, -2 * DAY_MS])
