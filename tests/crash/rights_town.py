@@ -83,7 +83,7 @@ class Town:
         job = {"folder": str(self.home), "port": self.box.port, "begin": self.begin, "told": str(told)}
         job |= {"letters": str(self.folder / "letters"), "first": self.lives * 100, "seed": self.lives, "most": 12}
         job |= {"people": [one for one in there if bytes.fromhex(one["sid"]) not in erased]}
-        job |= {"urls": self.urls, "label": "", "at": 0, "delay": 0} | wishes
+        job |= {"urls": self.urls, "keep": len(self.people) // 3, "label": "", "at": 0, "delay": 0} | wishes
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(job) + "\n")

@@ -244,8 +244,10 @@ class People:
         """So many requests, of whoever is there."""
         gone: set[str] = set()
         for turn in range(self.job["most"]):
-            person = self.chance.choice([one for one in self.job["people"] if one["sid"] not in gone])
-            kind = self.chance.choices(KINDS, WEIGHTS)[0]
+            there = [one for one in self.job["people"] if one["sid"] not in gone]
+            person = self.chance.choice(there)
+            most = len(KINDS) - (len(there) <= self.job["keep"])  # the last of them are not erased: others go on
+            kind = self.chance.choices(KINDS[:most], WEIGHTS[:most])[0]
             self.ask(person, kind)
             if kind == "erase":
                 gone.add(person["sid"])
