@@ -226,6 +226,7 @@ class People:
         self.say("B", number, person["sid"], kind, value)
         if self.job.get("sabotage") == "early":
             self.say("A", number)
+            self.death.moment("early")
         if page:
             with self.looking(person, browser, kind == "withdraw"):
                 browser.send(path or page, **form)

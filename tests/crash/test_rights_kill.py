@@ -37,10 +37,9 @@ def test_no_death_loses_or_doubles_what_somebody_asked_for(tmp_path: Path, times
 
 def test_an_answer_before_the_deed_would_be_seen(village: Town) -> None:
     """Sabotage: people are told that it is done before it is."""
-    for at in range(6, 30, 4):
-        village.life(label="data before", at=at, sabotage="early")
+    assert village.life(label="early", at=3, sabotage="early") == "killed"
     village.rest()
-    assert any("acknowledged and lost" in fault for fault in faults(village))
+    assert any("lost" in fault for fault in faults(village))
 
 
 def test_a_letter_that_is_sent_again_would_be_seen(village: Town) -> None:
