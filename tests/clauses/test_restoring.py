@@ -18,6 +18,7 @@ from tests.clauses.vendor import TENANT, Person, Vendor, vendor_at
 from tests.residue import find
 from troth.errors import Denied, StartRefused, Unavailable
 from troth.policy.model import Stop
+from troth.rights import restoration
 from troth.rights.restoration import Restoration
 from troth.store import Write, restoring, tables
 from troth.store import backup as backups
@@ -98,6 +99,35 @@ def test_who_was_lost_by_one_restore_is_there_again_after_that_of_a_newer_backup
     assert vendor.system.vault.find(TENANT, "email", ann.email) == sids[0]
     assert again not in sids
     assert vendor.system.vault.find(TENANT, "email", ben.email) == sids[1], "and the address goes back with them"
+    holds(vendor)
+
+
+def test_however_many_people_there_are_a_restore_reads_them_in_pages(
+    drill: Drill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendor = drill.vendor
+    stay = [vendor.join("newsletter", Person()) for _ in range(3)]
+    backup = drill.backup()
+    vendor.clock.advance(1000)
+    for _ in range(3):
+        vendor.join("newsletter", Person())
+    newer = drill.backup()
+    vendor.system.objections.object(TENANT, stay[0], "marketing")
+    vendor.system.store.write_keys(lambda ktx: ktx.execute(text("DELETE FROM guards")).rowcount)
+    read, most = Restoration._rows, []
+
+    def counted(own: Restoration, statement: Any, values: Any = None) -> Any:
+        rows = read(own, statement, values)
+        most.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(restoration, "PAGE", 2)
+    monkeypatch.setattr(Restoration, "_rows", counted)
+    done = drill.restore(backup)
+    assert (done.lost, done.stopped) == (3, 1)
+    assert max(most) <= 2
+    assert drill.restore(newer).lost == 0
+    assert vendor.key_rows("SELECT count(*) FROM tags WHERE state = 'lost'") == [(0,)]
     holds(vendor)
 
 

@@ -348,3 +348,23 @@ def test_a_full_disk_leaves_no_export_and_says_whether_the_system_left(goer: Any
     assert "no whole export" in refused(small / "out").detail
     assert export(goer, tmp_path / "elsewhere").log.size == before + 1
     looked_through(tmp_path / "elsewhere")
+
+
+def test_a_log_that_cannot_be_published_at_the_end_says_how_to_go_on(
+    goer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The evidence folder's disk is full when the last word has been said already."""
+    publish, before = goer.store.publish, goer.store.size
+
+    def full() -> int:
+        if goer.store.size > before:
+            raise OSError(28, "No space left on device")
+        return int(publish())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(goer.store, "publish", full)
+        with pytest.raises(Unavailable, match="No space left") as told:
+            export(goer, tmp_path / "out")
+    assert "recorded as moved away" in told.value.detail
+    assert export(goer, tmp_path / "elsewhere").log.size == before + 1
+    looked_through(tmp_path / "elsewhere")

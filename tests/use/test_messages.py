@@ -240,6 +240,18 @@ def test_a_relay_that_never_answers_is_given_up_after_days(sending: Sending) -> 
     assert sending.row(mid)["state"] == "refused"
 
 
+def test_a_clock_that_was_ahead_and_is_set_right_holds_no_letter_up(sending: Sending) -> None:
+    """Letters are queued at the ledger's time, which never goes back: they are sent by it too."""
+    sid = sending.house.person()
+    sending.house.clock.advance(2 * 86_400_000)
+    sending.run(SmtpTransport(Mail(port=1), seconds=1))
+    sending.queue("account.note", sid)
+    sending.house.clock.advance(-2 * 86_400_000)
+    mid = sending.queue("account.note", sid)
+    sending.run()
+    assert sending.row(mid)["state"] == "sent"
+
+
 def test_a_letter_whose_relay_hung_up_is_unknown_and_not_sent_again(sending: Sending) -> None:
     sid = sending.house.person()
     sending.post.at_content = HANG_UP

@@ -33,9 +33,9 @@ SITES = Path(__file__).resolve().parents[3] / "examples" / "vendor"  # not part 
 
 
 @contextlib.contextmanager
-def postbox() -> Iterator[Postbox]:
-    """An SMTP server on loopback, in a thread of its own."""
-    box = Postbox()
+def postbox(box: Postbox | None = None) -> Iterator[Postbox]:
+    """An SMTP server on loopback (this one, where one is given), in a thread of its own."""
+    box = box or Postbox()
     loop = asyncio.new_event_loop()
     ready = threading.Event()
 

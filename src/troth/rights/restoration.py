@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, delete, literal_column, select, tuple_, update
+from sqlalchemy import BindParameter, Text, bindparam, delete, literal_column, select, tuple_, update
 
 from troth.errors import NotFound, StartRefused
 from troth.notice.consents import CLASS as CONSENT_CLASS
@@ -30,6 +30,8 @@ from troth.store.ledger import EntryDraft, opening_key, opens
 from troth.store.once import insert_once
 from troth.store.restoring import Gap
 from troth.store.tables import (
+    Id,
+    Ms,
     consent_records,
     data_keys,
     guards,
@@ -61,9 +63,16 @@ SINCE = (
     .where(ledger.c.seq >= bindparam("first"), ledger.c.seq < bindparam("end"))
     .order_by(ledger.c.seq)
 )
-GUARDS = select(guards).where(guards.c.id > bindparam("after")).order_by(guards.c.id).limit(PAGE)
+MOST: BindParameter[int] = bindparam("most")
+GUARDS = select(guards).where(guards.c.id > bindparam("after_id")).order_by(guards.c.id).limit(MOST)
 SEQ = select(ledger.c.seq).where(ledger.c.eid == bindparam("of_eid"))
-PEOPLE = select(subjects.c.tenant, subjects.c.sid).order_by(subjects.c.tenant, subjects.c.sid)
+AFTER = (bindparam("after_tenant", type_=Text), bindparam("after_sid", type_=Id))
+PEOPLE = (
+    select(subjects.c.tenant, subjects.c.sid)
+    .where(tuple_(subjects.c.tenant, subjects.c.sid) > tuple_(*AFTER))
+    .order_by(subjects.c.tenant, subjects.c.sid)
+    .limit(MOST)
+)
 PERSON: tuple[Any, Any] = (bindparam("of_tenant"), bindparam("of_sid"))
 CLASSES = select(data_keys.c.class_).where(data_keys.c.tenant == PERSON[0], data_keys.c.sid == PERSON[1])
 HELD = (
@@ -95,15 +104,27 @@ END_PRODUCT = (
     .where(products.c.id == bindparam("of_id"), products.c.ended_ms.is_(None))
     .values(ended_ms=bindparam("at"))
 )
+BORN = (data_keys.c.created_ms, data_keys.c.tenant, data_keys.c.sid)
 MADE_SINCE = (
-    select(data_keys.c.tenant, data_keys.c.sid)
-    .where(data_keys.c.class_ == literal_column("''"), data_keys.c.created_ms >= bindparam("since"))
-    .order_by(data_keys.c.created_ms)
+    select(*BORN)
+    .where(
+        data_keys.c.class_ == literal_column("''"),
+        data_keys.c.created_ms >= bindparam("after_created_ms", type_=Ms),
+        tuple_(*BORN) > tuple_(bindparam("after_created_ms", type_=Ms), *AFTER),
+    )
+    .order_by(*BORN)
+    .limit(MOST)
 )
 THERE = select(subjects.c.tenant, subjects.c.sid).where(
     tuple_(subjects.c.tenant, subjects.c.sid).in_(bindparam("these", expanding=True))
 )
-LOST_BEFORE = select(tags.c.tenant, tags.c.sid).where(tags.c.state == "lost").distinct()
+LOST_BEFORE = (
+    select(tags.c.tenant, tags.c.sid)
+    .where(tags.c.state == "lost", tuple_(tags.c.tenant, tags.c.sid) > tuple_(*AFTER))
+    .distinct()
+    .order_by(tags.c.tenant, tags.c.sid)
+    .limit(MOST)
+)
 NEW_EPOCH = update(heads).values(data_epoch=heads.c.data_epoch + 1)
 ADD_RUN = insert_once(runs)
 
@@ -264,10 +285,12 @@ class Restoration:
     # --- what the guards say ---
 
     def _guards(self) -> Iterator[Any]:
-        after = 0
-        while rows := self._key_rows(GUARDS, {"after": after}):
-            yield from rows
-            after = rows[-1].id
+        for page in self._pages(self._key_rows, GUARDS, id=0):
+            yield from page
+
+    def _people(self) -> Iterator[Any]:
+        for page in self._pages(self._rows, PEOPLE, tenant="", sid=b""):
+            yield from page
 
     def _erase(self, found: list[dict[str, Any]], gap: Gap) -> int:
         """Nobody comes back: everybody with a guard of an erasure is gone again, under the order they had."""
@@ -341,7 +364,7 @@ class Restoration:
             eid = bytes.fromhex(entry["eid"])
             channel = entry["facts"].get("channel", "*")
             stop = Stop(entry["purpose"], None if channel == "*" else channel)
-            for row in self._rows(PEOPLE):
+            for row in self._people():
                 try:
                     secret = self.vault.opening(row.tenant, bytes(row.sid))
                 except NotFound:
@@ -365,7 +388,7 @@ class Restoration:
     def _without_key(self) -> int:
         """Records of a retention class whose key was destroyed since: they were over, and are gone again."""
         gone = 0
-        for row in self._rows(PEOPLE):
+        for row in self._people():
             of = {"of_tenant": row.tenant, "of_sid": bytes(row.sid)}
             keyed = {key.class_ for key in self._key_rows(CLASSES, of)}
             for held in self._rows(HELD, of):
@@ -378,15 +401,13 @@ class Restoration:
     def _lost(self, since: int) -> int:
         """How many people came in after the backup: their keys are kept, and their addresses are free for them."""
         lost = 0
-        keyed = [tuple(row) for row in self._key_rows(MADE_SINCE, {"since": since})]
-        for first in range(0, len(keyed), PAGE):
-            these = keyed[first : first + PAGE]
+        for page in self._pages(self._key_rows, MADE_SINCE, created_ms=since, tenant="", sid=b""):
+            these = [(row.tenant, row.sid) for row in page]
             missing = set(these) - {tuple(row) for row in self._rows(THERE, {"these": these})}
             lost += len(missing)
             self.store.write_keys(partial(self._lose, missing))
-        before = [tuple(row) for row in self._key_rows(LOST_BEFORE, {})]
-        for first in range(0, len(before), PAGE):
-            here = [tuple(row) for row in self._rows(THERE, {"these": before[first : first + PAGE]})]
+        for page in self._pages(self._key_rows, LOST_BEFORE, tenant="", sid=b""):
+            here = [tuple(row) for row in self._rows(THERE, {"these": [tuple(row) for row in page]})]
             self.store.write_keys(partial(self._regain, here))
         return lost
 
@@ -439,6 +460,13 @@ class Restoration:
 
     def _key_rows(self, statement: Any, values: Any) -> Sequence[Any]:
         return self.store.read_keys(lambda connection: connection.execute(statement, values).all())
+
+    @staticmethod
+    def _pages(read: Callable[[Any, Any], Sequence[Any]], statement: Any, **after: Any) -> Iterator[Sequence[Any]]:
+        """A long answer in pages, each of what stands after the last row before it."""
+        while rows := read(statement, {"most": PAGE} | {f"after_{name}": value for name, value in after.items()}):
+            yield rows
+            after = {name: getattr(rows[-1], name) for name in after}
 
     def _change(self, statement: Any, values: Any) -> int:
         return self.store.write(Write(lambda tx: tx.execute(statement, values).rowcount, lane=Lane.RIGHTS))

@@ -180,10 +180,6 @@ class Store:
         """The ledger's time: milliseconds UTC, never before the newest entry's."""
         return self.executor.now()
 
-    def on_commit(self, call: Callable[[], None]) -> None:
-        """Call ``call`` on the writer's thread after each commit; it must return at once and never wait."""
-        self.writer.committed.append(call)
-
     def seal(self) -> None:
         """From here on every write is refused with ``Unavailable``: the system moved away, and its log with it."""
         self.writer.seal()

@@ -104,7 +104,7 @@ class Messages:
         except BaseException:
             self._release(row["id"] for row in rows)
             raise
-        late = self.store.clock.now() - GIVE_UP_MS
+        late = self.store.now() - GIVE_UP_MS
         given_up = [
             Refusal(letter.row, letter.template.clause, "it could not be handed over for days")
             for letter in made.letters
@@ -131,7 +131,7 @@ class Messages:
     def _due(self, most: int) -> list[Row]:
         with self._lock:
             held = set(self._in_hand)
-        now, found = self.store.clock.now(), []
+        now, found = self.store.now(), []  # the ledger's time, in which they were queued: a clock may be set back
 
         def look(connection: Any) -> list[Row]:
             rows: list[Row] = []

@@ -108,7 +108,7 @@ class Sender:
             return LONGEST_WAIT
         if due is None or time.monotonic() < self._resume:
             return LONGEST_WAIT
-        return min(LONGEST_WAIT, max(0.05, (due - self.messages.store.clock.now()) / 1000))
+        return min(LONGEST_WAIT, max(0.05, (due - self.messages.store.now()) / 1000))
 
     # --- carrying ---
 

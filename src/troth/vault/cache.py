@@ -80,9 +80,3 @@ class KeyCache:
             self._forgotten += 1
             for at in [at for at in self._held if at[1] == sid and at[0] == tenant]:
                 del self._held[at]
-
-    def clear(self) -> None:
-        """Drop every key."""
-        with self._lock:
-            self._forgotten += 1
-            self._held.clear()

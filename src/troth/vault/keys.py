@@ -311,10 +311,6 @@ class Keyring:
             )
         return keys, found
 
-    def forget(self, tenant: str, sid: bytes) -> None:
-        """Drop the subject's keys from memory."""
-        self._cache.forget(tenant, sid)
-
     # --- inside ---
 
     def _open_key(self, tenant: str, sid: bytes, class_: str, row: Any, connection: Connection | None = None) -> bytes:

@@ -100,20 +100,21 @@ class _Leaving:
         final = final or left  # who moved away before exports the same move again
         if final:
             store.seal()  # the refusals that the gate has counted, for one, must not follow the log's last word
-        store.publish()
         try:
             return self._end(shapes, steps, before, final)
-        except Unavailable as full:
+        except (Unavailable, OSError) as full:
+            why = full.detail if isinstance(full, Unavailable) else f"the log cannot be published: {full.strerror}"
             if not final:
-                raise
+                raise Unavailable(why) from None
             raise Unavailable(
-                f"{full.detail}. This system is recorded as moved away: export again with --final into another folder, "
+                f"{why}. This system is recorded as moved away: export again with --final into another folder, "
                 "or take it back (troth export --take-back)"
             ) from None
 
     def _end(self, shapes: list[tuple[Database, Shape]], steps: Steps, size: int, final: bool) -> Manifest:
         """The log, of ``size`` entries, and the manifest."""
         store = self._store
+        store.publish()
         for database, shape in shapes:
             if shape.table.name in LAST:
                 self._write(database, shape, steps)
