@@ -158,6 +158,29 @@ def test_figures_files_and_sessions(look: tuple[Page, str, str], premises: Premi
     assert wrong == []
 
 
+def test_an_erasure_is_seen_before_and_after(look: tuple[Page, str, str], premises: Premises) -> None:
+    page, language, name = look
+    errors, wrong, vendor, eve = listen(page), [], premises.vendor, Person()
+    sid = vendor.join("registration", eve)
+    now, officer = vendor.clock.now(), premises.staff["officer"]
+    asked = vendor.system.procedures.record(TENANT, "erasure", now, road="letter", actor="system", sid=sid)
+    vendor.system.procedures.prove(TENANT, asked.case.id, sid, "document", actor="system")
+    enter(page, premises, officer)
+    page.goto(f"{premises.url}/console/requests/{asked.case.id.hex()}?lang={language}")
+    assert page.locator("table.board tbody tr").count() >= 10
+    wrong += judge(page, f"erasure-planned-{name}", errors)
+    with page.expect_navigation():
+        page.locator("button.danger").press("Enter")
+    assert "/console/erasures/" in page.url
+    page.locator("summary").press("Enter")
+    assert "troth-plan-1" in page.locator("pre").inner_text()
+    wrong += judge(page, f"erasure-done-{name}", errors)
+    page.goto(f"{premises.url}/console/erasures?lang={language}")
+    assert page.locator("tbody tr").count() >= 1
+    wrong += judge(page, f"erasures-{name}", errors)
+    assert wrong == []
+
+
 def test_a_tenants_page_says_who_is_responsible(look: tuple[Page, str, str], premises: Premises) -> None:
     page, language, name = look
     errors = listen(page)

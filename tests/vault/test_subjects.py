@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from sqlalchemy import update
@@ -10,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from tests.vault.house import ANN, MINUTE, TERMS, House, admission
 from troth.errors import Busy, Conflict, Invalid, NotFound
-from troth.policy.model import UNKNOWN, Grant, State, Stop
+from troth.policy.model import UNKNOWN, Grant, State, Stop, Terms
 from troth.store import tables
 from troth.store.transaction import DataTx, KeyTx, Write
 from troth.vault import NewRecord, Staged
@@ -349,3 +350,16 @@ def test_the_ids_of_a_dead_batch_are_not_reused_in_records(house: House) -> None
     with pytest.raises(IntegrityError):
         house.store.write(Write(lambda tx: tx.execute(update(tables.subjects).values(state_id=999)).rowcount))
     assert house.mode(ann.sid) == "pending"
+
+
+def test_the_newest_records_of_several_places_come_newest_first(house: House) -> None:
+    times = {"newsletter": (10, 40, 20), "registration": (30, 50), "other": (99,)}
+    terms = {point: Terms(TERMS.controller, TERMS.surface, point, TERMS.version) for point in times}
+    records = [NewRecord("a", terms[point], {"at": at}, anchor_ms=at) for point, each in times.items() for at in each]
+    ann = house.admit(records=records)
+    held = house.store.read(lambda c: house.vault.records(c, "main", ann.sid))
+    asked = {record.terms_id for record in held if record.terms.point != "other"} | {10_000}
+    for most, expected in ((3, [50, 40, 30]), (16, [50, 40, 30, 20, 10])):
+        newest = house.store.read(partial(house.vault.newest, tenant="main", sid=ann.sid, terms=asked, at_most=most))
+        assert [record.anchor_ms for record in newest] == expected
+    assert house.store.read(partial(house.vault.newest, tenant="main", sid=b"x" * 16, terms=asked, at_most=3)) == []

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 FOLDER = Path(__file__).parents[3] / "bench"
-KNOWN = ("collect", "mail", "nginx", "vault", "writer")
+KNOWN = ("collect", "mail", "nginx", "rights", "vault", "writer")
 
 
 @click.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)

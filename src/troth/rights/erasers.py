@@ -141,7 +141,7 @@ ERASERS: tuple[Eraser, ...] = (
     Eraser(OBJECTIONS, action="kept", copy="objections", elsewhere=("tags",), clause="rights.object-marketing"),
     Eraser("proof", action="kept", elsewhere=("erasures", "ledger", "tree")),
     Eraser("guards", action="kept", elsewhere=("guards",)),
-    Eraser("reads", action="kept", copy="looks", elsewhere=("read_blocks", "day_keys"), days=READS_DAYS),
+    Eraser("reads", action="kept", elsewhere=("read_blocks", "day_keys"), days=READS_DAYS),
     Eraser("certificate", action="kept", elsewhere=("messages",), days=TRANSIT_DAYS + 1),
     Eraser("jobs", action="kept", elsewhere=("jobs",)),  # what K is owed of an objection must still reach it
     Eraser("answers", action="kept", elsewhere=("idempotency",), days=ANSWER_DAYS),

@@ -80,10 +80,21 @@ RECORDS = (
     .order_by(personal_records.c.rid)
 )
 NEWEST = (
-    RECORDS.where(personal_records.c.terms_id.in_(bindparam("of_terms", expanding=True)))
+    RECORDS.where(personal_records.c.terms_id == bindparam("of_terms"))
     .order_by(None)
     .order_by(personal_records.c.anchor_ms.desc())
     .limit(bindparam("at_most"))
+)
+HELD_UNDER = select(terms.c.id).where(
+    terms.c.id.in_(bindparam("of_terms", expanding=True)),
+    select(personal_records.c.rid)
+    .where(
+        personal_records.c.tenant == bindparam("of_tenant"),
+        personal_records.c.sid == bindparam("of_sid"),
+        personal_records.c.terms_id == terms.c.id,
+    )
+    .correlate(terms)
+    .exists(),
 )
 OF_A_PERSON = (
     personal_records,
@@ -285,9 +296,16 @@ def records_of(connection: Connection, tenant: str, sid: bytes) -> list[StoredRe
 def newest_of(
     connection: Connection, tenant: str, sid: bytes, terms: Collection[int], at_most: int
 ) -> list[StoredRecord]:
-    """The newest records of a subject under these terms, by an index: how many others there are costs nothing."""
-    values = {"of_tenant": tenant, "of_sid": sid, "of_terms": list(terms), "at_most": at_most}
-    return [_stored(row) for row in connection.execute(NEWEST, values)]
+    """The newest records of a subject under these terms, by an index: how many others there are costs nothing.
+
+    Asked for terms by terms: a query over several of them goes through all records.
+    """
+    of = {"of_tenant": tenant, "of_sid": sid}
+    held = connection.execute(HELD_UNDER, of | {"of_terms": list(terms)}).scalars().all()
+    found = [
+        _stored(row) for one in held for row in connection.execute(NEWEST, of | {"of_terms": one, "at_most": at_most})
+    ]
+    return sorted(found, key=lambda record: record.anchor_ms, reverse=True)[:at_most]
 
 
 def _stored(row: Any) -> StoredRecord:

@@ -81,7 +81,7 @@ def _label(kind: str, point: str, words: Words) -> str:
 def _count(count: int | None, *, more: bool, words: Words, all_: bool) -> str:
     if count is None:
         return words("plan.all") if all_ else ""
-    return words("plan.more" if more else "plan.rows", count=count)
+    return words("plan.more", count=count) if more else str(count)
 
 
 def _why(kind: str, words: Words) -> str:
