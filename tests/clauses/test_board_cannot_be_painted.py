@@ -51,6 +51,7 @@ PASSING = (
     "share.nothing-else",
     "protect.password",
     "protect.password-change",
+    "protect.password-sharing",
     "protect.storage",
     "protect.transit",
     "rights.erase",

@@ -119,7 +119,8 @@ def test_wherever_the_process_dies_the_next_one_ends_it_right(vendor: Vendor, an
 
     def shoot() -> None:
         pictures.append(tmp_path / f"picture-{len(pictures)}")
-        shutil.copytree(vendor.folder, pictures[-1], ignore=shutil.ignore_patterns("*.sock", "*.new"))
+        with vendor.system.store.publisher._turn:  # a picture of one moment: nothing is published while it is taken
+            shutil.copytree(vendor.folder, pictures[-1], ignore=shutil.ignore_patterns("*.sock", "*.new"))
 
     vendor.system.erasures.store = Filmed(vendor.system.store, shoot)  # type: ignore[assignment]  # the same, watched
     vendor.system.erasures.erase(TENANT, sid)

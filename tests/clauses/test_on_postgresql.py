@@ -145,7 +145,8 @@ def access_given(stage: Stage) -> None:
     assert system.delegations.held(TENANT, cleo.sid) == {}
     with pytest.raises(NotFound):
         system.acting.look(cleo, place, "registration")
-    assert [look.role for look in system.looks.of_person(TENANT, ben.sid)] == ["delegate", "delegate-changed"]
+    roles = [look.role for look in system.looks.of_person(TENANT, ben.sid)]
+    assert roles[-2:] == ["delegate", "delegate-changed"]  # what came before was the walk's
 
 
 @pytest.mark.postgres
@@ -161,6 +162,5 @@ def test_one_person_walks_through_every_right_on_postgresql(
         control_an_account(stage)
         assert finish(stage, as_json=True)
         rows = {row.clause: row for row in stage.system.inspector.now().rows}
-    assert rows["protect.password-sharing"].status == "PASS"
     assert {name: rows[name].reason for name in PASSING if rows[name].status != "PASS"} == {}
     assert capsys.readouterr().out.startswith("[")

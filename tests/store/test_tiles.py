@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -140,6 +141,44 @@ def test_the_checkpoint_comes_last_when_all_it_speaks_of_is_there_and_k_remember
         store.write(many(200))
         store.publish()
     assert seen == []
+
+
+def test_a_death_at_any_step_of_publishing_leaves_a_key_store_that_starts(
+    lite: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = lite.open()
+    store.write(many(3))
+    store.publish()
+    pictures: dict[str, Path] = {}
+
+    def watched(step: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def do(*given: Any) -> Any:
+            pictures[f"before {step}"] = Path(shutil.copytree(lite.folder, tmp_path / f"before {step}"))
+            done = real(*given)
+            pictures[f"after {step}"] = Path(shutil.copytree(lite.folder, tmp_path / f"after {step}"))
+            return done
+
+        return do
+
+    publisher = store.publisher
+    with publisher._turn:  # the publisher's own thread waits, so that one publication is watched, and whole
+        store.write(many(3))
+        monkeypatch.setattr(publisher.tiles, "extend", watched("the tiles", publisher.tiles.extend))
+        monkeypatch.setattr(publisher, "_write_keys", watched("K remembers", publisher._write_keys))
+        monkeypatch.setattr(publisher.tiles, "announce", watched("the checkpoint", publisher.tiles.announce))
+    store.publish()
+    assert len(pictures) == 6
+    announced = {name: head_of(picture / "evidence")[1] for name, picture in pictures.items()}
+    assert announced == dict.fromkeys(pictures, 3) | {"after the checkpoint": 6}
+    torn = Path(shutil.copytree(pictures["after the checkpoint"], tmp_path / "torn"))
+    shutil.rmtree(torn / "keys")
+    shutil.copytree(pictures["before K remembers"] / "keys", torn / "keys")
+    for picture in pictures.values():
+        again = Shop(picture)
+        assert again.open().size == 6  # what was committed before is there, and K is not taken for an older copy
+        again.close()
+    with pytest.raises(StartRefused, match="key store remembers 3"):  # two moments put together are none of a death
+        Shop(torn).open()
 
 
 def test_tiles_rebuilt_from_the_data_are_the_same_to_the_byte(shop: Shop) -> None:

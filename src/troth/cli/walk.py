@@ -155,7 +155,7 @@ def walk(stage: Stage) -> None:
     ask_as_product(stage)
     newsletter(stage, tenant, sid)
     keep_apart(stage)
-    exercise(stage, ann, tenant, sid)
+    exercise(stage, ann, ben, tenant, sid)
 
 
 def browse(stage: Stage) -> None:
@@ -251,6 +251,44 @@ def sign_in(stage: Stage, ben: Visitor) -> None:
         stage.letter(before)  # from where nobody did before
     stage.show.saw("Ben set a password, left, and came back with it; a wrong one was refused")
     correct(stage, ben)
+
+
+def share(stage: Stage, ben: Visitor, ann: Visitor) -> None:
+    """Ben gives Annabeth access to his account; she acts there as herself, once, and he ends it."""
+    from troth.rights.delegation import declared
+
+    terms, path = declared(stage.system.policy), "/account/delegates"
+    if terms is None:
+        return
+    ben.open(path)
+    settle(stage.system)
+    before, scope = len(stage.box.letters), terms.scopes[-1]
+    ben.send(path, email=ANN["email"], name=ANN["name"], own=BEN["name"], scope=scope)
+    expect(ben.answer.status == 200, "access was not given")
+    settle(stage.system)
+    told = [to for letter in stage.box.letters[before:] for to in letter.recipients]
+    expect(sorted(told) == sorted((ANN["email"], BEN["email"])), "the two were not both written to")
+    ann.open(path)
+    expect(BEN["name"] in ann.page.text, "access that was given is not shown to who has it")
+    ann.send(f"{path}/accept", delegate=delegate_on(ann))
+    place = delegate_on(ann)
+    way = next((link for link in ann.page.links if f"{path}/{place}/" in link), "")
+    ann.open(way)
+    expect(ann.answer.status == 200 and BEN["email"] in ann.answer.text, "access that was taken up does not open")
+    if scope == "act":
+        ann.send(phone=BEN["phone"])
+        expect(ann.answer.status == 200, "a correction in another's account was not taken")
+    ben.open(path)
+    ben.send(f"{path}/end", delegate=delegate_on(ben))
+    expect(ann.open(way).status == 404, "access that was ended still opens")
+    stage.show.saw("Ben gave Annabeth access to his account; she acted there under her own name, and he ended it")
+
+
+def delegate_on(visitor: Visitor) -> str:
+    """The name of the one access on the page that is looked at."""
+    names = {c.attributes.get("value", "") for c in visitor.page.controls if c.name == "delegate"}
+    expect(len(names) == 1, "the page shows another number of accesses than one")
+    return names.pop()
 
 
 def correct(stage: Stage, ben: Visitor) -> None:
@@ -372,7 +410,7 @@ def issue(stage: Stage, tenant: str, template: str) -> list[Letter]:
     return stage.box.letters[before:]
 
 
-def exercise(stage: Stage, ann: Visitor, tenant: str, sid: bytes) -> None:
+def exercise(stage: Stage, ann: Visitor, ben: Visitor, tenant: str, sid: bytes) -> None:
     """Prove who one is, take a copy, object, and be erased; then look for what is left."""
     system, show = stage.system, stage.show
     show.heading("Rights")
@@ -387,6 +425,7 @@ def exercise(stage: Stage, ann: Visitor, tenant: str, sid: bytes) -> None:
     values = {str(v) for record in copy["records"] for v in record["values"].values()}
     expect(ANN["email"] in values and BEN["email"] not in values, "the copy is not this person's")
     show.saw(f"Her copy: {len(copy['records'])} records, {len(copy['consents'])} consents, nobody else's data")
+    share(stage, ben, ann)
 
     stop = next(
         (
