@@ -163,13 +163,13 @@ class Versions:
 
         The first version ever may be effective from before its publication here: it was in force on paper.
         """
-        first = self.history.versions[0].version if self.history.versions else None
-        fitting = [
-            version
-            for version in self.history.versions
-            if version.effective_ms <= at_ms and (version.version == first or self._published[version.version] <= at_ms)
-        ]
-        return max(fitting, key=lambda version: (version.effective_ms, version.version), default=None)
+        found: CompiledPolicy | None = None
+        for at, version in enumerate(self.history.versions):  # a plain loop: every visit asks
+            if version.effective_ms > at_ms or (at and self._published[version.version] > at_ms):
+                continue
+            if found is None or (version.effective_ms, version.version) > (found.effective_ms, found.version):
+                found = version
+        return found
 
     def named(self, tenant: str) -> dict[str, str]:
         """What an entry's facts say of the tenant: its name, nothing where it is whoever runs the system."""

@@ -45,12 +45,12 @@ def part(text: str) -> str:
 def host(text: str) -> str:
     """The host of a referrer in lower case; "" where it is none."""
     found = text.lower()
-    return found if HOST.match(found) and not found.rpartition(".")[2].isdigit() else ""
+    return found if found and HOST.match(found) and not found.rpartition(".")[2].isdigit() else ""
 
 
 def label(text: str) -> str:
     """A campaign's or an event's name, without what looks like a person; "" where nothing is left."""
-    if not LABEL.match(text) or sum(one.isdigit() for one in text) >= DIGITS:
+    if not text or not LABEL.match(text) or sum(map(str.isdigit, text)) >= DIGITS:
         return ""
     return text.strip()
 

@@ -191,8 +191,8 @@ class Vault:
         self, tenant: str, sid: bytes, class_: str, rid: bytes, table: str, schema: int, value: dict[str, Any]
     ) -> bytes:
         """A value sealed under a key the person has; ``NotFound`` if they have none of this class."""
-        key = self.keyring.data_key(tenant, sid, class_)
-        return records.seal(key, self._randomness, records.pack(value), tenant, sid, class_, rid, table, schema)
+        cipher = self.keyring.cipher(tenant, sid, class_)
+        return records.seal(cipher, self._randomness, records.pack(value), tenant, sid, class_, rid, table, schema)
 
     def unseal(
         self, tenant: str, sid: bytes, class_: str, rid: bytes, table: str, schema: int, ct: bytes

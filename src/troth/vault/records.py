@@ -47,7 +47,7 @@ def pack(value: dict[str, Any]) -> bytes:
 
 
 def seal(
-    key: bytes,
+    cipher: AESGCM,
     randomness: Randomness,
     packed: bytes,
     tenant: str,
@@ -59,7 +59,7 @@ def seal(
 ) -> bytes:
     """``packed`` sealed for one place: nonce, ciphertext, tag."""
     nonce = randomness.bytes(NONCE)
-    return nonce + AESGCM(key).encrypt(nonce, packed, associated(tenant, sid, class_, rid, table, schema))
+    return nonce + cipher.encrypt(nonce, packed, associated(tenant, sid, class_, rid, table, schema))
 
 
 def unseal(

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection, Delete, bindparam, delete, select, update
 
 from troth.errors import Busy, Conflict, NotFound
@@ -234,7 +235,7 @@ class Staged:
 
     def _seal(self, class_: str, rid: bytes, table: str, schema: int, packed: bytes) -> bytes:
         place = (self.tenant, self.sid, class_, rid, table, schema)
-        return seal(self._keys[class_], self._randomness, packed, *place)
+        return seal(AESGCM(self._keys[class_]), self._randomness, packed, *place)
 
     def _require_keys(self) -> None:
         """Between the two phases of this write, retention may have ended a class that looked empty (``Conflict``)."""

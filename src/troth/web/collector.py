@@ -26,7 +26,7 @@ from troth.collect.visits.rules import Rules
 from troth.collect.visits.visits import Visits
 from troth.errors import BadRequest, CrossSite, Denied, Invalid, NotAllowed, TrothError, Undeclared, Unsupported
 from troth.policy import cutting
-from troth.policy.choices import VISITOR, Choice, Choices, choices
+from troth.policy.choices import VISITOR, Choice, choices
 from troth.policy.site import named
 from troth.rights.visitors import Visitors
 from troth.web import cookies, problems, security
@@ -65,6 +65,20 @@ class Counted(System, Protocol):
         ...
 
 
+class Flag:
+    """The cookie of one version that holds a choice, and what each of its values means."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.choices = choices(rules.policy)
+        self.known = {value: self.choices.read(value) for value in self.choices.values()}
+
+    def read(self, sent: str, signal: str, *, tls: bool) -> Choice:
+        """What a browser chose, by its cookies and its signal."""
+        value = jar.sent_value(sent, self.choices.cookie, tls=tls) if sent else None
+        return self.known.get(value or "") or self.choices.read(value, signal)
+
+
 class Collector:
     """Answers ``/c`` and hands everything else on."""
 
@@ -73,7 +87,7 @@ class Collector:
         self.inner = inner
         self.count = count  # is told the status of each answer, for the metrics
         self.rates = Rates(system.clock, system.randomness)
-        self._choices: tuple[Rules, Choices] | None = None
+        self._flag: Flag | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI scope."""
@@ -103,7 +117,8 @@ class Collector:
         host = headers.get(b"host", b"").decode("latin-1").lower()
         check_origin(headers, host)
         rules = self.system.visits.rules()
-        surface = rules.surfaces.get(named(host)) if rules else None
+        name = named(host)
+        surface = rules.surfaces.get(name) if rules else None
         if rules is None or surface is None:
             raise Denied(
                 "this host belongs to no surface of the policy, so no visit is counted on it",
@@ -125,11 +140,9 @@ class Collector:
         )
         sent = headers.get(b"cookie", b"").decode("latin-1")
         signal = headers.get(b"sec-gpc", b"").decode("latin-1")
-        choice = self.choices(rules).read(jar.sent_value(sent, self.choices(rules).cookie, tls=tls), signal)
-        token = jar.sent_value(sent, VISITOR, tls=tls)
-        return await self.counted(
-            rules, surface, net, address, agent, said, token, choice, named(host), headers, tls=tls
-        )
+        choice = self.flag(rules).read(sent, signal, tls=tls)
+        token = jar.sent_value(sent, VISITOR, tls=tls) if sent else None
+        return await self.counted(rules, surface, net, address, agent, said, token, choice, name, headers, tls=tls)
 
     async def counted(
         self,
@@ -188,11 +201,11 @@ class Collector:
         await visits.take(visit)
         return fresh
 
-    def choices(self, rules: Rules) -> Choices:
-        """The questions of the version in force."""
-        if self._choices is None or self._choices[0] is not rules:
-            self._choices = (rules, choices(rules.policy))
-        return self._choices[1]
+    def flag(self, rules: Rules) -> Flag:
+        """The flag of the version in force."""
+        if self._flag is None or self._flag.rules is not rules:
+            self._flag = Flag(rules)
+        return self._flag
 
     def cookie(self, rules: Rules, token: str, *, tls: bool) -> bytes | None:
         """The Set-Cookie of a visitor, if the policy declares one, as the cookie filter lets it pass."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import math
+import socket
 
 from troth.errors import TooMany
 from troth.web.routes import Limit
@@ -23,6 +24,10 @@ MOST_KEYS = 100_000  # about 10 MB; beyond it the oldest half is forgotten: a fl
 
 def network(address: str) -> str:
     """The unit that is counted: an IPv4 address, or the /64 that one IPv6 customer owns. "" if unreadable."""
+    try:  # an IPv4 address as almost all are written, in a tenth of the time
+        return socket.inet_ntop(socket.AF_INET, socket.inet_pton(socket.AF_INET, address))
+    except (OSError, ValueError):
+        pass
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
@@ -27,6 +28,7 @@ from troth.world import DAY_MS, Randomness
 HOUR_MS = 3_600_000
 CHUNK = 64
 MOST_AN_HOUR = 240  # what one visitor's record of an hour holds: who sends more is no person
+MOST_ALIKE = 10_000
 MOST_NEW = 2_000  # new values of a dimension a day; what comes beyond is counted under one name
 OTHER = "…"
 PSEUDONYMOUS = Form("pseudonymous")
@@ -97,6 +99,7 @@ class Cells:
     def __init__(self, tenant: str) -> None:
         self.tenant = tenant
         self.known: dict[Name, int] = {}
+        self.alike: dict[tuple[Any, ...], list[int]] = {}  # what visits that differ in their page only are counted in
         self.fresh: dict[tuple[int, str, str], int] = {}  # day, surface, dimension -> how many new values
 
     def number(self, tx: DataTx, day: int, name: Name, found: dict[Name, int]) -> int:
@@ -116,6 +119,18 @@ class Cells:
         found[name] = int(row[0])
         return found[name]
 
+    def of(self, tx: DataTx, day: int, visit: Visit, counted: frozenset[str], found: dict[Name, int]) -> list[int]:
+        """The cells that a visit is counted in besides its page's."""
+        kind = (counted, visit.surface, visit.at_ms // HOUR_MS, *visit[5:])
+        cells = self.alike.get(kind)
+        if cells is None:
+            cells = [self.number(tx, day, name, found) for name in names_of(visit, counted)]
+            if not found:  # all of them are committed
+                if len(self.alike) >= MOST_ALIKE:
+                    self.alike.clear()
+                self.alike[kind] = cells
+        return cells
+
     def remember(self, found: dict[Name, int]) -> None:
         """What is committed now."""
         if len(self.known) > 100_000:
@@ -125,6 +140,7 @@ class Cells:
     def forget(self) -> None:
         """After cells were deleted."""
         self.known.clear()
+        self.alike.clear()
         self.fresh.clear()
 
 
@@ -161,36 +177,29 @@ class Counting:
         fields = rules.counted if rules.count is not None else rules.viewed
         for day, by in days.items():
             before = self._seen(tx, day, list(by))
-            views: Counter[bytes] = Counter()
-            visitors: Counter[bytes] = Counter()
-            alike: dict[tuple[Any, ...], list[bytes]] = {}  # visits that differ in their page only
+            viewed: list[int] = []
+            newly: list[int] = []
             rows = []
             for who, of in by.items():
                 blob = before.get(who, b"")
-                seen = {blob[at : at + 4] for at in range(0, len(blob), 4)}
-                known = len(seen)
+                seen = set(struct.unpack(f">{len(blob) // 4}I", blob))
+                first = len(newly)
                 for visit in of:
-                    kind = (visit.surface, visit.at_ms // HOUR_MS, *visit[5:])
-                    cells = alike.get(kind)
-                    if cells is None:
-                        cells = alike[kind] = [
-                            self.cells.number(tx, day, name, found).to_bytes(4, "big")
-                            for name in names_of(visit, fields)
-                        ]
+                    cells = self.cells.of(tx, day, visit, fields, found)
                     if not visit.event and "page" in fields:
-                        number = self.cells.number(tx, day, (visit.surface, "page", visit.page), found)
-                        cells = [*cells, number.to_bytes(4, "big")]
-                    views.update(cells)
-                    new = [cell for cell in cells if cell not in seen]
-                    visitors.update(new)
-                    seen.update(new)
-                if len(seen) > known:
-                    rows.append((day, who, b"".join(seen)))
+                        cells = [*cells, self.cells.number(tx, day, (visit.surface, "page", visit.page), found)]
+                    viewed += cells
+                    if not seen.issuperset(cells):
+                        newly += [cell for cell in cells if cell not in seen]
+                        seen.update(cells)
+                new = newly[first:]
+                if new:
+                    rows.append((day, who, blob + struct.pack(f">{len(new)}I", *new)))
             if rows:
                 SET_SEEN.run_many(tx.connection, rows)
+            views, visitors = Counter(viewed), Counter(newly)
             ADD_COUNT.run_many(
-                tx.connection,
-                [(day, int.from_bytes(cell, "big"), views[cell], visitors[cell]) for cell in sorted(views)],
+                tx.connection, [(day, cell, views[cell], visitors[cell]) for cell in sorted(views)]
             )
         if rules.count is not None:
             tx.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from troth.policy.model import CompiledPolicy, ConsentAsk, Point, Use
 
@@ -27,7 +28,7 @@ class Rules:
     at_least: int
     surfaces: dict[str, str]
 
-    @property
+    @cached_property
     def said(self) -> frozenset[str]:
         """The members that a message may have."""
         return (self.counted | self.viewed) & frozenset(SAID)
