@@ -67,12 +67,12 @@ def the_policy(policy: Path | None, bindings: Path | None, data: Path | None) ->
 
 
 def places(folder: Path, name: str) -> list[str]:
-    """Where a name stands as a literal, as ``file:line``; the first few."""
+    """Where a name stands as a literal, as ``file:line``, those who say it most first; the first few."""
     found = []
     for file in sorted(folder.rglob("*.py")) if folder.is_dir() else []:
         if file.name == "vocabulary.py":
             continue
-        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
-            if f'"{name}"' in line or f"``{name}``" in line:
-                found.append(f"{file.relative_to(folder.parent)}:{number}")
-    return found[:SHOWN]
+        lines = enumerate(file.read_text("utf-8").splitlines(), 1)
+        said = [number for number, line in lines if f'"{name}"' in line or f"``{name}``" in line]
+        found.append([f"{file.relative_to(folder.parent)}:{number}" for number in said])
+    return [place for each in sorted(found, key=len, reverse=True) for place in each][:SHOWN]
