@@ -12,9 +12,13 @@ from sqlalchemy import text
 from tests.clauses.drill import Drill
 from tests.clauses.test_procedures import proven
 from tests.clauses.test_register_at_the_console import signed_in
+from tests.clauses.test_restoring_on_postgresql import OnPostgresql
 from tests.clauses.test_restricting import guards, may_read, sid_of
 from tests.clauses.vendor import TENANT, Person, Vendor
+from tests.postgres import Server
+from troth.cli.demo import EXAMPLE
 from troth.cli.hold import hold
+from troth.cli.setting import postbox
 from troth.errors import Conflict, Invalid, NotFound
 from troth.store import Write
 from troth.web.control import perform
@@ -376,3 +380,28 @@ def test_the_board_says_how_many_stand_and_how_many_end_soon(vendor: Vendor, ann
     vendor.system.retention.run()
     said = next(row.said for row in vendor.system.inspector.now().rows if row.clause == "retain.while-used")
     assert [one.values for one in said if one.key == "retain.hold.good"] == [{"holds": 2, "soon": 1}]
+
+
+@pytest.mark.postgres
+def test_held_restored_and_let_go_on_postgresql(tmp_path: Path, postgres_data: Server, postgres_keys: Server) -> None:
+    urls = (postgres_data.new_database(), postgres_keys.new_database())
+    with postbox() as box:
+        vendor = OnPostgresql(tmp_path / "vendor", box, EXAMPLE.read_text("utf-8"), urls)
+        drill = Drill(vendor, tmp_path)
+        ann, ben = (vendor.join("registration", Person()) for _ in range(2))
+        held(vendor, ben, days=10)
+        backup = drill.backup()
+        number = held(vendor, ann)
+        order = bytes.fromhex(vendor.system.erasures.erase(TENANT, ann).ordered)
+        vendor.system.work()
+        drill.restore(backup)
+        assert [one.sid for one in vendor.system.holds.all(TENANT)] == [ben, ann]
+        assert faults(vendor) == []
+        vendor.clock.advance(11 * DAY_MS)
+        assert vendor.system.holds.settle() == 1
+        assert may_read(vendor, ben)
+        vendor.system.holds.lift(TENANT, number, actor="system")
+        vendor.system.work()
+        assert vendor.system.erasures.certificate(order).state == "gone"
+        assert records(vendor, ann) == 0
+        vendor.close()
