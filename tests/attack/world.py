@@ -213,14 +213,20 @@ def build(vendor: Vendor, *, here: str = TENANT, there: str = TENANT) -> World:
     if here == there:  # ids of another kind: an operator and an account of one's own tenant are nothing foreign
         theirs |= {"operator": bens.hex(), "approval": boss.id.hex(), "reference": ben.email}
         theirs |= {"import": bens.hex(), "staff-session": theirs["session"], "request": bens.hex(), "order": bens.hex()}
-        theirs |= {"campaign": bens.hex()}
+        theirs |= {"campaign": bens.hex(), "hold": bens.hex()}
     else:
         callers.append(bens_link)
         theirs |= strangers(vendor, there, callers)
     mine = things(vendor, ann, anns, link, here) | {"request": asked(vendor, here), "campaign": drafted(vendor, here)}
-    mine |= {"order": erased(vendor, here)}
+    mine |= {"order": erased(vendor, here), "hold": held(vendor, here)}
     known = {caller.name: caller for caller in callers}
     return World(vendor, host_of(vendor, here), known, mine, theirs, frozenset(ben.markers), here != there)
+
+
+def held(vendor: Vendor, tenant: str) -> str:
+    """A legal hold on somebody of this tenant."""
+    sid = vendor.join("registration", Person(), tenant=tenant)
+    return vendor.system.holds.set(tenant, sid, "claims", 30, actor="system").entry.hex()
 
 
 def elsewhere(caller: Caller, name: str, cookie: str) -> Caller:
@@ -253,6 +259,7 @@ def strangers(vendor: Vendor, tenant: str, callers: list[Caller]) -> dict[str, s
         "approval": approvals.ask("x.act", "case-7", boss).id.hex(),
         "reference": reference,
         "campaign": drafted(vendor, tenant),
+        "hold": held(vendor, tenant),
         "token:invitation": desk.operators.invite("invited", "officer", boss),
         "token:handover": handed(vendor, made, reference, tenant),
         "token:unsubscribe": unsubscribing(vendor, tenant),

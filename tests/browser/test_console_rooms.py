@@ -181,6 +181,38 @@ def test_an_erasure_is_seen_before_and_after(look: tuple[Page, str, str], premis
     assert wrong == []
 
 
+def test_a_hold_at_the_console_and_in_the_centre(look: tuple[Page, str, str], premises: Premises) -> None:
+    page, language, name = look
+    errors, wrong, dan = listen(page), [], Person()
+    premises.vendor.join("registration", dan)
+    enter(page, premises, premises.staff["officer"])
+    page.goto(f"{premises.url}/console/holds?lang={language}")
+    page.locator("#field-email").fill(dan.email)
+    page.locator("input[name=reason][value=claims]").check()
+    page.locator("#field-days").fill("20")
+    with page.expect_navigation():
+        page.locator("section form button").press("Enter")
+    assert page.locator("tbody tr").count() >= 1
+    assert dan.email not in page.content()
+    for path in ("/console/holds", "/console"):
+        page.goto(f"{premises.url}{path}?lang={language}")
+        wrong += judge(page, f"holds{path.replace('/', '-')}-{name}", errors)
+    enter(page, premises, by_link(premises.vendor, dan, "dan"))
+    for path in ("/privacy/restrict", "/privacy/erase"):
+        page.goto(f"{premises.url}{path}?lang={language}")
+        assert page.locator("#hold").count() == 1
+        wrong += judge(page, f"held{path.replace('/', '-')}-{name}", errors)
+    page.locator("#field-sure").check()
+    with page.expect_navigation():
+        page.locator("button.danger").click()
+    wrong += judge(page, f"held-ordered-{name}", errors)
+    latest = premises.vendor.system.erasures.latest(TENANT)[0]
+    page.goto(f"{premises.url}/privacy/certificate/{latest.ordered}?lang={language}")
+    assert page.locator("#hold").count() == 1
+    wrong += judge(page, f"held-certificate-{name}", errors)
+    assert wrong == []
+
+
 def test_a_tenants_page_says_who_is_responsible(look: tuple[Page, str, str], premises: Premises) -> None:
     page, language, name = look
     errors = listen(page)

@@ -299,6 +299,12 @@ def _restriction(bed: Bed) -> None:
         bed.row(t.restrictions, eid=secrets.token_bytes(16), ground="accuracy", since_ms=bed.person.time())
 
 
+def _hold(bed: Bed) -> None:
+    """One that is over: whoever is held is not erased, which is tests/clauses/test_holding.py's to see."""
+    times = {"since_ms": bed.tx.now, "set_ms": bed.tx.now, "until_ms": LATER, "ended_ms": bed.tx.now}
+    bed.row(t.holds, eid=secrets.token_bytes(16), reason="claims", set_by="system", ended_by="operator", **times)
+
+
 def _address(bed: Bed) -> None:
     eid = secrets.token_bytes(16)
     ct = bed.seal(eid, "address_changes", {"address": bed.person.__dict__["new"]})
@@ -331,6 +337,7 @@ KINDS: dict[str, Callable[[Bed], None] | None] = {
     "passkeys": _passkey,
     "credentials": _credentials,
     "restrictions": _restriction,
+    "holds": _hold,
     "address-changes": _address,
     "activity": _activity,
     "links": lambda bed: _link(bed, "centre"),

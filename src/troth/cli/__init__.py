@@ -34,6 +34,7 @@ COMMANDS = {
     "verify": ("evidence", "Check the evidence without trusting the database."),
     "subject": ("subject", "Exercise a right for a person: access, object, erase."),
     "request": ("request", "The register of requests: record, prove, extend, refuse, fulfil."),
+    "hold": ("hold", "Keep what a law or a claim needs: set, list, lift."),
     "import": ("moving", "Bring in people, consents or suppressions from a file, or a whole system (--all)."),
     "export": ("whole", "Write a whole system into a folder, to move it or to keep it elsewhere."),
     "keys": ("keys", "The epochs of the keys: how they stand; roll them now."),

@@ -21,7 +21,7 @@ from troth.notice.consents import Consents
 from troth.notice.shown import periods
 from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy, StateRule
-from troth.rights import restriction
+from troth.rights import hold, restriction
 from troth.rights.address import Addresses
 from troth.rights.delegation import GIVEN
 from troth.rights.rectification import corrections_of
@@ -100,6 +100,9 @@ class Copy(msgspec.Struct, frozen=True):
     consents: Annotated[tuple[dict[str, Any], ...], said("consent records as JSON-LD (ISO/IEC TS 27560, DPV)")]
     objections: Annotated[tuple[dict[str, str | None], ...], said("purpose, and channel (null: every channel)")]
     restriction: Annotated[dict[str, Any] | None, said("ground, since: your data is set aside; null: it is not")]
+    hold: Annotated[
+        dict[str, Any] | None, said("reason (law, claims), since, until: kept though it would go; null: it is not")
+    ]
     states: Annotated[tuple[dict[str, Any], ...], said("state, since, until: what the keeping rests on")]
     messages: Annotated[tuple[dict[str, Any], ...], said("template, purpose, state, queued: what was sent to you")]
     account: Annotated[
@@ -167,6 +170,7 @@ class Access:
                 "records": self.vault.records(connection, tenant, sid),
                 "consents": self.consents.of(connection, tenant, sid),
                 "restriction": restriction.standing(connection, tenant, sid),
+                "hold": hold.standing(connection, tenant, sid),
                 "states": [dict(row) for row in connection.execute(STATES, key).mappings()],
                 "credentials": credentials.of_person(connection, tenant, sid),
                 "sessions": person_sessions.of_person(connection, tenant, sid, self.store.now()),
@@ -226,6 +230,11 @@ class Access:
             restriction=(
                 {"ground": found["restriction"].ground, "since": found["restriction"].since_ms}
                 if found["restriction"]
+                else None
+            ),
+            hold=(
+                {"reason": found["hold"].reason, "since": found["hold"].since_ms, "until": found["hold"].until_ms}
+                if found["hold"]
                 else None
             ),
             states=tuple(
@@ -379,6 +388,8 @@ def as_csv(copy: Copy) -> bytes:
         tables["messages"].append([str(message[k]) for k in ("template", "purpose", "state", "queued")])
     if copy.restriction is not None:
         tables["restriction"] = [["ground", "since"], [str(copy.restriction[k]) for k in ("ground", "since")]]
+    if copy.hold is not None:
+        tables["hold"] = [["reason", "since", "until"], [str(copy.hold[k]) for k in ("reason", "since", "until")]]
     for objection in copy.objections:
         tables["objections"].append([objection["purpose"] or "", objection["channel"] or "every channel"])
     if copy.account["password"] is not None:

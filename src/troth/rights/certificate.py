@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import RowMapping
 
 from troth.rights import plan as plans
+from troth.rights.hold import Held
 from troth.rights.plan import Outcome
 
 OLD_COPIES = "old-key-copies"  # of the key store: they open until the epoch is destroyed
@@ -28,6 +29,7 @@ class Certificate(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     where it cannot destroy.
     ``plan`` is the hash of the signed plan, as the entry *ordered* has it, and ``outcomes`` what became of its lines;
     both are empty of orders from before there were plans, and where a restore took the plan with the data.
+    ``held``: the hold that it waits for, as it stands now; nothing is done while there is one.
     ``not_covered``: what could still open something, and where. Old copies of the key store open old copies of the
     data until the epoch ends; after that, where its key was a file, a copy of that file; the day keys of mail open an
     address that lay in the queue when a copy was made, until they are destroyed in their turn.
@@ -45,11 +47,15 @@ class Certificate(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     done: str | None = None
     plan: str | None = None
     outcomes: tuple[Outcome, ...] = ()
+    held: Held | None = None
     not_covered: tuple[str, ...]  # without a default, so that it is never left out where the certificate is shown
 
 
-def certificate_of(row: RowMapping | dict[str, Any], *, failed: bool) -> Certificate:
-    """The certificate of an order as its row stands; ``failed``: its job has tried and not succeeded."""
+def certificate_of(row: RowMapping | dict[str, Any], *, failed: bool, held: Held | None = None) -> Certificate:
+    """The certificate of an order as its row stands; ``failed``: its job has tried and not succeeded.
+
+    ``held``: what it waits for, where it does.
+    """
     rows = msgspec.json.decode(row["counts"])
     text = row["plan"]
     outcomes = (
@@ -59,6 +65,7 @@ def certificate_of(row: RowMapping | dict[str, Any], *, failed: bool) -> Certifi
             unreadable=row["unreadable_ms"] is not None,
             gone=row["state"] == "gone",
             failed=failed,
+            waits=held,
         )
         if text
         else ()
@@ -76,6 +83,7 @@ def certificate_of(row: RowMapping | dict[str, Any], *, failed: bool) -> Certifi
         done=bytes(row["done"]).hex() if row["done"] else None,
         plan=plans.digest(text) if text else None,
         outcomes=outcomes,
+        held=held,
         not_covered=not_covered(row["destruction"]),
     )
 

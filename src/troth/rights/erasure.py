@@ -19,14 +19,16 @@ from sqlalchemy.exc import IntegrityError
 from troth.errors import Busy, Conflict, Damaged, NotFound, Unavailable, Unknown
 from troth.notice.versions import Versions
 from troth.policy.model import State
+from troth.rights import hold
 from troth.rights import plan as plans
 from troth.rights.certificate import NONE, Certificate, certificate_of
 from troth.rights.plan import Plan
 from troth.rights.removal import remaining, remove_chunk, remove_last
+from troth.rights.restriction import GUARD_JOB, guard_ref
 from troth.store import Lane, Store, Write
-from troth.store.announce import Announce, unheard
+from troth.store.announce import Announce, Told, unheard
 from troth.store.jobs import Job
-from troth.store.ledger import EntryDraft
+from troth.store.ledger import Entry, EntryDraft
 from troth.store.outbox import post
 from troth.store.tables import epochs, erasures, jobs, terms
 from troth.store.writer import DataTx, KeyTx
@@ -35,6 +37,7 @@ from troth.vault.provider import Destruction
 from troth.world import Clock, Randomness
 
 ERASE_JOB = "rights.erase"
+WAITS = "erasure_waits"  # the guard of an order that a hold keeps from being done
 EMAIL = "user.contact.email"
 NEWEST = 16  # records looked at for an address: however many there are, an order takes the same time
 
@@ -51,10 +54,15 @@ ORDER = select(erasures).where(erasures.c.ordered == bindparam("of_order"))
 COUNTED = update(erasures).where(erasures.c.ordered == bindparam("of_order")).values(counts=bindparam("new_counts"))
 UNREADABLE = (
     update(erasures)
-    .where(erasures.c.ordered == bindparam("of_order"), erasures.c.state == "ordered")
+    .where(erasures.c.ordered == bindparam("of_order"), erasures.c.state.in_(("ordered", "held")))
     .values(
         state="unreadable", unreadable_ms=bindparam("at"), epoch=bindparam("in_epoch"), destruction=bindparam("how")
     )
+)
+GOES_ON = (
+    update(erasures)
+    .where(erasures.c.ordered == bindparam("of_order"), erasures.c.state == "held")
+    .values(state="ordered")
 )
 SETTLED = (
     update(erasures)
@@ -139,7 +147,8 @@ class Erasures:
         The certificate's address is sealed under a day key first: afterwards nothing can open it. An order that
         exists already is returned, not repeated. ``NotFound`` if there is no such person. With ``as_seen`` (each
         record's id and the person's generation): ``Conflict``, and nothing is ordered, if that is no longer so.
-        ``proof`` is the sign-in that the order rests on, where it was no link.
+        ``proof`` is the sign-in that the order rests on, where it was no link. Of somebody who is held it is ordered
+        and waits: the gate refuses them already (``rights.hold``), and ``go_on`` takes it up.
         """
         earlier = self.store.read(
             lambda c: c.execute(OPEN_ORDER, {"of_tenant": tenant, "of_sid": sid}).mappings().first()
@@ -149,20 +158,19 @@ class Erasures:
         if not self.store.read(lambda c: self.vault.exists(c, tenant, sid)):
             raise NotFound("there is no such person here", clause="rights.erase")
         opening = self.vault.opening(tenant, sid)
-        closed = self.store.read(lambda c: self.vault.closed_since(c, tenant, sid)) is not None
-        address = self._last_address(tenant, sid) if cause == "right" or closed else None  # both asked for it
-        letter = self.vault.transit_seal(msgspec.json.encode({"address": address, "language": language}))
+        letter = self._letter(tenant, sid, cause, language)
         eid = self.chance.bytes(16)
         tell = self._announce(tenant, sid, "erasure.ordered")
 
-        def body(tx: DataTx) -> bytes:
+        def body(tx: DataTx) -> tuple[bytes, Entry | None]:
             other = tx.execute(OPEN_ORDER, {"of_tenant": tenant, "of_sid": sid}).mappings().first()
             if other is not None:
-                return bytes(other["ordered"])  # somebody ordered it since we looked: one order, one certificate
+                return bytes(other["ordered"]), None  # somebody ordered it since we looked: one order, one certificate
             if as_seen is not None:
                 now = self.vault.records(tx.connection, tenant, sid)
                 if {(record.rid, record.generation) for record in now} != as_seen:
                     raise Conflict("the person's data changed after it was found due")
+            held = hold.standing(tx.connection, tenant, sid) is not None
             plan = plans.signed(self._draw(tx.connection, tenant, sid, tx.now, cause, eid), self.store.signer)
             entry = tx.append(
                 EntryDraft(
@@ -176,8 +184,6 @@ class Erasures:
                 opening,
                 eid=eid,
             )
-            self.vault.change_state(tx, tenant, sid, erasing)
-            self.vault.set_mode(tx, tenant, sid, "erasing")
             tx.execute(
                 INSERT,
                 {
@@ -185,22 +191,78 @@ class Erasures:
                     "tenant": tenant,
                     "sid": sid,
                     "cause": cause,
-                    "state": "ordered",
+                    "state": "held" if held else "ordered",
                     "ordered_ms": tx.now,
                     "counts": "{}",
                     "plan": plan,
                 },
             )
-            tell(tx, entry.eid)
-            tx.enqueue(ERASE_JOB, entry.eid.hex(), payload=letter, dedup=f"erase/{entry.eid.hex()}")
-            return entry.eid
+            if not held:
+                self._begin(tx, tenant, sid, entry.eid, letter, tell)
+                return entry.eid, None
+            waits = tx.append(EntryDraft("erase.waits", hold.CLAUSE, "right.erase", refers=entry.eid), opening)
+            tx.enqueue(GUARD_JOB, guard_ref(tenant, sid, waits.eid, WAITS))
+            return entry.eid, waits
+
+        def after(ktx: KeyTx, done: tuple[bytes, Entry | None]) -> None:
+            order, waits = done
+            if waits is not None:  # under an entry of its own: the order's is for the guard of what was done
+                self.vault.guard(ktx, waits.eid, tenant, sid, WAITS, waits.at_ms, rid=order)
+
+        return self.store.write(Write(body=body, after=after, lane=Lane.RIGHTS))[0]
+
+    def go_on(self, order: bytes) -> bool:
+        """Begin with an erasure that waited, now that its person is held no more; whether it did, or must wait on."""
+        row = self._order(order)
+        tenant, sid, language = row["tenant"], bytes(row["sid"]), self.versions.current().language
+        try:
+            letter = self._letter(tenant, sid, row["cause"], language)
+        except NotFound:
+            return False  # gone meanwhile
+        tell = self._announce(tenant, sid, "erasure.ordered")
+
+        def body(tx: DataTx) -> bool:
+            if hold.standing(tx.connection, tenant, sid) is not None:
+                return False  # held anew
+            if not tx.execute(GOES_ON, {"of_order": order}).rowcount:
+                return False
+            self._begin(tx, tenant, sid, order, letter, tell)
+            return True
 
         return self.store.write(Write(body=body, lane=Lane.RIGHTS))
 
+    def wait_again(self, tenant: str, sid: bytes, order: bytes, cause: str, at_ms: int) -> None:
+        """After a restore: an order that was given since the backup and waits. Its plan was lost with the data."""
+
+        def body(tx: DataTx) -> None:
+            if tx.execute(ORDER, {"of_order": order}).first() is None:
+                values = {"ordered": order, "tenant": tenant, "sid": sid, "cause": cause, "state": "held"}
+                tx.execute(INSERT, values | {"ordered_ms": at_ms, "counts": "{}"})
+
+        self.store.write(Write(body=body, lane=Lane.RIGHTS))
+
+    def _letter(self, tenant: str, sid: bytes, cause: str, language: str) -> bytes:
+        """Where the certificate goes, sealed under a day key while the person's own key still opens it."""
+        closed = self.store.read(lambda c: self.vault.closed_since(c, tenant, sid)) is not None
+        address = self._last_address(tenant, sid) if cause == "right" or closed else None  # both asked for it
+        return self.vault.transit_seal(msgspec.json.encode({"address": address, "language": language}))
+
+    def _begin(self, tx: DataTx, tenant: str, sid: bytes, order: bytes, letter: bytes, tell: Told) -> None:
+        """From here on the gate refuses this person, and the job goes on with whatever is left."""
+        self.vault.change_state(tx, tenant, sid, erasing)
+        self.vault.set_mode(tx, tenant, sid, "erasing")
+        tell(tx, order)
+        tx.enqueue(ERASE_JOB, order.hex(), payload=letter, dedup=f"erase/{order.hex()}")
+
     def carry_out(self, order: bytes) -> None:
-        """Steps 2 and 3, as far as they are not done. Raises ``Unavailable`` where something could not be seen."""
+        """Steps 2 and 3, as far as they are not done; nothing while the person is held.
+
+        Raises ``Unavailable`` where something could not be seen.
+        """
         row = self._order(order)
         tenant, sid = row["tenant"], bytes(row["sid"])
+        if row["state"] == "held":
+            return
         if row["state"] == "ordered":
             self._make_unreadable(order, tenant, sid, row["ordered_ms"])
         if row["state"] != "gone":
@@ -269,13 +331,20 @@ class Erasures:
     def certificate(self, order: bytes, tenant: str | None = None) -> Certificate:
         """What has been seen of this erasure so far; ``NotFound`` where it is not this tenant's, if one is given."""
         row = self._order(order, tenant)
-        return certificate_of(row, failed=self._tried(row))
+        return certificate_of(row, failed=self._tried(row), held=self._held(row))
 
     def latest(self, tenant: str, most: int = 100) -> list[Certificate]:
         """The newest orders of this tenant, as far as each has come."""
         of = {"of_tenant": tenant, "most": most}
         rows = self.store.read(lambda c: c.execute(LATEST, of).mappings().all())
-        return [certificate_of(row, failed=self._tried(row)) for row in rows]
+        return [certificate_of(row, failed=self._tried(row), held=self._held(row)) for row in rows]
+
+    def _held(self, row: RowMapping) -> hold.Held | None:
+        """The hold that an order waits for."""
+        if row["state"] != "held":
+            return None
+        found = self.store.read(lambda c: hold.standing(c, row["tenant"], bytes(row["sid"])))
+        return None if found is None else hold.Held(found.reason, found.until_ms)
 
     def draw(self, tenant: str, sid: bytes, cause: Cause = "right") -> Plan:
         """What an order given now would plan; nothing is ordered. ``NotFound`` if there is no such person."""

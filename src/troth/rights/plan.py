@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 
 from troth.errors import Damaged
 from troth.rights.erasers import ERASERS, OBJECTIONS, RECORDS, Action, Eraser
+from troth.rights.hold import Held, standing
 from troth.rights.removal import KINDS, MOST, OF_POINTS, whose
 from troth.store.checkpoint import Signer
 from troth.world import DAY_MS
@@ -50,21 +51,26 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     until_ms: int | None = None
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """The list. ``order`` is the id of the entry *ordered*, empty while nothing is ordered; times UTC milliseconds."""
+class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The list. ``order`` is the id of the entry *ordered*, empty while nothing is ordered; times UTC milliseconds.
+
+    ``held`` says why nothing of it is done yet, and until when, where somebody is held.
+    """
 
     format: str
     order: str
     drawn_ms: int
     cause: str
     lines: tuple[Line, ...]
+    held: Held | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of one line of the plan, as far as it was seen.
 
     ``done``: looked for, and nothing found; ``removed`` is how many rows of this table went. ``held``: kept, as the
-    plan says, until when it says. ``open``: not yet. ``failed``: tried and not done; it goes on as a job.
+    plan says or because somebody is held (``waits``: it goes after that), until when it says.
+    ``open``: not yet. ``failed``: tried and not done; it goes on as a job.
     """
 
     kind: str
@@ -75,6 +81,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     more: bool = False
     removed: int | None = None
     until_ms: int | None = None
+    waits: bool = False
 
 
 def draw(
@@ -101,7 +108,9 @@ def draw(
             lines += [_line(eraser, table, now, number) for table, number in found if number]
         else:
             lines += [_line(eraser, table, now, None) for table in eraser.elsewhere]
-    return Plan(FORMAT, order.hex(), now, cause, tuple(lines))
+    hold = standing(connection, tenant, sid)
+    held = None if hold is None else Held(hold.reason, hold.until_ms)
+    return Plan(FORMAT, order.hex(), now, cause, tuple(lines), held)
 
 
 def _line(eraser: Eraser, table: str, now: int, number: int | None, point: str = "") -> Line:
@@ -142,9 +151,10 @@ def verify(text: str, public: bytes) -> bool:
 
 
 def compare(
-    plan: Plan, removed: Mapping[str, int], *, unreadable: bool, gone: bool, failed: bool
+    plan: Plan, removed: Mapping[str, int], *, unreadable: bool, gone: bool, failed: bool, waits: Held | None = None
 ) -> tuple[Outcome, ...]:
-    """What was done of each line. ``failed``: the job that goes on with it has tried and not succeeded.
+    """What was done of each line. ``failed``: the job that goes on with it has tried and not succeeded; ``waits``:
+    nothing is done before that hold ends.
 
     A table in which rows went that no line speaks of has a line of its own, so that nothing is done and not told.
     """
@@ -156,7 +166,10 @@ def compare(
         elif gone or (unreadable and line.table in ("data_keys", "tags")):
             fate = "done"
         rows = removed.get(line.table, 0) if line.action == "destroyed" and line.count is not None else None
-        outcomes.append(Outcome(line.kind, line.table, fate, line.point, line.count, line.more, rows, line.until_ms))
+        until, waiting = line.until_ms, False
+        if waits is not None and line.action != "kept":
+            fate, until, waiting = "held", waits.until_ms, True
+        outcomes.append(Outcome(line.kind, line.table, fate, line.point, line.count, line.more, rows, until, waiting))
     spoken = {line.table for line in plan.lines if line.action == "destroyed"}
     outcomes += [
         Outcome("unplanned", table, "done" if gone else "open", removed=number)

@@ -269,6 +269,8 @@ class Procedures:
         match case.kind:
             case "erasure":
                 certificate = self.erasures.erase(tenant, case.sid, actor=actor, language=language)
+                if certificate.held is not None:
+                    return self._waits(case, certificate.ordered, certificate.held.reason, actor, language)
                 return Step(replace(case, state="fulfilled"), True, certificate.ordered)
             case "restriction":
                 if ground not in GROUNDS:
@@ -282,6 +284,12 @@ class Procedures:
             case _:
                 done = {}
         return self._end(case, "fulfilled", actor, done, letter)
+
+    def _waits(self, case: Case, order: str, reason: str, actor: str, language: str) -> Step:
+        """An erasure that was ordered and waits for a hold: the person is told why within the month (Art. 12(4))."""
+        words = {"kind": case.kind, "reason": f"refusal.{reason}"}
+        letter = self._letter_to((case.tenant, case.sid), self.versions.current(), REFUSED, language, **words)
+        return self._end(case, "held", actor, {"reason": reason, "order": order}, letter, reason=reason)
 
     # --- the clock ---
 

@@ -21,7 +21,9 @@ from troth.notice.consents import CLASS as CONSENT_CLASS
 from troth.notice.versions import Versions
 from troth.policy.model import Stop
 from troth.rights import delegation
-from troth.rights.erasure import Erasures
+from troth.rights.erasure import WAITS, Erasures
+from troth.rights.hold import MOST_DAYS
+from troth.rights.holding import GUARD, Holds
 from troth.rights.objection import Objections
 from troth.rights.restriction import Restrictions
 from troth.rights.retention import RetentionRun
@@ -53,6 +55,7 @@ from troth.use import operators as staff
 from troth.use.handover_keys import HandoverKeys
 from troth.use.letters import UNDECLARED
 from troth.vault import Vault
+from troth.world import DAY_MS
 
 KIND = "restore"
 UNKNOWN_REASON = "a restore from a backup: it is not known whether it was sent, and it is not sent again"
@@ -129,6 +132,7 @@ NEW_EPOCH = update(heads).values(data_epoch=heads.c.data_epoch + 1)
 ADD_RUN = insert_once(runs)
 
 
+OTHERS = ("lifted", "unrestricted", GUARD, WAITS)  # what the others are read with, or nothing to take away
 FIRST = (-1, -1.0, -1)  # before every guard
 
 
@@ -167,6 +171,7 @@ class Restoration:
         erasures: Erasures,
         objections: Objections,
         restrictions: Restrictions,
+        holds: Holds,
         retention: RetentionRun,
         handover_keys: HandoverKeys,
         *,
@@ -180,6 +185,7 @@ class Restoration:
         self.erasures = erasures
         self.objections = objections
         self.restrictions = restrictions
+        self.holds = holds
         self.retention = retention
         self.handover_keys = handover_keys
         self._kept = list(kept_jobs)
@@ -193,7 +199,7 @@ class Restoration:
         self._close_doors(found)
         erased = self._erase(found, gap)
         stopped, blanked = self._take_away(found, gap)
-        stopped += self._unguarded(found, guarded)
+        stopped += self._unguarded(found, guarded) + self._hold(found, gap)
         self._require_keys()
         blanked += self._without_key()
         mails = self._void_mail(found)
@@ -343,9 +349,41 @@ class Restoration:
             elif row.kind in ("rectified", "record_gone"):
                 of = {"of_tenant": tenant, "of_sid": sid, "of_rid": bytes(row.rid or b"")}
                 blanked += sum(self._change(each, of) for each in BLANK)
-            elif row.kind not in ("lifted", "unrestricted"):  # what was lifted since stays: the person may ask again
+            elif row.kind not in OTHERS:  # what was lifted since stays: the person may ask again
                 raise StartRefused(f"the key store holds a guard of an unknown kind ({row.kind}): use a newer Troth")
         return stopped, blanked
+
+    def _hold(self, found: list[dict[str, Any]], gap: Gap) -> int:
+        """Who was held since is held again, to the end that the log names, and what waited for it waits; how many."""
+        entries = {entry["eid"]: entry for entry in found}
+        ended = {entry["refers"] for entry in found if entry["kind"] == "hold.ended"}
+        count = 0
+        for row in self._guards():
+            eid, tenant, sid = bytes(row.eid), row.tenant, bytes(row.sid)
+            seq = self._seq(eid)
+            if row.kind not in (GUARD, WAITS) or (seq is not None and seq < gap.size):
+                continue
+            entry = entries.get(eid.hex(), {})
+            facts, here = entry.get("facts", {}), self._exists(tenant, sid)
+            if here and row.kind == WAITS:
+                order = entry.get("refers") or bytes(row.rid or b"").hex()
+                cause = entries.get(order, {}).get("facts", {}).get("cause", "right")
+                if order:
+                    self.erasures.wait_again(tenant, sid, bytes.fromhex(order), cause, row.at_ms)
+            elif here:  # of an entry that was lost the reason and the end are not known: as long as may be
+                until = facts.get("until", row.at_ms + MOST_DAYS * DAY_MS)
+                self.holds.set_again(tenant, sid, eid, facts.get("reason", "claims"), row.at_ms, until)
+                count += 1
+            elif row.kind == GUARD and seq is not None and eid.hex() not in ended:
+                self.holds.lost(eid)
+        for entry in found:
+            if entry["kind"] == "hold.renewed":
+                facts = entry["facts"]
+                self.holds.renew_again(bytes.fromhex(entry["refers"]), facts["reason"], entry["at"], facts["until"])
+            elif entry["kind"] == "hold.ended":
+                self.holds.end_again(bytes.fromhex(entry["refers"]), entry["at"], entry["facts"]["by"])
+        self.holds.release()
+        return count
 
     def _stop(self, tenant: str, sid: bytes, stops: list[Stop]) -> None:
         def body(tx: DataTx) -> None:

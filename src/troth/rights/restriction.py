@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from troth.errors import Conflict, Denied, Invalid, NotFound
 from troth.notice.versions import Versions
 from troth.policy.model import CompiledPolicy, Template
+from troth.rights import hold
 from troth.rights.requests import Requests
 from troth.store import Lane, Store, Write
 from troth.store.announce import Announce, unheard
@@ -250,7 +251,8 @@ class Restrictions:
             actor = "subject" if who == "subject" else "system"
             entry = self._append(tx, "restriction.ended", actor, opening, {"by": who}, refers=before.entry)
             tx.execute(END, {"of_eid": before.entry, "at": tx.now, "who": who})
-            self.vault.set_mode(tx, tenant, sid, "live")
+            if hold.standing(tx.connection, tenant, sid) is None:  # a hold keeps it set aside all the same
+                self.vault.set_mode(tx, tenant, sid, "live")
             tell(tx, entry.eid)
             tx.enqueue(GUARD_JOB, guard_ref(tenant, sid, entry.eid, "unrestricted"))
             return entry

@@ -13,7 +13,7 @@ from troth.errors import StartRefused
 from troth.store import tables
 from troth.store.engine import Database, Role, driver
 
-HEADS: dict[Role, str] = {"data": "0016", "keys": "0002"}
+HEADS: dict[Role, str] = {"data": "0017", "keys": "0002"}
 """The newest version of each database's tables (a test compares them with the folders of steps)."""
 
 MOVING = "moving"

@@ -15,6 +15,7 @@ import msgspec
 from troth.errors import Conflict, Invalid, NotFound
 from troth.rights.access import as_json
 from troth.rights.calendar import came_in, day
+from troth.rights.hold import Hold
 from troth.rights.register import Case
 from troth.use.handover_keys import public_bytes
 from troth.use.hooks import shown as shown_secret
@@ -70,6 +71,41 @@ def unrestrict(system: Running, asked: Arguments) -> Answer:
     done = system.restrictions.announce(*person(system, asked), actor="system")
     right = system.policy.rights["restriction"]
     return {"entry": done.entry.hex(), "told": right.told.text if right.told else ""}
+
+
+def hold_set(system: Running, asked: Arguments) -> Answer:
+    """Hold the data of a person, or set the reason and the end of their hold anew."""
+    days = asked.get("days")
+    tenant, sid = person(system, asked)
+    reason, most = str(asked.get("reason", "")), days if isinstance(days, int) else 0
+    return held(system, system.holds.set(tenant, sid, reason, most, actor="system"))
+
+
+def hold_list(system: Running, asked: Arguments) -> Answer:
+    """The holds that stand, the nearest end first; by number, since nobody is named there."""
+    return {"holds": [held(system, one) for one in system.holds.all(tenant_in(system, asked))]}
+
+
+def hold_lift(system: Running, asked: Arguments) -> Answer:
+    """End a hold now; what waited for it goes on."""
+    tenant, number = tenant_in(system, asked), str(asked.get("hold", ""))
+    try:
+        system.holds.lift(tenant, bytes.fromhex(number), actor="system")
+    except ValueError:
+        raise NotFound("a hold is named by the 32 digits of its number: troth hold list") from None
+    return {"hold": number}
+
+
+def held(system: Running, one: Hold) -> Answer:
+    """A hold as plain JSON; ``to`` is the day of its end at the controller."""
+    return {
+        "hold": one.entry.hex(),
+        "reason": one.reason,
+        "since": one.since_ms,
+        "until": one.until_ms,
+        "to": day(one.until_ms, system.config.zone_of(one.tenant)),
+        "by": one.set_by,
+    }
 
 
 def request_list(system: Running, asked: Arguments) -> Answer:
@@ -278,6 +314,9 @@ def state(system: Running, asked: Arguments) -> Answer:
 ACTS: dict[str, Act] = {
     "subject.access": access,
     "subject.object": objecting,
+    "hold.set": hold_set,
+    "hold.list": hold_list,
+    "hold.lift": hold_lift,
     "request.list": request_list,
     "request.record": request_record,
     "request.step": request_step,

@@ -35,13 +35,13 @@ def planned(plan: Plan, words: Words) -> list[PlannedLine]:
     """The lines of a plan, one a kind (of records: one a collection point)."""
     found: dict[tuple[str, str], PlannedLine] = {}
     for line in plan.lines:
-        before = found.get((line.kind, line.point))
+        before, waits = found.get((line.kind, line.point)), plan.held is not None and line.action != "kept"
         found[line.kind, line.point] = PlannedLine(
             _label(line.kind, line.point, words),
             _count(line.count, more=line.more, words=words, all_=line.action == "destroyed"),
-            line.action,
-            _why(line.kind, words),
-            line.until_ms,
+            "held" if waits else line.action,
+            words(f"hold.why-{plan.held.reason}") if plan.held and waits else _why(line.kind, words),
+            plan.held.until_ms if plan.held and waits else line.until_ms,
             (*(before.tables if before else ()), line.table),
             in_copy=bool(line.copy),
         )
@@ -55,9 +55,11 @@ def became(certificate: Certificate, words: Words) -> list[PlannedLine]:
         before = found.get((outcome.kind, outcome.point))
         found[outcome.kind, outcome.point] = PlannedLine(
             _label(outcome.kind, outcome.point, words),
-            _count(outcome.planned, more=outcome.more, words=words, all_=outcome.fate != "held"),
+            _count(outcome.planned, more=outcome.more, words=words, all_=outcome.fate != "held" or outcome.waits),
             outcome.fate,
-            _why(outcome.kind, words),
+            words(f"hold.why-{certificate.held.reason}")
+            if certificate.held and outcome.waits
+            else _why(outcome.kind, words),
             outcome.until_ms,
             (*(before.tables if before else ()), outcome.table),
             _alone(certificate.outcomes, outcome),

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 ASKING = Limit(10, 60)
 ONE_CLICK = Limit(3000, 60)  # mailbox providers click for many people from few addresses; a token is not guessed
+ERASED = {"gone": ("privacy.erased", "privacy.erased-text"), "held": ("hold.title", "hold.ordered")}
 CONSEQUENCES = (
     "privacy.erase-account",
     "privacy.erase-certificate",
@@ -292,6 +293,7 @@ async def before_erasing(
         action="/privacy/erase",
         consequences=CONSEQUENCES,
         plan=planned(plan, words_of(request)),
+        held=plan.held,
         errors=errors,
     )
 
@@ -304,12 +306,12 @@ async def erase(request: Request, system: Running) -> Response:
     certificate = await run_in_threadpool(
         lambda: system.erasures.erase(session.tenant, session.sid, language=language, proof=proof_of(session))
     )
-    done = certificate.state == "gone"
+    title, words = ERASED.get(certificate.state, ("privacy.erasing", "privacy.erasing-text"))
     response = page(
         request,
         "done.html",
-        title_key="privacy.erased" if done else "privacy.erasing",
-        text_key="privacy.erased-text" if done else "privacy.erasing-text",
+        title_key=title,
+        text_key=words,
         values={"order": certificate.ordered, "rows": sum(certificate.rows.values())},
     )
     for name in (COOKIE, LONG_COOKIE):
@@ -334,6 +336,7 @@ async def certificate(request: Request, system: Running) -> Response:
         times=times,
         rows=sum(found.rows.values()),
         became=became(found, words_of(request)),
+        held=found.held,
         plan=found.plan,
         destruction=found.destruction,
         not_covered=found.not_covered,

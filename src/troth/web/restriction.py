@@ -42,6 +42,7 @@ async def restricting(
         action=PATH,
         errors=errors,
         held=held,
+        hold=await run_in_threadpool(system.holds.of, session.tenant, session.sid),
         told=right.told.text if right and right.told else "",
         grounds=[Choice(ground, text(request, f"restrict.ground-{ground}")) for ground in GROUNDS],
     )

@@ -38,6 +38,7 @@ from troth.rights.delegation import Delegations
 from troth.rights.erasure import Erasures
 from troth.rights.filing import Filings
 from troth.rights.handover import Handovers
+from troth.rights.holding import Holds
 from troth.rights.objection import Objections
 from troth.rights.openid import OpenIdSignIn
 from troth.rights.procedures import Procedures
@@ -218,6 +219,7 @@ class Running:
             )
         self.restrictions = Restrictions(store, vault, self.versions, self.requests, chance, tell)
         self.erasures = Erasures(store, vault, self.versions, clock, chance, tell)
+        self.holds = Holds(store, vault, self.erasures, tell)
         self.procedures = Procedures(
             store,
             vault,
@@ -252,6 +254,7 @@ class Running:
             self.erasures,
             self.objections,
             self.restrictions,
+            self.holds,
             self.retention,
             self.handover_keys,
             kept_jobs=OWED_JOBS,

@@ -12,6 +12,7 @@ from troth.rights.address import ADDRESS_JOB
 from troth.rights.address import SWEEP_JOB as ADDRESS_SWEEP
 from troth.rights.address import SWEEP_MS as ADDRESS_SWEEP_MS
 from troth.rights.erasure import ERASE_JOB
+from troth.rights.holding import END_EVERY_MS, END_JOB
 from troth.rights.objection import GUARD_JOB
 from troth.rights.procedures import REMIND_EVERY_MS, REMIND_JOB
 from troth.rights.rectification import RECTIFIED_JOB
@@ -55,6 +56,7 @@ def registry_of(system: Running) -> Registry:
     registry.every(RETAIN_JOB, PERIOD_MS, system.retention.job)
     registry.every(REMIND_JOB, REMIND_EVERY_MS, system.procedures.job)
     registry.every(LIFT_JOB, LIFT_EVERY_MS, system.restrictions.job)
+    registry.every(END_JOB, END_EVERY_MS, system.holds.job)
     registry.every(REPAIR_JOB, REPAIR_MS, partial(repair, system))
     registry.every(CLOSE_JOB, CLOSE_MS, system.day_closing.job)
     registry.every(EPOCH_JOB, EPOCH_MS, partial(roll, system))

@@ -28,6 +28,7 @@ from troth.web import (
 )
 from troth.web.console import campaigns as console_campaigns
 from troth.web.console import erasures as console_erasures
+from troth.web.console import holds as console_holds
 from troth.web.console import imports, people, points
 from troth.web.console import requests as console_requests
 from troth.web.console import rooms as console
@@ -55,6 +56,7 @@ GROUPS: tuple[Group[Running], ...] = (
     api_products.GROUP,
     filing.GROUP,
     console_requests.GROUP,
+    console_holds.GROUP,
     console_erasures.GROUP,
     people.GROUP,
     points.GROUP,
@@ -68,6 +70,7 @@ GROUPS: tuple[Group[Running], ...] = (
 CARDS = (
     *console.OWN_CARDS,
     console_requests.CARD,
+    console_holds.CARD,
     console_campaigns.CARD,
     console_visits.CARD,
     console_tools.CARD,

@@ -13,6 +13,7 @@ from sqlalchemy import bindparam, func, select
 
 from troth.errors import NotFound
 from troth.evidence.checks import Check, Verdict, failed, passed, unless, unseen
+from troth.evidence.checks.holding import held_now, held_wrongly
 from troth.evidence.inspection import Inspection
 from troth.evidence.said import Said, say
 from troth.policy.model import CompiledClause
@@ -143,11 +144,12 @@ def transit(inspection: Inspection, clause: CompiledClause) -> Verdict:
 def due(inspection: Inspection, clause: CompiledClause) -> Verdict:
     """Nobody's data is older than its rule by more than a day, nobody who leaves by disuse was left untold.
 
-    Counted anew, by the rules of each version. Letters of that kind that did not arrive are said.
+    Counted anew, by the rules of each version. Letters of that kind that did not arrive are said, and so are holds.
     """
     late = people_late(inspection.store, inspection.versions, inspection.now - DAY_MS)
     faults = [say("retain.due.late", persons=late.due)] if late.due else []
     faults += [say("retain.due.untold", persons=late.untold)] if late.untold else []
+    faults += held_wrongly(inspection)
     if faults:
         return failed(*faults)
     if inspection.rows(LAST_RUN)[0][0] is None:
@@ -155,7 +157,8 @@ def due(inspection: Inspection, clause: CompiledClause) -> Verdict:
     told = inspection.entries("retention.warned")
     letter = letter_of(inspection.policy)
     lost = inspection.rows(LOST, {"of_template": letter.id})[0][0] if letter else 0
-    return passed(say("retain.due.good"), *([say("retain.due.told", told=len(told), lost=lost)] if told else []))
+    said = [say("retain.due.told", told=len(told), lost=lost)] if told else []
+    return passed(say("retain.due.good"), *said, *held_now(inspection))
 
 
 def heartbeat(inspection: Inspection, clause: CompiledClause) -> Verdict:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, Table, select
 
 from troth.evidence.checks import Check, Verdict, unless, unseen
 from troth.evidence.checks.hooks import telling
 from troth.evidence.inspection import Inspection
 from troth.evidence.said import Said, say
 from troth.policy.model import CompiledClause
-from troth.store.tables import guards, messages, restrictions, subjects
+from troth.store.tables import guards, holds, messages, restrictions, subjects
 
 ALL = select(restrictions)
+HELD = select(holds.c.tenant, holds.c.sid).where(holds.c.ended_ms.is_(None))
 MODES = select(subjects.c.tenant, subjects.c.sid, subjects.c.mode)
 GUARDED = select(guards.c.eid).where(guards.c.kind == "restricted")
 M = messages.c
 SENT = select(M.id, M.tenant, M.sid, M.purpose, M.ended_ms, M.eid).where(M.state == "sent")
-SET_ASIDE = SENT.join(restrictions, (M.tenant == restrictions.c.tenant) & (M.sid == restrictions.c.sid)).distinct()
 NOTICES = SENT.join(restrictions, M.id == restrictions.c.notice)
 
 
@@ -41,28 +41,35 @@ def opened(inspection: Inspection, rows: list[Row[Any]]) -> list[Said]:
     """Who is set aside and can be read all the same, or closed with nobody knowing why."""
     modes = {(row.tenant, bytes(row.sid)): row.mode for row in inspection.rows(MODES)}
     holding = {(row.tenant, bytes(row.sid)) for row in rows if row.ended_ms is None}
+    held = {(row.tenant, bytes(row.sid)) for row in inspection.rows(HELD)}
     open_ = sum(modes.get(person) not in ("restricted", "erasing") for person in holding)
-    lost = sum(mode == "restricted" and person not in holding for person, mode in modes.items())
+    lost = sum(mode == "restricted" and person not in holding | held for person, mode in modes.items())
     found = [say("right.restrict.open", persons=open_)] if open_ else []
     return [*found, say("right.restrict.lost", persons=lost)] if lost else found
 
 
 def used(inspection: Inspection, rows: list[Row[Any]]) -> list[Said]:
     """Letters that went out while a person's data was set aside, for what does not survive that."""
+    sent = letters_within(inspection, rows, restrictions)
+    return [say("right.restrict.sent", letters=sent)] if sent else []
+
+
+def letters_within(inspection: Inspection, rows: list[Row[Any]], table: Table) -> int:
+    """How many letters, for what does not survive it, were begun in the spans of these rows of ``table``."""
     survives = {use.purpose for use in inspection.policy.uses if "restricted" in use.survives}
     spans: dict[tuple[str, bytes], list[tuple[int, int | None]]] = {}
     for row in rows:
         spans.setdefault((row.tenant, bytes(row.sid)), []).append((row.since_ms, row.ended_ms))
-    letters = [letter for letter in inspection.rows(SET_ASIDE) if letter.purpose not in survives]
+    written = SENT.join(table, (M.tenant == table.c.tenant) & (M.sid == table.c.sid)).distinct()
+    letters = [letter for letter in inspection.rows(written) if letter.purpose not in survives]
     begun = inspection.begun(bytes(letter.eid or b"") for letter in letters)
-    sent = sum(
+    return sum(
         any(
             since < begun.get(bytes(letter.eid or b""), letter.ended_ms or 0) <= (ended or inspection.now)
             for since, ended in spans.get((letter.tenant, bytes(letter.sid)), ())
         )
         for letter in letters
     )
-    return [say("right.restrict.sent", letters=sent)] if sent else []
 
 
 def untold(inspection: Inspection, rows: list[Row[Any]]) -> list[Said]:

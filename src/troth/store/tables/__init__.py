@@ -24,7 +24,7 @@ from troth.store.tables.people import (
     subjects,
     terms,
 )
-from troth.store.tables.rights import erasures, restrictions, rights_requests
+from troth.store.tables.rights import erasures, holds, restrictions, rights_requests
 from troth.store.tables.shapes import ROWID, Id, Ms, composite, data, keys
 from troth.store.tables.visits import visit_cells, visit_counts, visit_seen
 from troth.store.tables.work import idempotency, imports, jobs, runs
@@ -49,6 +49,7 @@ __all__ = [
     "erasures",
     "guards",
     "heads",
+    "holds",
     "idempotency",
     "imports",
     "jobs",

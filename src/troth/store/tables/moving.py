@@ -33,6 +33,7 @@ WAYS: dict[str, Way] = {
     "corrections": CARRIED,
     "credentials": CARRIED,
     "erasures": CARRIED,
+    "holds": CARRIED,
     "idempotency": CARRIED,
     "imports": CARRIED,
     "jobs": CARRIED,

@@ -1,4 +1,4 @@
-"""D: requests, erasures and restrictions."""
+"""D: requests, erasures, restrictions and holds."""
 
 from __future__ import annotations
 
@@ -61,4 +61,21 @@ restrictions = Table(
     Column("ended_by", Text),  # subject | operator
     ForeignKeyConstraint(["tenant", "sid"], ["subjects.tenant", "subjects.sid"], ondelete="RESTRICT"),
     Index("ix_restrictions_sid", "tenant", "sid"),
+)
+
+holds = Table(
+    "holds",  # what is kept because a law or a claim needs it; their data is set aside meanwhile
+    data,
+    Column("eid", Id, primary_key=True),  # the entry hold.set
+    Column("tenant", Text, nullable=False),
+    Column("sid", Id, nullable=False),
+    Column("reason", Text, nullable=False),  # GDPR Art. 17(3): law | claims
+    Column("since_ms", Ms, nullable=False),
+    Column("set_ms", Ms, nullable=False),  # when its end was set last
+    Column("until_ms", Ms, nullable=False),
+    Column("set_by", Text, nullable=False),  # who did: operator:... | system
+    Column("ended_ms", Ms),
+    Column("ended_by", Text),  # operator | time
+    ForeignKeyConstraint(["tenant", "sid"], ["subjects.tenant", "subjects.sid"], ondelete="RESTRICT"),
+    Index("ix_holds_sid", "tenant", "sid"),
 )

@@ -42,6 +42,7 @@ async def look(request: Request, system: Running) -> Response:
         "console/erasure.html",
         certificate=found,
         became=became(found, words_of(request)),
+        held=found.held,
         signed=signed or "",
         rows=sum(found.rows.values()),
     )
