@@ -64,6 +64,7 @@ def live(vendor: Vendor) -> Lived:
     lived.unsubscribe = vendor.token(lived.ann.email, "/unsubscribe/")
     lived.sids["fay"] = vendor.join("newsletter", lived.fay)
     system.restrictions.restrict(TENANT, lived.sids["fay"], "accuracy")
+    system.holds.set(TENANT, lived.sids["fay"], "law", 90, actor="system")
     system.objections.object(TENANT, lived.sids["ben"], "marketing")
     system.objections.object(TENANT, lived.sids["cid"], "newsletter")
     assert system.erasures.erase(TENANT, lived.sids["cid"]).state == "gone"

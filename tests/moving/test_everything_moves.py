@@ -135,6 +135,7 @@ def test_who_objected_who_set_their_data_aside_and_who_was_erased_stay_so(left: 
     assert system.vault.suppressed(TENANT, "email", lived.cid.email, "newsletter")
     assert system.vault.suppressed(TENANT, "email", lived.ben.email, "marketing")
     assert system.restrictions.of(TENANT, lived.sids["fay"]) is not None
+    assert system.holds.of(TENANT, lived.sids["fay"]) is not None
     assert place.issues(lived.sids["ben"], lived.ben.email) == place.issues(lived.sids["fay"], lived.fay.email) == 0
     assert place.issues(lived.sids["ann"], lived.ann.email) == 1
 
