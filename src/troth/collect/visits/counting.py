@@ -198,9 +198,7 @@ class Counting:
             if rows:
                 SET_SEEN.run_many(tx.connection, rows)
             views, visitors = Counter(viewed), Counter(newly)
-            ADD_COUNT.run_many(
-                tx.connection, [(day, cell, views[cell], visitors[cell]) for cell in sorted(views)]
-            )
+            ADD_COUNT.run_many(tx.connection, [(day, cell, views[cell], visitors[cell]) for cell in sorted(views)])
         if rules.count is not None:
             tx.append(
                 EntryDraft(
