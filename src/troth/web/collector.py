@@ -336,8 +336,8 @@ def message(body: bytes, rules: Rules) -> dict[str, str]:
 
 def ahead(headers: dict[bytes, bytes]) -> bool:
     """Whether nobody looks at the page yet: a browser fetches or draws it in advance."""
-    purpose = headers.get(b"sec-purpose") or headers.get(b"purpose") or b""
-    return any(word in purpose.lower() for word in AHEAD)
+    purpose = headers.get(b"sec-purpose") or headers.get(b"purpose")
+    return purpose is not None and any(word in purpose.lower() for word in AHEAD)
 
 
 def language(headers: dict[bytes, bytes]) -> str:

@@ -114,6 +114,7 @@ class Visits:
         """Commit what waits, batch after batch, until nothing does."""
         try:
             while self._waiting:
+                await asyncio.sleep(0)  # one turn of the loop: what has arrived is read, and nothing is waited for
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
                 fault: BaseException | None = None
                 try:
