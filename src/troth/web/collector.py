@@ -10,9 +10,11 @@ function: it becomes a country and a keyed hash and is kept by nothing. Clauses:
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Protocol
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -41,6 +43,9 @@ RATE = Limit(600, 60)  # one address, which may be an office's
 BEGINNING = Limit(60, 60)  # browsers that agree: each is given keys of its own
 AHEAD = (b"prefetch", b"prerender")
 NO_CONTENT = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+
+Told = tuple[int, list[tuple[bytes, bytes]], bytes]  # status, headers, body
+Answer = Callable[[int, list[tuple[bytes, bytes]], bytes], None]
 
 log = logging.getLogger("troth.web")
 _decode = msgspec.json.Decoder(dict[str, str]).decode
@@ -87,6 +92,7 @@ class Collector:
         self.inner = inner
         self.count = count  # is told the status of each answer, for the metrics
         self.rates = Rates(system.clock, system.randomness)
+        self.tasks: set[asyncio.Task[None]] = set()  # steps under way: a loop holds its tasks but weakly
         self._flag: Flag | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,26 +100,67 @@ class Collector:
         if scope["type"] != "http" or scope["path"] != PATH:
             await self.inner(scope, receive, send)
             return
-        headers: list[tuple[bytes, bytes]] = list(NO_CONTENT)
-        status, body = 204, b""
-        try:
-            fresh = await self.collect(scope, receive)
-            if fresh is not None:
-                headers.append((b"set-cookie", fresh))
-        except TrothError as error:
-            status, body = refused(error, headers)
-        except Exception as fault:  # the rim, as in the shell: an incident without a personal value
-            status, body = refused(problems.record(fault), headers)
-        self.count(status)
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        told: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
 
-    async def collect(self, scope: Scope, receive: Receive) -> bytes | None:
-        """Count one message; returns the cookie that the browser is to keep, if it has just agreed to one."""
+        def answer(*about: Any) -> None:
+            if not told.done():  # whoever waited may have gone
+                told.set_result(about)
+
+        try:
+            body = await read(receive)
+        except TrothError as error:
+            self.end(answer, None, error)
+        else:
+            self.prompt(scope, body, answer)
+        status, headers, said = await told
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": said})
+
+    def prompt(self, scope: Scope, body: bytes, answer: Answer) -> None:
+        """Count one message. ``answer`` is called once: when the visit is durable, or is not counted."""
+        try:
+            heard = self.hear(scope, body)
+            if isinstance(heard, Visit):
+                self.system.visits.put(heard, partial(self.end, answer, None))
+                return
+        except Exception as fault:
+            self.end(answer, None, fault)
+            return
+        if heard is None:
+            self.end(answer, None, None)
+            return
+        task = asyncio.get_running_loop().create_task(self.wait(heard, answer))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def wait(self, heard: Coroutine[Any, Any, bytes | None], answer: Answer) -> None:
+        """What takes more than a visit: a yes for the first time, or one taken back."""
+        fresh, fault = None, None
+        try:
+            fresh = await heard
+        except Exception as problem:
+            fault = problem
+        self.end(answer, fresh, fault)
+
+    def end(self, answer: Answer, fresh: bytes | None, fault: BaseException | None) -> None:
+        """Answer: 204, with the cookie that a browser is to keep if it has just agreed to one; or the refusal."""
+        headers = [*NO_CONTENT]
+        status, body = 204, b""
+        if isinstance(fault, TrothError):
+            status, body = refused(fault, headers)
+        elif fault is not None:  # the rim, as in the shell: an incident without a personal value
+            status, body = refused(problems.record(fault), headers)
+        elif fresh is not None:
+            headers.append((b"set-cookie", fresh))
+        self.count(status)
+        answer(status, headers, body)
+
+    def hear(self, scope: Scope, body: bytes) -> Visit | Coroutine[Any, Any, bytes | None] | None:
+        """What one message comes to: a visit, or nothing, or steps that end with a cookie or none."""
         if scope["method"] != "POST":
             raise NotAllowed("this address takes POST and nothing else", methods=("POST",))
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        body = await read(headers, receive)
+        check_form(headers)
         host = headers.get(b"host", b"").decode("latin-1").lower()
         check_origin(headers, host)
         rules = self.system.visits.rules()
@@ -142,9 +189,9 @@ class Collector:
         signal = headers.get(b"sec-gpc", b"").decode("latin-1")
         choice = self.flag(rules).read(sent, signal, tls=tls)
         token = jar.sent_value(sent, VISITOR, tls=tls) if sent else None
-        return await self.counted(rules, surface, net, address, agent, said, token, choice, name, headers, tls=tls)
+        return self.counted(rules, surface, net, address, agent, said, token, choice, name, headers, tls=tls)
 
-    async def counted(
+    def counted(
         self,
         rules: Rules,
         surface: str,
@@ -158,7 +205,7 @@ class Collector:
         headers: dict[bytes, bytes],
         *,
         tls: bool,
-    ) -> bytes | None:
+    ) -> Visit | Coroutine[Any, Any, bytes | None] | None:
         """Count a message in the tiers that the policy and this browser's choice leave open."""
         visits = self.system.visits
         agreed = rules.ask is not None and rules.ask.purpose in choice.granted
@@ -166,40 +213,55 @@ class Collector:
         if choice.decided and not agreed:  # a refusal, or the signal: neither tier
             if choice.by_signal or not token:
                 return None
-            await run_in_threadpool(self.system.visitors.withdraw, token)  # the yes was taken back
-            return jar.make(VISITOR, "", seconds=0, tls=tls).encode()
+            return self.withdrawn(token, tls=tls)
         if headers.get(b"sec-gpc") == b"1":
             summed = False  # a later yes lets itself be followed; nothing else is done on the signal's day
-        fresh = sid = None
+
+        def visit(sid: bytes | None) -> Visit | None:
+            if not summed and sid is None:
+                return None
+            now = visits.store.now()  # not before a consent that was recorded just now
+            who = b""
+            if summed:
+                who = visits.who(now, surface, net, agent)
+            elif rules.count is None and sid is not None:
+                who = visits.who(now, surface, "", sid.hex())  # only those who agreed are counted at all
+            referrer = cutting.host(said.get("referrer", ""))
+            return Visit(
+                now,
+                surface,
+                who,
+                sid,
+                said["page"],
+                "" if referrer == host else referrer,
+                cutting.label(said.get("campaign", "")),
+                said.get("event", ""),
+                country_of(self.system.locations, address) if self.system.locations is not None else "",
+                device_of(agent),
+            )
+
         if agreed and rules.view is not None and surface in rules.view.surfaces:
             if token:
-                sid = visits.sid_of(token)
-            elif (fresh := self.cookie(rules, token := cookies.token(self.system.randomness), tls=tls)) is not None:
+                return visit(visits.sid_of(token))
+            fresh = self.cookie(rules, token := cookies.token(self.system.randomness), tls=tls)
+            if fresh is not None:
                 self.rates.hit(f"{PATH} begin", net, BEGINNING)
-                sid = await visits.begin(surface, token, language(headers))
-        if not summed and sid is None:
-            return None
-        now = visits.store.now()  # not before a consent that was recorded just now
-        who = b""
-        if summed:
-            who = visits.who(now, surface, net, agent)
-        elif rules.count is None and sid is not None:
-            who = visits.who(now, surface, "", sid.hex())  # only those who agreed are counted at all
-        referrer = cutting.host(said.get("referrer", ""))
-        visit = Visit(
-            now,
-            surface,
-            who,
-            sid,
-            said["page"],
-            "" if referrer == host else referrer,
-            cutting.label(said.get("campaign", "")),
-            said.get("event", ""),
-            country_of(self.system.locations, address) if self.system.locations is not None else "",
-            device_of(agent),
-        )
-        await visits.take(visit)
+                return self.begun(surface, token, language(headers), visit, fresh)
+        return visit(None)
+
+    async def begun(
+        self, surface: str, token: str, language: str, visit: Callable[[bytes | None], Visit | None], fresh: bytes
+    ) -> bytes:
+        """A browser's first visit after its yes; returns the cookie that it is to keep."""
+        first = visit(await self.system.visits.begin(surface, token, language))
+        if first is not None:
+            await self.system.visits.take(first)
         return fresh
+
+    async def withdrawn(self, token: str, *, tls: bool) -> bytes:
+        """The yes was taken back; returns what makes the browser forget its cookie."""
+        await run_in_threadpool(self.system.visitors.withdraw, token)
+        return jar.make(VISITOR, "", seconds=0, tls=tls).encode()
 
     def flag(self, rules: Rules) -> Flag:
         """The flag of the version in force."""
@@ -220,24 +282,23 @@ class Collector:
         return header.encode()
 
 
-async def read(headers: dict[bytes, bytes], receive: Receive) -> bytes:
-    """The body, in one of the forms that are read and no longer than it may be."""
+async def read(receive: Receive) -> bytes:
+    """The body, no longer than it may be."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > MOST:
+            raise security.too_large()
+    return body
+
+
+def check_form(headers: dict[bytes, bytes]) -> None:
+    """A message comes in one of the forms that are read."""
     form = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if form not in FORMS:
         raise Unsupported("a visit is said as text/plain or application/json")
-    length = headers.get(b"content-length", b"")
-    if length.isdigit() and int(length) > MOST:
-        raise security.too_large()
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    while message.get("more_body"):
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > MOST:
-            raise security.too_large()
-    if len(body) > MOST:
-        raise security.too_large()
-    return body
 
 
 def check_origin(headers: dict[bytes, bytes], host: str) -> None:
@@ -275,8 +336,8 @@ def message(body: bytes, rules: Rules) -> dict[str, str]:
 
 def ahead(headers: dict[bytes, bytes]) -> bool:
     """Whether nobody looks at the page yet: a browser fetches or draws it in advance."""
-    purpose = headers.get(b"sec-purpose") or headers.get(b"purpose") or b""
-    return any(word in purpose.lower() for word in AHEAD)
+    purpose = headers.get(b"sec-purpose") or headers.get(b"purpose")
+    return purpose is not None and any(word in purpose.lower() for word in AHEAD)
 
 
 def language(headers: dict[bytes, bytes]) -> str:

@@ -104,6 +104,10 @@ class Connection(HttpToolsProtocol):
             raise ValueError("the head is too large")
         if sum(name == b"host" for name, _ in self.headers) != 1 and self.parser.get_http_version() == "1.1":
             raise ValueError("a request names the one host it is for")  # RFC 9112, 3.2
+        self.begin()
+
+    def begin(self) -> None:
+        """The head is whole and fits: the application begins."""
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

@@ -20,7 +20,7 @@ import uvicorn
 
 from troth.config import Config
 from troth.errors import StartRefused
-from troth.web.connection import Connection
+from troth.web.direct import Direct
 
 TLS_FLOOR = ssl.TLSVersion.TLSv1_2
 BACKLOG = 2048
@@ -106,7 +106,7 @@ def server(app: Callable[..., Any], config: Config) -> uvicorn.Server:
         host=config.host,
         port=config.port,
         loop="auto",
-        http=Connection,
+        http=Direct,
         ws="none",
         lifespan="on",
         access_log=False,

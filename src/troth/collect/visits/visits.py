@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 
 from troth.collect.visits.counting import Counting, Name, Visit
 from troth.collect.visits.rules import VIEW, Rules, rules_of
@@ -29,6 +30,8 @@ from troth.world import DAY_MS, Clock, Randomness
 
 MOST_WAITING = 4_096  # visits; beyond it a visit is refused before anything is done for it
 BATCH = 256  # visits a transaction: a few milliseconds of the writer's time
+
+log = logging.getLogger("troth.collect")
 
 
 class Visits:
@@ -55,7 +58,7 @@ class Visits:
         self.counting = Counting(vault, chance, tenant)
         self._rules: Rules | None = None
         self._secret = b""
-        self._waiting: list[tuple[Visit, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Visit, Callable[[BaseException | None], None]]] = []
         self._running: asyncio.Task[None] | None = None
 
     def rules(self) -> Rules | None:
@@ -83,31 +86,46 @@ class Visits:
 
     async def take(self, visit: Visit) -> None:
         """Count a visit: durable when this returns. ``Busy`` where too many wait; nothing was done then."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def tell(fault: BaseException | None) -> None:
+            if done.done():
+                return  # its client has gone; the visit is counted all the same
+            if fault is None:
+                done.set_result(None)
+            else:
+                done.set_exception(fault)
+
+        self.put(visit, tell)
+        await done
+
+    def put(self, visit: Visit, tell: Callable[[BaseException | None], None]) -> None:
+        """As ``take``; ``tell`` is called on the event loop, with None once the visit is durable, else with the fault.
+
+        A future a visit costs more than its place in the batch.
+        """
         if len(self._waiting) >= MOST_WAITING:
             raise Busy("too many visits wait to be counted: nothing was counted")
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((visit, done))
+        self._waiting.append((visit, tell))
         if self._running is None:
             self._running = asyncio.get_running_loop().create_task(self._work())
-        await done
 
     async def _work(self) -> None:
         """Commit what waits, batch after batch, until nothing does."""
         try:
             while self._waiting:
+                await asyncio.sleep(0)  # one turn of the loop: what has arrived is read, and nothing is waited for
                 batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
                 fault: BaseException | None = None
                 try:
                     self.counting.cells.remember(await self.store.awrite(self.prepare([visit for visit, _ in batch])))
                 except Exception as problem:  # each waiter is told, none is left waiting
                     fault = problem
-                for _, done in batch:
-                    if done.done():
-                        continue  # its client has gone; the visit is counted all the same
-                    if fault is None:
-                        done.set_result(None)
-                    else:
-                        done.set_exception(fault)
+                for _, tell in batch:
+                    try:
+                        tell(fault)
+                    except Exception as problem:  # the others are told all the same
+                        log.error("a visit could not be answered: %s", type(problem).__name__)
         finally:
             self._running = None
 
