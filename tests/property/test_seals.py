@@ -32,7 +32,7 @@ contents = st.dictionaries(st.text(max_size=12), values, max_size=5)
 
 @given(places, places, contents)
 def test_a_seal_opens_in_its_own_place_and_in_no_other(place: Any, other: Any, value: dict[str, Any]) -> None:
-    sealed = seal(KEY, CHANCE, pack(value), *place)
+    sealed = seal(CIPHER, CHANCE, pack(value), *place)
     assert unseal(CIPHER, sealed, *place) == value
     if other != place:
         with pytest.raises(Damaged):
@@ -43,7 +43,7 @@ def test_a_seal_opens_in_its_own_place_and_in_no_other(place: Any, other: Any, v
 def test_a_seal_does_not_open_where_a_single_part_differs(place: Any, part: int, data: st.DataObject) -> None:
     other = list(place)
     other[part] = data.draw((names, ids, names, ids, names, st.integers(0, 9))[part].filter(lambda v: v != place[part]))
-    sealed = seal(KEY, CHANCE, b"\x80", *place)
+    sealed = seal(CIPHER, CHANCE, b"\x80", *place)
     with pytest.raises(Damaged):
         unseal(CIPHER, sealed, *other)
 
@@ -55,7 +55,7 @@ def test_two_places_have_two_names(place: Any, other: Any) -> None:
 
 @given(places, contents, st.data())
 def test_a_changed_seal_does_not_open(place: Any, value: dict[str, Any], data: st.DataObject) -> None:
-    sealed = seal(KEY, CHANCE, pack(value), *place)
+    sealed = seal(CIPHER, CHANCE, pack(value), *place)
     at = data.draw(st.integers(0, len(sealed) * 8 - 1))
     flipped = bytearray(sealed)
     flipped[at // 8] ^= 1 << at % 8
