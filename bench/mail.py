@@ -214,7 +214,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--messages", type=int, default=5000, help="in each round")
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--connections", type=int, default=16)
+    options.add_argument("--connections", type=int, default=32)
     options.add_argument("--keys", choices=("both", "rsa", "ed25519", "none"), default="both")
     chosen = options.parse_args()
     rates, plains, ratios, cpus = [], [], [], []

@@ -32,6 +32,8 @@ def put(vendor: Vendor, table: Table, sid: bytes) -> None:
     if held(vendor, table, sid):
         return
     row = {c.key: filler(c, sid) for c in table.c if c.name == "sid" or not (c.nullable or c.server_default)}
+    if table is tables.holds:
+        row["ended_ms"] = 1  # one that stands would keep the person, as it must
     vendor.system.store.write(Write(lambda tx: tx.execute(insert(table), row).rowcount))
 
 

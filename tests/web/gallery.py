@@ -11,6 +11,7 @@ from starlette.responses import Response
 from tests.web import vendor
 from troth.errors import Undeclared
 from troth.rights.certificate import Certificate, not_covered
+from troth.rights.hold import Held
 from troth.rights.plan import Line, Plan, compare
 from troth.rights.restriction import GROUNDS, Restriction
 from troth.use.passkeys import Question
@@ -53,6 +54,7 @@ def grounds(words: Words) -> dict[str, Any]:
     return {
         "action": "/privacy/restrict",
         "held": None,
+        "hold": None,
         "grounds": choices,
         "errors": [FieldError("ground", words("fault.choose"))],
     }
@@ -83,12 +85,15 @@ LINES = (
 )
 
 
+HELD = Held("claims", vendor.NOON, "retain.while-used")
+
+
 def erasing(words: Words) -> dict[str, Any]:
     """What an erasure would do."""
     names = ("account", "certificate", "suppression", "final")
     plan = Plan("troth-plan-1", "", vendor.NOON, "right", LINES)
     told = {"action": "/privacy/erase", "consequences": tuple(f"privacy.erase-{name}" for name in names)}
-    return told | {"plan": planned(plan, words)}
+    return told | {"plan": planned(plan, words), "held": None}
 
 
 def erased(words: Words) -> dict[str, Any]:
@@ -104,7 +109,7 @@ def erased(words: Words) -> dict[str, Any]:
         not_covered=covered,
     )
     told = {"times": vendor.TIMES, "rows": 12, "destruction": "file_best_effort", "not_covered": covered}
-    return told | {"became": became(certificate, words), "plan": "0a" * 32}
+    return told | {"became": became(certificate, words), "plan": "0a" * 32, "held": None}
 
 
 def always(**context: Any) -> Sample:
@@ -192,12 +197,15 @@ SAMPLES: dict[str, tuple[str, Sample]] = {
     "privacy-copy": ("privacy/copy.html", always(person=vendor.PERSON)),
     "privacy-object": ("privacy/object.html", always(action="/privacy/object", purposes=vendor.CHOICES)),
     "privacy-erase": ("privacy/erase.html", erasing),
+    "privacy-erase-held": ("privacy/erase.html", lambda words: erasing(words) | {"held": HELD}),
+    "privacy-certificate-held": ("privacy/certificate.html", lambda words: erased(words) | {"held": HELD}),
     "privacy-restrict": ("privacy/restrict.html", grounds),
     "privacy-restricted": (
         "privacy/restrict.html",
         always(
             action="/privacy/restrict",
             told="7 days",
+            hold=None,
             held=Restriction(b"\1" * 16, "accuracy", vendor.NOON, vendor.NOON),
         ),
     ),

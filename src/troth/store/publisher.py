@@ -26,8 +26,8 @@ from troth.store.transaction import KeyTx
 
 log = logging.getLogger("troth.store")
 
-PAUSE_SECONDS = 0.25
-"""Between two publications: well within the second that an entry may wait."""
+PAUSE_SECONDS = 0.5
+"""Between two publications: within the second that an entry may wait. Each takes a turn of the writer and some syncs."""
 
 _HEAD = select(tables.heads.c.size, tables.heads.c.root, tables.heads.c.counter)
 _FIRST = insert_once(tables.heads)
