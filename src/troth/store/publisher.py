@@ -27,7 +27,7 @@ from troth.store.transaction import KeyTx
 log = logging.getLogger("troth.store")
 
 PAUSE_SECONDS = 0.5
-"""Between two publications: within the second that an entry may wait. Each takes a turn of the writer and some syncs."""
+"""Between two publications: within the second that an entry may wait. Each costs a turn of the writer and syncs."""
 
 _HEAD = select(tables.heads.c.size, tables.heads.c.root, tables.heads.c.counter)
 _FIRST = insert_once(tables.heads)
