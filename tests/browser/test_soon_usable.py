@@ -1,6 +1,8 @@
 """How soon a visitor can say no: the question of the front against a bare form that a server has written.
 
-A ratio from one run: visits to both take turns, nothing is in the browser's cache, and medians are compared.
+A ratio from one run: visits to both take turns, nothing is in the browser's cache, and medians are compared. The bar
+of 1.2 is held with ``--full``, where nothing else runs; beside other tests on the same cores one frame more or less is
+half a visit, so that the short form only tells a question that waits for something from one that does not.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from troth.policy.site import site_of
 
 pytestmark = pytest.mark.browser
 
-MOST = 1.2
+MOST, BESIDE_OTHERS = 1.2, 2.0
 AT_ONCE, ROUNDS = 20, 3  # pairs of visits; more rounds only where the machine was too busy to tell
 SITE = site_of(policy())
 PAGE = (
@@ -80,7 +82,7 @@ def usable(page: Page, tools: CDPSession, url: str) -> float:
     return float(found)
 
 
-def compared(browser: Browser, bare: str, other: str, slower: int, rounds: int = ROUNDS) -> float:
+def compared(browser: Browser, bare: str, other: str, slower: int, most: float, rounds: int = ROUNDS) -> float:
     """How many times as long the other page takes, at a processor so many times slower."""
     context = browser.new_context()
     context.add_init_script(USABLE)
@@ -94,7 +96,7 @@ def compared(browser: Browser, bare: str, other: str, slower: int, rounds: int =
         for turn in range(AT_ONCE):
             for url in (bare, other) if turn % 2 else (other, bare):
                 took[url].append(usable(page, tools, url))
-        if (ratio := median(took[other]) / median(took[bare])) <= MOST:
+        if (ratio := median(took[other]) / median(took[bare])) <= most:
             break
     context.close()
     return ratio
@@ -102,14 +104,15 @@ def compared(browser: Browser, bare: str, other: str, slower: int, rounds: int =
 
 @pytest.mark.parametrize("slower", [1, 4], ids=["full speed", "a quarter of it"])
 def test_a_no_can_be_said_about_as_soon_as_in_a_bare_form(
-    browser: Browser, serve: Serve, bare: str, slower: int, capsys: pytest.CaptureFixture[str]
+    browser: Browser, serve: Serve, bare: str, slower: int, request: pytest.FixtureRequest
 ) -> None:
-    ratio = compared(browser, bare, serve(lambda _: ASGI(shop(), lambda: SITE)), slower)
-    with capsys.disabled():
+    most = MOST if request.config.getoption("--full") else BESIDE_OTHERS
+    ratio = compared(browser, bare, serve(lambda _: ASGI(shop(), lambda: SITE)), slower, most)
+    with request.getfixturevalue("capsys").disabled():
         print(f"\nat 1/{slower} of the speed the refuse button is usable in {ratio:.2f} times a bare form's time")
-    assert ratio <= MOST
+    assert ratio <= most
 
 
 def test_a_form_that_waits_for_something_is_noticed(browser: Browser, serve: Serve, bare: str) -> None:
     waiting = serve(lambda _: shop(BARE, '<link rel="stylesheet" href="/late.css">'))
-    assert compared(browser, bare, waiting, slower=1, rounds=1) > MOST
+    assert compared(browser, bare, waiting, slower=1, most=BESIDE_OTHERS, rounds=1) > BESIDE_OTHERS
