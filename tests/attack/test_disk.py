@@ -22,6 +22,7 @@ import pytest
 
 from tests.attack.conftest import MARKER
 from tests.attack.test_requests import refused
+from tests.disks import small_disk
 from tests.served import Answer, Serving, begin, environment, serving, set_up, troth
 
 NOBODY = 65534
@@ -66,17 +67,8 @@ def quiet(server: Serving) -> None:
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A disk of three megabytes."""
-    disk = tmp_path / "small"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=3m,mode=700", "tmpfs", str(disk)]
-    try:
-        made = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except OSError:
-        made = False
-    if not made:
-        pytest.skip("this test may not mount a small disk here")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    with small_disk(tmp_path, "3m") as disk:
+        yield disk
 
 
 def test_a_full_disk_is_waited_out(small: Path, tmp_path: Path) -> None:

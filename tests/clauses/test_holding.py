@@ -313,6 +313,19 @@ def test_what_ended_since_the_backup_does_not_hold_again(drill: Drill) -> None:
     assert verdict(vendor) == "PASS"
 
 
+def test_who_was_let_go_and_held_once_more_since_is_held_and_by_one_hold(drill: Drill) -> None:
+    vendor = drill.vendor
+    ann = vendor.join("registration", Person())
+    first = held(vendor, ann)
+    backup = drill.backup()
+    vendor.system.holds.lift(TENANT, first, actor="system")
+    second = held(vendor, ann, reason="law")
+    drill.restore(backup)
+    assert [(one.entry, one.reason) for one in vendor.system.holds.all(TENANT)] == [(second, "law")]
+    assert not may_read(vendor, ann)
+    assert verdict(vendor) == "PASS"
+
+
 def test_a_hold_that_was_lifted_and_the_erasure_after_it_stay_done(drill: Drill) -> None:
     vendor = drill.vendor
     ann = vendor.join("registration", Person())

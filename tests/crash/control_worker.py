@@ -7,14 +7,11 @@ answers with the child's end: ``killed`` or ``survived``.
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import sys
 from pathlib import Path
 from typing import Any
 
 from tests.clauses.vendor import BEGIN, TENANT
+from tests.crash.forked import serve
 from tests.crash.vault_worker import Acknowledged, Death
 from troth.cli.setting import demonstration_config
 from troth.web.running import start
@@ -42,22 +39,5 @@ def run(job: dict[str, Any]) -> None:
     system.close()
 
 
-def main() -> None:
-    """Serve jobs until the input ends."""
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            try:
-                run(json.loads(line))
-            except BaseException as problem:
-                sys.stderr.write(f"{type(problem).__name__}: {problem}\n")
-                sys.stderr.flush()
-                os._exit(1)
-            os._exit(0)
-        status = os.waitpid(child, 0)[1]
-        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-        print("killed" if killed else "survived" if status == 0 else "failed", flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    serve(run)

@@ -15,7 +15,6 @@ import os
 import random
 import re
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.engine.default import DefaultDialect
 
 from tests.clauses.vendor import Browser
+from tests.crash.forked import serve
 from tests.web.visitor import Visitor as Http
 from troth.cli.setting import demonstration_config
 from troth.store import Write, tables
@@ -295,25 +295,5 @@ def at_rest(system: Running) -> bool:
     return not waiting and not system.messages.counts().keys() & {"queued", "sending"}
 
 
-def main() -> None:
-    """Serve jobs until the input ends."""
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            try:
-                run(json.loads(line))
-            except BaseException as problem:
-                sys.stderr.write(f"{type(problem).__name__}: {problem}\n")
-                sys.stderr.flush()
-                os._exit(1)
-            os._exit(0)
-        status = os.waitpid(child, 0)[1]
-        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-        print(
-            "killed" if killed else "survived" if status == 0 else f"failed {os.waitstatus_to_exitcode(status)}",
-            flush=True,
-        )
-
-
 if __name__ == "__main__":
-    main()
+    serve(run)

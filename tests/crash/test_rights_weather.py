@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import psycopg
 import pytest
 
 from tests.crash.rights_town import Town, faults, town
+from tests.disks import small_disk
 from tests.postgres import Server
 
 NOWHERE = 9  # the port of a mail server that is not there
@@ -113,17 +113,8 @@ def test_a_clock_that_jumps_loses_and_doubles_nothing(village: Town, by: int) ->
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A disk of sixteen megabytes."""
-    disk = tmp_path / "small"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=16m,mode=700", "tmpfs", str(disk)]
-    try:
-        made = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except OSError:
-        made = False
-    if not made:
-        pytest.skip("this test may not mount a small disk here")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    with small_disk(tmp_path, "16m") as disk:
+        yield disk
 
 
 def fill(disk: Path, left: int) -> Path:

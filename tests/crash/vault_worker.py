@@ -8,10 +8,8 @@ parent answers with the child's end: ``killed`` or ``survived``.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +17,8 @@ from typing import Any, Literal
 
 from sqlalchemy.engine.default import DefaultDialect
 
-from tests.vault.house import ANN, MINUTE, House, admission, destroy
+from tests.crash.forked import serve
+from tests.vault.house import MINUTE, House, admission, destroy
 from troth.policy.model import State, Stop
 from troth.store import jobs, tables
 from troth.store.engine import Database
@@ -252,24 +251,5 @@ def run(job: dict[str, Any]) -> None:
     house.close()
 
 
-def main() -> None:
-    """Serve jobs until the input ends."""
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            try:
-                run(json.loads(line))
-            except BaseException as problem:
-                sys.stderr.write(f"{type(problem).__name__}: {problem}\n")
-                sys.stderr.flush()
-                os._exit(1)
-            os._exit(0)
-        status = os.waitpid(child, 0)[1]
-        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-        print("killed" if killed else "survived" if status == 0 else "failed", flush=True)
-
-
-__all__ = ["ANN", "STOP", "carry_out", "recover"]
-
 if __name__ == "__main__":
-    main()
+    serve(run)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import subprocess
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.clauses.vendor import BEGIN, TENANT
+from tests.disks import small_disk
 from tests.moving.conftest import Left
 from tests.moving.house import PHRASE, begin, bring, config_at, export, looked_through
 from troth.cli.setting import demonstration_config
@@ -327,17 +327,8 @@ def test_after_the_last_word_nothing_is_written_whoever_wants_to(goer: Any, tmp_
 @pytest.fixture(params=["32k", "256k"])
 def small(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A disk with too little room: for any table, or for the log."""
-    disk = tmp_path / request.param
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={request.param},mode=700", "tmpfs", str(disk)]
-    try:
-        made = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except OSError:
-        made = False
-    if not made:
-        pytest.skip("this test may not mount a small disk here")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    with small_disk(tmp_path, request.param) as disk:
+        yield disk
 
 
 def test_a_full_disk_leaves_no_export_and_says_whether_the_system_left(goer: Any, small: Path, tmp_path: Path) -> None:

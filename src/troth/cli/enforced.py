@@ -10,6 +10,9 @@ from troth.cli.markup import Load
 from troth.policy.content import BASE
 
 WIDE: Final = frozenset({"*", "https:", "http:", "wss:", "ws:", "https://*", "http://*", "'strict-dynamic'"})
+RULING: Final = (
+    BASE.keys() | {f"{kind}-src-{of}" for kind in ("script", "style") for of in ("elem", "attr")} | {"child-src"}
+)
 ALONE: Final = frozenset({"form-action", "base-uri", "frame-ancestors"})  # default-src does not stand in for these
 ANY, KNOWN, MARKED = 2, 3, 4  # which inline scripts run: all, those with a known hash, those with this answer's mark
 PORTS: Final = {"http": 80, "https": 443}
@@ -34,7 +37,7 @@ def closes(policy: Policy) -> bool:
     """Whether a policy names the places for every kind of load, and none that is every place."""
     if "default-src" not in policy or not {"object-src", "base-uri", "form-action"} <= policy.keys():
         return False
-    return not any(WIDE & {each.lower() for each in sources} for name, sources in policy.items() if name in BASE)
+    return not any(WIDE & {each.lower() for each in sources} for name, sources in policy.items() if name in RULING)
 
 
 def inline(policy: Policy) -> int:
@@ -47,6 +50,7 @@ def inline(policy: Policy) -> int:
 def _runs(sources: list[str] | None) -> int:
     if sources is None:
         return ANY
+    sources = [each.lower() for each in sources]
     if any(each.startswith(("'sha256-", "'sha384-", "'sha512-")) for each in sources):
         return KNOWN
     marked = any(each.startswith("'nonce-") for each in sources)

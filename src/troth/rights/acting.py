@@ -79,7 +79,8 @@ class Acting:
         names = reached(point)
         answer = self.gate.open(PURPOSE, actor=one.actor).read(tenant, one.owner, names)
         told = self.rectification.told(tenant, one.owner, name)
-        return told.only(names), answer.eid
+        refused = {n for n, value in told.values.items() if str(answer.values.get(n, "")) != value}
+        return told.only(names - refused), answer.eid  # what only a record says that the gate refused is not shown
 
     def _noting(self, tenant: str, one: Delegation, kind: str, read: bytes) -> Callable[[DataTx], bytes]:
         """What writes an act down in its transaction: the entry, whose id it returns, and the holder's line."""

@@ -42,8 +42,8 @@ class ByMail:
             return False
         store, now = self.objections.store, self.objections.clock.now()
         try:  # whose link it is, the token says: the address is one for all tenants
-            link = store.read(lambda connection: links.find(connection, token, "unsubscribe", now))
             if complaint is not None:
+                link = store.read(lambda connection: links.find(connection, token, "unsubscribe", now))
                 self.complaints.record(link, complaint)
             self.objections.unsubscribe(token, "mail")
         except Unproven:

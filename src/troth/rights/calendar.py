@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 from troth.errors import Invalid
 from troth.policy.model import Duration
-from troth.world import DAY_MS
 
 NOON = dt.time(12)
 Zones = Callable[[str], dt.tzinfo]
@@ -44,7 +43,7 @@ def came_in(typed: str, now_ms: int, zone: dt.tzinfo) -> int:
     except ValueError:
         raise Invalid("a day is written as 2026-03-31", clause="rights.proof", gaps=("/received: time",)) from None
     at = round(noon.timestamp() * 1000)
-    return now_ms if now_ms < at <= now_ms + DAY_MS // 2 else at
+    return min(at, now_ms) if day(now_ms, zone) == noon.date().isoformat() else at
 
 
 def _offset(at_ms: int, zone: dt.tzinfo) -> int:

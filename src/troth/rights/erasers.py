@@ -200,12 +200,10 @@ KEPT_BY_NUMBER = ("erasures", "guards", "data_keys", "tags")
 
 
 def _spoken_of(policy: CompiledPolicy) -> Iterator[str]:
-    """Every category that the policy names as one that is held, used, asked for or given on."""
+    """Every category that the policy names as one that is used, consented to or given on."""
     for use in policy.uses:
         yield from use.categories
     for consent in policy.consents.values():
         yield from consent.categories
     for recipient in policy.recipients.values():
         yield from recipient.categories
-    for point in policy.points.values():
-        yield from (field.category for field in point.fields)

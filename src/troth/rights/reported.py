@@ -74,7 +74,6 @@ class Reported:
         ]
         if not new:
             return
-        facts = {"product": product.id.hex(), "addresses": len({address for address, _ in new})}
 
         def before(ktx: KeyTx) -> None:
             for address, purpose in new:
@@ -82,6 +81,8 @@ class Reported:
 
         def body(tx: DataTx) -> None:
             for purpose in sorted({purpose for _, purpose in new}):
+                count = len({address for address, of in new if of == purpose})
+                facts = {"product": product.id.hex(), "addresses": count}
                 told = EntryDraft("suppression.reported", CLAUSE, "suppress.keyed", product.actor, purpose, facts=facts)
                 tx.append(told)
 

@@ -358,6 +358,9 @@ class Restoration:
         entries = {entry["eid"]: entry for entry in found}
         ended = {entry["refers"] for entry in found if entry["kind"] == "hold.ended"}
         count = 0
+        for entry in found:  # first: what ends one hold must not free whoever another was set on since
+            if entry["kind"] == "hold.ended":
+                self.holds.end_again(bytes.fromhex(entry["refers"]), entry["at"], entry["facts"]["by"])
         for row in self._guards():
             eid, tenant, sid = bytes(row.eid), row.tenant, bytes(row.sid)
             seq = self._seq(eid)
@@ -370,7 +373,8 @@ class Restoration:
                 cause = entries.get(order, {}).get("facts", {}).get("cause", "right")
                 if order:
                     self.erasures.wait_again(tenant, sid, bytes.fromhex(order), cause, row.at_ms)
-            elif here:  # of an entry that was lost the reason and the end are not known: as long as may be
+            elif here and eid.hex() not in ended:
+                # of an entry that was lost the reason and the end are not known: as long as may be
                 until = facts.get("until", row.at_ms + MOST_DAYS * DAY_MS)
                 self.holds.set_again(tenant, sid, eid, facts.get("reason", "claims"), row.at_ms, until)
                 count += 1
@@ -380,8 +384,6 @@ class Restoration:
             if entry["kind"] == "hold.renewed":
                 facts = entry["facts"]
                 self.holds.renew_again(bytes.fromhex(entry["refers"]), facts["reason"], entry["at"], facts["until"])
-            elif entry["kind"] == "hold.ended":
-                self.holds.end_again(bytes.fromhex(entry["refers"]), entry["at"], entry["facts"]["by"])
         self.holds.release()
         return count
 

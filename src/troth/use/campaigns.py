@@ -122,7 +122,8 @@ class Campaigns:
             return [Fault("text", 1, 1, "TOO_LONG", "this is longer than a letter may be")]
         said = issue.said(subject, source)
         found = self.composer.check(template, self.versions.current().language, said)
-        return [fault for fault in found if fault.part != "html"] + issue.personal_links(source)
+        links = issue.personal_links(source) or issue.personal_links(said.text)  # entities are letters once it is read
+        return [fault for fault in found if fault.part != "html"] + links
 
     def _fit(self, template: Template, subject: str, source: str) -> Said:
         wrong = self.faults(template, subject, source)

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from troth.errors import Conflict, Invalid, Undeclared
+from troth.errors import Conflict, Invalid
 from troth.rights.delegation import LONGEST_NAME, Delegation, declared
 from troth.rights.rectification import Correctable
 from troth.use.person_sessions import Session
@@ -159,8 +159,6 @@ async def correct(request: Request, system: Running) -> Response:
     typed = {field: form.one(field) for field in form if field not in (CSRF_FIELD, SEEN)}
     try:
         done = await run_in_threadpool(system.acting.change, session, place, point, typed, form.one(SEEN))
-    except Undeclared:
-        raise
     except Conflict:
         return await acting(request, system, [FieldError("", text(request, "correct.moved"))], 409)
     except Invalid as fault:

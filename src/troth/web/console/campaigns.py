@@ -183,10 +183,10 @@ def due(typed: str) -> int | None:
     if not typed.strip():
         return None
     try:
-        at = dt.datetime.fromisoformat(typed.strip()).replace(tzinfo=dt.UTC)
+        at = dt.datetime.fromisoformat(typed.strip())
     except ValueError:
         raise Invalid("a time is written as 2026-03-31T09:00", gaps=("/due: when",)) from None
-    return round(at.timestamp() * 1000)
+    return round((at if at.tzinfo else at.replace(tzinfo=dt.UTC)).timestamp() * 1000)
 
 
 def faults(request: Request, fault: Invalid) -> list[FieldError]:
