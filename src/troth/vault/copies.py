@@ -12,7 +12,6 @@ import sqlite3
 import threading
 from concurrent.futures import Future
 from contextlib import closing
-from io import FileIO
 from pathlib import Path
 
 from sqlalchemy import exists, select
@@ -22,7 +21,7 @@ from troth.store.backup import sync_file, sync_folder
 from troth.store.engine import Database
 from troth.store.tables import buckets, epochs, heads
 from troth.vault.keys import Keyring
-from troth.vault.provider import FileProvider
+from troth.vault.provider import FileProvider, overwrite, zeros
 
 NAME = "keys.db"
 NEW = f"{NAME}.new"  # what comes in its place
@@ -32,7 +31,6 @@ LIVE = select(epochs.c.epoch, epochs.c.wrapped).where(  # an epoch under which n
     epochs.c.wrapped.is_not(None),
     (epochs.c.state != "draining") | exists().where(buckets.c.epoch == epochs.c.epoch),
 )
-PIECE = 1 << 20
 
 
 class KeyCopy:
@@ -82,7 +80,7 @@ class KeyCopy:
                 self._ring.provider.mirror(number, wrapped)
         if keys.dialect == "sqlite":
             for name in LEFT:  # of a process that died here: the keys in it may be gone meanwhile
-                _overwrite(folder / name)
+                overwrite(folder / name)
             beside = folder / NEW
             with keys.new_reader() as reader, closing(sqlite3.connect(beside)) as copy:
                 beside.chmod(0o600)
@@ -99,24 +97,7 @@ def _replace(new: Path, old: Path) -> None:
     sync_folder(old.parent)
     if before is not None:
         with before:
-            _zeros(before)
-
-
-def _overwrite(file: Path) -> None:
-    """Make a file all zeros, and remove it, if it is there."""
-    try:
-        with open(file, "r+b", buffering=0) as content:
-            _zeros(content)
-    except FileNotFoundError:
-        return
-    file.unlink()
-
-
-def _zeros(file: FileIO) -> None:
-    left = os.fstat(file.fileno()).st_size
-    while left > 0:
-        left -= file.write(b"\0" * min(PIECE, left)) or 0
-    os.fsync(file.fileno())
+            zeros(before)
 
 
 def require_newest(keys: Database, folder: Path | None) -> None:

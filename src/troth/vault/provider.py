@@ -14,6 +14,7 @@ from __future__ import annotations
 import hmac
 import os
 import stat
+from io import FileIO
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -21,6 +22,7 @@ from troth.errors import Damaged, StartRefused, Unavailable
 from troth.vault.wrapping import KEY, WRAPPED, derive, unwrap, wrap
 from troth.world import Randomness
 
+PIECE = 1 << 20  # bytes written at once
 FORM = "troth-root-1"
 ABOUT = (
     "# Troth's root key. With it and the key store, everything can be read; without it, nothing can, ever again.\n"
@@ -234,7 +236,7 @@ def _write_secret(path: Path, secret: bytes) -> None:
     """
     path.parent.mkdir(mode=0o700, exist_ok=True)
     beside = _beside(path)
-    _overwrite(beside)
+    overwrite(beside)
     file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(file, "wb") as out:
         out.write(secret)
@@ -249,19 +251,26 @@ def _destroy(path: Path) -> None:
     """Overwrite and remove a file; one that is gone already is destroyed, a folder that is away is an error."""
     _sync(path.parent)
     for each in (path, _beside(path)):
-        _overwrite(each)
+        overwrite(each)
     _sync(path.parent)
 
 
-def _overwrite(path: Path) -> None:
+def overwrite(path: Path) -> None:
     """Make a file all zeros, and remove it, if it is there."""
     try:
-        with open(path, "r+b", buffering=0) as file:
-            file.write(b"\0" * os.fstat(file.fileno()).st_size)
-            os.fsync(file.fileno())
+        with open(path, "r+b", buffering=0) as content:
+            zeros(content)
     except FileNotFoundError:
         return
     path.unlink()
+
+
+def zeros(file: FileIO) -> None:
+    """Write zeros over the whole of an open file, durably."""
+    left = os.fstat(file.fileno()).st_size
+    while left > 0:
+        left -= file.write(b"\0" * min(PIECE, left)) or 0
+    os.fsync(file.fileno())
 
 
 def _check(root: bytes) -> bytes:

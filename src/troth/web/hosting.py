@@ -57,8 +57,10 @@ class Hosting:
     @property
     def hosts(self) -> tuple[str, ...]:
         """The hosts whose sites are served here."""
-        named = {host for hosts in self.system.policy.surfaces.values() for host in hosts}
-        return tuple(host for host in self.folders if host in named)
+        return tuple(host for host in self.folders if self._serves(host))
+
+    def _serves(self, host: str) -> bool:
+        return host in self.folders and any(host in hosts for hosts in self.system.policy.surfaces.values())
 
     def tell(self) -> None:
         """Say which hosts no clause names, and so serve nothing."""
@@ -71,8 +73,8 @@ class Hosting:
             clock = self.system.clock
             front = Front(self.site, clock=lambda: clock.now() / 1000)
             inner = self.shell
-            if host:  # the board looks from a thread of its own: whoever comes first, there is one front
-                front = self.fronts.setdefault(host, front)
+            if host:
+                self.fronts[host] = front
                 inner = Starlette(routes=[Mount("/", StaticFiles(directory=self.folders[host], html=True))])
             self._sites[host] = Answering(self.system, inner, front)
         return self._sites[host]
@@ -87,7 +89,7 @@ class Hosting:
         request = Request(scope)
         host = named(request.headers.get("host", ""))
         path = scope["path"]
-        if host in self.folders and host in self.hosts and (path == "/" or not self.table.has(path)):
+        if self._serves(host) and (path == "/" or not self.table.has(path)):
             site = self._answering(host)
         elif path in OWN:
             site = self._answering("")

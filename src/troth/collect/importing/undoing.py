@@ -23,7 +23,7 @@ from troth.collect.importing.runs import UNDO_JOB, Run
 from troth.errors import Conflict, Invalid
 from troth.notice.consents import Consents
 from troth.notice.versions import Versions
-from troth.policy.model import Point, State
+from troth.policy.model import ConsentAsk, Point, State
 from troth.store import Store, Write
 from troth.store.jobs import Job, Later
 from troth.store.ledger import EntryDraft
@@ -141,12 +141,13 @@ class Undoing:
 
     def _each(self, run: Run, several: Executor) -> Iterator[tuple[bytes, str]]:
         """What was done about each of them, some at a time."""
+        ask = self._point(run).consent  # before anybody is touched
 
         def take_back(one: tuple[bytes, bool, bool]) -> tuple[bytes, str]:
             sid, whole, changed = one
             if whole and not changed:
                 return sid, "erased" if self.erasing(run.tenant, sid) else "unfinished"
-            return sid, "invalidated" if not whole and self._invalidate(run, sid) else "left"
+            return sid, "invalidated" if not whole and self._invalidate(run, ask, sid) else "left"
 
         people = self._people(run)
         while some := list(islice(people, 2 * AT_ONCE)):
@@ -196,9 +197,9 @@ class Undoing:
         body = connection.execute(ENTRY, {"of_eid": above}).scalar()
         return body is not None and _of_run("intake.imported", body, run)
 
-    def _invalidate(self, run: Run, sid: bytes) -> bool:
+    def _invalidate(self, run: Run, ask: ConsentAsk | None, sid: bytes) -> bool:
         """End the consent that was brought to somebody who was here; False where they gave one of their own since."""
-        policy, ask = self.versions.current(), self._point(run).consent
+        policy = self.versions.current()
         if ask is None:
             return False
         opening = self.vault.opening(run.tenant, sid)
